@@ -1,0 +1,220 @@
+"""Actor and handler: what users subclass and declare.
+
+class Account(Actor[Book]):
+    reject_on = (ValueError,)
+
+    @handler
+    async def deposit(self, message: Deposit) -> None:
+        self.state.balance += message.amount
+
+    @handler
+    def balance(self, message: Balance) -> int:
+        return self.state.balance
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast, overload
+
+from .definition import Definition
+from .errors import ActorNotFound, NotRunning, StateError, UnhandledMessage
+from .exits import ExitReason
+from .handlers import EXAMPLE, MARK, HandlerMark
+from .message import Message
+from .options import Backoff, Overflow
+from .types import shown
+
+if TYPE_CHECKING:
+    from random import Random  # noqa: TID251 - the name of a type; the draws come from the Runtime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from .context import ActorContext
+    from .ref import ActorRef
+    from .system import ActorSystem
+    from .turn import Turn
+
+__all__ = ("Actor", "handler")
+
+State = TypeVar("State")
+A = TypeVar("A")
+M = TypeVar("M", bound=Message)
+T = TypeVar("T")
+
+
+class _Decorator(Protocol):
+    @overload
+    def __call__(self, function: Callable[[A, M], T], /) -> Callable[[A, M], T]: ...
+    @overload
+    def __call__(self, function: Callable[[A, list[M]], T], /) -> Callable[[A, list[M]], T]: ...
+
+
+@overload
+def handler(function: Callable[[A, M], T], /) -> Callable[[A, M], T]: ...
+@overload
+def handler(function: Callable[[A, list[M]], T], /) -> Callable[[A, list[M]], T]: ...
+@overload
+def handler(*, external: bool = False) -> _Decorator: ...
+def handler(function: Any = None, /, *, external: bool = False) -> Any:
+    """Declare a method the handler of the message type that its parameter is annotated with.
+
+    The method may be sync or async. `message: list[Tick]` takes several waiting messages at once. What
+    the handler of a `Request` returns is the reply.
+
+    Args:
+        external: the handler acts on the outside world; it starts only when everything its turn rests on
+            is committed, as if it began with `await self.turn.settled()`.
+
+    Raises:
+        TypeError: when the class is defined, if the method can't be a handler.
+    """
+
+    def mark(function: Any) -> Any:
+        if not inspect.isfunction(function):
+            raise TypeError(f"@handler over {shown(type(function))}: it goes over a method. Write {EXAMPLE}")
+        vars(function)[MARK] = HandlerMark(external=external)
+        return function
+
+    return mark if function is None else mark(function)
+
+
+class Actor(Generic[State]):
+    """The base class of every actor; `State` is the type of its durable state, `None` if it has none.
+
+    `__init__` takes the `args` of the child spec. It runs for every incarnation, before the actor has an
+    address or a state: put into `self` what can be made again, and into `self.state` what must last.
+
+    Raises:
+        TypeError: when a subclass is defined, for every mistake that can be seen by then.
+    """
+
+    __definition__: ClassVar[Definition]
+
+    durable: ClassVar[bool]
+    journal: ClassVar[bool]
+    max_attempts: ClassVar[int]
+    backoff: ClassVar[Backoff]
+    retry_on: ClassVar[tuple[type[Exception], ...]]
+    reject_on: ClassVar[tuple[type[Exception], ...]]
+    handler_timeout_s: ClassVar[float | None]
+    capacity: ClassVar[int]
+    overflow: ClassVar[Overflow]
+    idle_timeout_s: ClassVar[float | None]
+
+    state: State
+    """What the actor remembers. Set before `on_start`; kept if the turn finishes, restored if it fails."""
+
+    _context: ActorContext | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__definition__ = Definition(cls, Actor)
+
+    # -- what subclasses override ---------------------------------------------------------------------
+
+    def initial_state(self) -> State:
+        """The state at the beginning of the actor's life: by default the state type without arguments.
+
+        Raises:
+            StateError: the state type can't be made without arguments.
+        """
+        kind = self.__definition__.state_type
+        if kind is None:
+            return cast(State, None)
+        try:
+            return cast(State, kind())
+        except TypeError as error:
+            address = self._context.address if self._context is not None else self.__definition__.name
+            raise StateError(
+                address,
+                f"{shown(kind)}() doesn't work ({error}). Give its fields defaults, or override "
+                f"`def initial_state(self) -> {shown(kind)}` in {type(self).__qualname__}",
+            ) from error
+
+    async def on_start(self) -> None:
+        """Runs at the start of each incarnation, as a turn of its own. `raise Ignore` to not run at all."""
+
+    async def on_stop(self, reason: ExitReason) -> None:
+        """Runs at the end of each incarnation that is given the time for it, as a turn of its own."""
+
+    def receive(self, message: Message) -> Any:
+        """Takes each message without a handler; may be async. By default it becomes a dead letter."""
+        raise UnhandledMessage(self.address, type(message).__name__)
+
+    # -- the instance API -----------------------------------------------------------------------------
+
+    def _lent(self, attribute: str) -> ActorContext:
+        context = self._context
+        if context is None:
+            raise NotRunning(type(self).__qualname__, attribute)
+        return context
+
+    @property
+    def address(self) -> str:
+        """The actor's path in the tree, `/bank/accounts/alice`."""
+        return self._lent("address").address
+
+    @property
+    def ref(self) -> ActorRef:
+        """A reference to this actor, to be sent to others."""
+        return self._lent("ref").ref
+
+    @property
+    def supervisor(self) -> ActorRef:
+        """The supervisor whose child this is.
+
+        Raises:
+            ActorNotFound: this is the root of the tree.
+        """
+        context = self._lent("supervisor")
+        above = context.supervisor
+        if above is None:
+            raise ActorNotFound("/", f"{context.address} is the root of the tree and has no supervisor")
+        return above
+
+    @property
+    def system(self) -> ActorSystem:
+        """The system, for references to others: `self.system.ref("/bank/ledger")`."""
+        return self._lent("system").system
+
+    @property
+    def turn(self) -> Turn:
+        """The turn that is being run: its key, its attempt, `await self.turn.settled()`."""
+        return self._lent("turn").turn
+
+    def now(self) -> datetime:
+        """The time, in UTC and aware of it. Recorded, so that a turn that is run again sees the same."""
+        return self._lent("now").now()
+
+    @property
+    def random(self) -> Random:
+        """A source of random numbers. Recorded, so that a turn that is run again draws the same."""
+        return self._lent("random").random()
+
+    def stop(self, reason: ExitReason | None = None) -> None:
+        """End this incarnation after the turn, by default with reason "normal". State and mailbox stay."""
+        self._lent("stop").stop(reason or ExitReason.normal())
+
+    def retire(self) -> None:
+        """End the actor for good: its state and its mailbox are deleted in the commit of this turn."""
+        self._lent("retire").retire()
+
+    def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Write to the node's database by SQL, in the same commit as the turn.
+
+        Entering commits everything the turn rests on and takes the write slot, which is held until the turn
+        ends; it is taken away after the store's `transaction_timeout_s`. `ask`, `settled` and a second
+        transaction raise meanwhile.
+        """
+        return self._lent("transaction").transaction()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "state":
+                raise NotRunning(type(self).__qualname__, name)
+            return object.__getattribute__(self, name)  # raises again, in the words of whoever raised

@@ -1,0 +1,48 @@
+"""ActorContext: what the runtime lends a running actor."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from random import Random  # noqa: TID251 - the name of a type; the draws come from the Runtime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from .exits import ExitReason
+    from .ref import ActorRef
+    from .system import ActorSystem
+    from .turn import Turn
+
+__all__ = ("ActorContext",)
+
+
+class ActorContext(Protocol):
+    """The runtime's side of one incarnation; `Actor` passes its instance API on to it."""
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def ref(self) -> ActorRef: ...
+
+    @property
+    def supervisor(self) -> ActorRef | None: ...
+
+    @property
+    def system(self) -> ActorSystem: ...
+
+    @property
+    def turn(self) -> Turn: ...
+
+    def now(self) -> datetime: ...
+
+    def random(self) -> Random: ...
+
+    def stop(self, reason: ExitReason) -> None: ...
+
+    def retire(self) -> None: ...
+
+    def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]: ...

@@ -1,0 +1,108 @@
+"""From a stored body back to a message; what can't be one becomes a dead letter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..persistence.errors import RecordCorrupt
+from ..persistence.record import MessageRow, verify
+from .envelope import Ask, Envelope
+from .errors import AskFailed, UndecodableMessage, UnhandledMessage, UnknownMessageType
+from .exits import ExitReason
+from .failures import park
+from .message import ENCODER, Message, decoder_of, tag_of
+
+if TYPE_CHECKING:
+    from .cell import Cell
+
+__all__ = ("decode_body", "page_in", "prepare", "refuse", "round_trip")
+
+PAGE = 256
+"""Bodies read at once from a backlog."""
+
+
+def prepare(cell: Cell, envelope: Envelope) -> Message | None:
+    """The message of an envelope that came from the store, or None after parking it."""
+    assert envelope.body is not None
+    try:
+        envelope.message = decode_body(cell, envelope.tag, envelope.body)
+    except UnknownMessageType as error:
+        refuse(cell, envelope, error, "unknown_type")
+    except UndecodableMessage as error:
+        refuse(cell, envelope, error, "undecodable")
+    return envelope.message
+
+
+def decode_body(cell: Cell, tag: str, body: bytes) -> Message:
+    """The message that a stored body is to this actor.
+
+    Raises:
+        UnknownMessageType, UndecodableMessage
+    """
+    cls = cell.definition.type_for(tag)
+    if cls is None:
+        raise UnknownMessageType(cell.address, tag, cell.definition.by_tag)
+    try:
+        message: Message = decoder_of(cls).decode(body)
+    except Exception as error:
+        raise UndecodableMessage(cell.address, tag, str(error)) from None
+    return message
+
+
+def round_trip(address: str, message: Message) -> tuple[bytes, Message]:
+    """A message's bytes, and the message that they are.
+
+    Raises:
+        UndecodableMessage: it can't be encoded, or what it encodes to isn't one of its type (a field holds a wrong value).
+    """
+    cls = type(message)
+    try:
+        body = ENCODER.encode(message)
+        copy: Message = decoder_of(cls).decode(body)
+    except Exception as error:
+        raise UndecodableMessage(address, tag_of(cls), str(error)) from error
+    return body, copy
+
+
+def refuse(cell: Cell, envelope: Envelope, error: Exception, cause: str) -> None:
+    """A message that can't be handled whatever is tried: an asker is told, anything else is parked."""
+    reason = ExitReason.from_exception(error)
+    if isinstance(envelope, Ask):
+        if not envelope.future.done():
+            envelope.future.set_exception(
+                error if isinstance(error, UnhandledMessage) else AskFailed(cell.address, reason)
+            )
+        return
+    park(cell.system, envelope, reason, cause)
+
+
+async def page_in(cell: Cell, ids: list[int]) -> dict[int, Envelope]:
+    """Read bodies of a backlog. Damaged rows become dead letters, never a crash loop."""
+    system = cell.system
+    found: dict[int, Envelope] = {}
+    for row in await system.store.messages(ids):
+        try:
+            envelope = Envelope.from_row(verify(row))
+        except RecordCorrupt as error:
+            damaged = Envelope.from_row(_printable(row))
+            park(system, damaged, ExitReason.from_exception(error), "corrupt")
+            continue
+        attempt = system.recovery.attempts_of(row.id)
+        envelope.attempts = attempt
+        found[row.id] = envelope
+    return found
+
+
+def _printable(row: MessageRow) -> MessageRow:
+    """A damaged row whose columns may hold anything: what SQLite let somebody put there."""
+    return MessageRow(
+        id=row.id,
+        address=str(row.address),
+        priority=0,
+        due=None,
+        uid=str(row.uid),
+        sender=str(row.sender),
+        key=None if row.key is None else str(row.key),
+        type=str(row.type),
+        body=str(row.body),
+    )

@@ -1,0 +1,118 @@
+"""ExitReason, Exited and Down: how the end of an incarnation is told.
+
+The exception itself never travels: an exit reason is data, so that it can be stored, sent and shown.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Literal
+
+import msgspec
+
+from .message import Message
+
+__all__ = ("TEXT_LIMIT_BYTES", "TRACEBACK_LIMIT_BYTES", "Down", "ExitKind", "ExitReason", "Exited")
+
+ExitKind = Literal["normal", "shutdown", "killed", "error"]
+
+TRACEBACK_LIMIT_BYTES = 8 * 1024
+TEXT_LIMIT_BYTES = 2 * 1024
+
+
+class ExitReason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why an incarnation ended.
+
+    kind: "normal" (it was done), "shutdown" (it was told to stop), "killed" (it was given no time to
+    stop) or "error" (an exception).
+    error: the exception's type, with its module unless it is built in; "" where there was none.
+    text: the exception's message, or a remark. At most 2 KiB.
+    traceback: causes and notes included. At most 8 KiB, cut in the middle.
+    """
+
+    kind: ExitKind
+    error: str = ""
+    text: str = ""
+    traceback: str = ""
+
+    @classmethod
+    def normal(cls) -> ExitReason:
+        return _NORMAL
+
+    @classmethod
+    def shutdown(cls, text: str = "") -> ExitReason:
+        return cls("shutdown", text=_cut(text, TEXT_LIMIT_BYTES))
+
+    @classmethod
+    def killed(cls, text: str = "") -> ExitReason:
+        return cls("killed", text=_cut(text, TEXT_LIMIT_BYTES))
+
+    @classmethod
+    def from_exception(cls, error: BaseException) -> ExitReason:
+        """The reason of an exit by `error`. Never raises, whatever the exception's `__str__` does."""
+        return cls(
+            "error",
+            error=_cut(_type_name(type(error)), TEXT_LIMIT_BYTES),
+            text=_cut(_text(error), TEXT_LIMIT_BYTES),
+            traceback=_cut(_traceback(error), TRACEBACK_LIMIT_BYTES),
+        )
+
+    def __str__(self) -> str:
+        parts = (self.error or self.kind, self.text)
+        return ": ".join(part for part in parts if part)
+
+
+_NORMAL = ExitReason("normal")
+
+
+class Exited(Message):
+    """Told to a supervisor when an incarnation of a child has ended."""
+
+    address: str
+    boot: int
+    """The boot epoch of the node in which it lived: an exit of an earlier boot is only recorded."""
+    incarnation: int
+    reason: ExitReason
+    message_uid: str | None = None
+    """The message whose handling ended it, if one did."""
+    attempt: int = 0
+    """Which attempt of that message failed, from 1; 0 if there was none."""
+
+
+class Down(Message):
+    """Told once to whoever monitors an actor, when it has exited for good or for now."""
+
+    address: str
+    reason: ExitReason
+
+
+def _type_name(cls: type) -> str:
+    if cls.__module__ == "builtins":
+        return cls.__qualname__
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"<its __str__ raised {type(broken).__name__}>"
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception as broken:  # a hostile __notes__, __cause__ or source file must not hide the exit
+        return f"<its traceback can't be formatted: {type(broken).__name__}>"
+
+
+def _cut(text: str, limit_bytes: int) -> str:
+    """At most `limit_bytes` of UTF-8, cut in the middle: the outermost call and the error both matter."""
+    data = text.encode("utf-8", "backslashreplace")  # a lone surrogate can't be stored
+    if len(data) <= limit_bytes:
+        return data.decode()
+    mark = f"\n… {len(data) - limit_bytes} bytes cut …\n".encode()
+    half = max(0, (limit_bytes - len(mark)) // 2)
+    head = data[:half].decode("utf-8", "ignore")
+    tail = data[len(data) - half :].decode("utf-8", "ignore")
+    return f"{head}{mark.decode()}{tail}"

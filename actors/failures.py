@@ -1,0 +1,119 @@
+"""What a failure is charged to: the message alone, or the actor as well (docs/runtime-semantics.md, section 2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..persistence.effects import Effects
+from ..persistence.errors import StoreError
+from ..persistence.record import AttemptRow, DeadLetterRow, MessageRow, seal
+from .envelope import Envelope
+from .errors import Reject, Retry
+from .exits import ExitReason
+from .message import ENCODER
+
+if TYPE_CHECKING:
+    from .cell import Cell
+    from .definition import Options
+    from .system import ActorSystem
+
+__all__ = ("Verdict", "charge", "judge", "park")
+
+
+class Verdict(NamedTuple):
+    reason: ExitReason
+    cause: str
+    park: bool
+    """A dead letter at once, whatever `max_attempts` says."""
+    exits: bool
+    """Whether the actor exits too."""
+    after_s: float | None
+    """The backoff the handler asked for."""
+
+
+def judge(options: Options, error: BaseException) -> Verdict:
+    """Expected errors are data, unexpected errors crash."""
+    reason = ExitReason.from_exception(error)
+    if isinstance(error, Reject):
+        return Verdict(reason, "rejected", True, False, None)
+    if isinstance(error, Retry):
+        return Verdict(reason, "failed", False, False, error.after_s)
+    listed = options.verdict(error)
+    if listed == "reject":
+        return Verdict(reason, "rejected", True, False, None)
+    return Verdict(reason, "failed", False, listed is None, None)
+
+
+def charge(
+    cell: Cell,
+    envelope: Envelope,
+    reason: ExitReason,
+    *,
+    cause: str,
+    at_once: bool = False,
+    after_s: float | None = None,
+) -> None:
+    """One failed attempt of one message: redelivery after a backoff, or a dead letter."""
+    system = cell.system
+    envelope.attempts += 1
+    if at_once or envelope.attempts >= cell.options.max_attempts:
+        park(system, envelope, reason, cause)
+        return
+    delay_s = cell.options.backoff.delay_s(envelope.attempts, system.jitter) if after_s is None else after_s
+    due = system.runtime.now() + delay_s
+    system.events.emit(
+        "message.failed",
+        cell.address,
+        uid=envelope.uid,
+        type=envelope.tag,
+        attempt=envelope.attempts,
+        error=reason.error,
+        text=reason.text,
+        retry_s=delay_s,
+    )
+    if envelope.id:
+        row = seal(AttemptRow(envelope.id, envelope.uid, envelope.attempts, due, cause))
+        try:
+            envelope.after = system.committer.submit(Effects(rows=(row,)))
+        except StoreError:
+            return  # the tree is about to be reset from the database, which still has the message
+    system.delays.retry(cell, envelope, due)
+
+
+def park(system: ActorSystem, envelope: Envelope, reason: ExitReason, cause: str) -> None:
+    """Make a dead letter of a message, in one commit with its removal from the mailbox."""
+    body = envelope.body
+    if body is None:
+        body = ENCODER.encode(envelope.message)
+    letter = seal(
+        DeadLetterRow(
+            id=envelope.id or system.next_id(),
+            address=envelope.address,
+            uid=envelope.uid,
+            sender=envelope.sender,
+            key=envelope.key,
+            type=envelope.tag,
+            body=body.decode("utf-8", "backslashreplace"),
+            attempts=envelope.attempts,
+            cause=cause,
+            error=reason.error,
+            text=reason.text,
+            traceback=reason.traceback,
+            at=system.runtime.now(),
+        )
+    )
+    gone = ((MessageRow, envelope.id), (AttemptRow, envelope.id)) if envelope.id else ()
+    try:
+        system.committer.submit(Effects(rows=(letter,), deletes=gone))
+    except StoreError:
+        return
+    system.events.emit(
+        "message.parked",
+        envelope.address,
+        uid=envelope.uid,
+        type=envelope.tag,
+        cause=cause,
+        attempts=envelope.attempts,
+        error=reason.error,
+        text=reason.text,
+    )

@@ -1,0 +1,345 @@
+"""Handling: one message becomes one turn. The way most of them take is short and never waits; the rest is below it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+from ..persistence.errors import StoreError
+from .cell import Cell
+from .dispatch import PAGE, page_in, prepare, refuse
+from .envelope import Ask, Envelope
+from .errors import HandlerTimeout, Ignore, StartFailed, UnhandledMessage
+from .exits import ExitReason
+from .handlers import HandlerSpec
+from .message import Message, tag_of
+from .status import PASSIVE, UP
+from .stepping import call, call_async, resume
+from .turn import OPEN, Turn
+
+if TYPE_CHECKING:
+    from .runner import Runners
+    from .system import ActorSystem
+
+__all__ = ("GO_ON", "LET_GO", "LOST", "SET_ASIDE", "Handling")
+
+GO_ON: Final = "go on"
+LET_GO: Final = "let go"
+SET_ASIDE: Final = "set aside"
+LOST: Final = "lost"
+"""The incarnation was abandoned or reset meanwhile: the cell isn't this runner's any more."""
+
+BATCH_MAX = 100
+"""Messages that a batch handler gets at most."""
+
+
+class Handling:
+    def __init__(self, system: ActorSystem, runners: Runners) -> None:
+        self._system = system
+        self._runners = runners
+        self.stepping: Turn | None = None
+        """The turn whose code is on the CPU at this moment; the watchdog reads it."""
+        self.turns = 0
+        """Turns begun since the start."""
+
+    # -- the usual way -----------------------------------------------------------------------------------
+
+    def next_message(self, cell: Cell, slot: int) -> Coroutine[Any, Any, str] | None:
+        """Handle the next message of a cell; what can't be done at once is returned, to be awaited."""
+        if cell.status is not UP or self._runners.solo:
+            return self._unusual(cell, slot)
+        entry = cell.mailbox.pop()
+        if cell.on_room is not None:
+            cell.has_room()
+        if isinstance(entry, Message):
+            return self.begin(cell, None, entry, slot)
+        if isinstance(entry, int):
+            cell.mailbox.push_front(entry)
+            return self._page_in(cell, entry)
+        if type(entry) is Ask and entry.future.done():
+            return None
+        message = entry.message
+        if message is None:
+            message = prepare(cell, entry)
+            if message is None:
+                return None
+        if self._system.cautious and entry.uid in self._system.recovery.suspects:
+            return self._alone(cell, entry)
+        return self.begin(cell, entry, message, slot)
+
+    def begin(
+        self, cell: Cell, envelope: Envelope | None, message: Message, slot: int, *, solo: bool = False
+    ) -> Coroutine[Any, Any, str] | None:
+        """Run one turn. Done when this returns None."""
+        incarnation = cell.incarnation
+        assert incarnation is not None
+        definition = cell.definition
+        spec = definition.handlers.get(type(message)) or definition.handler_for(type(message))
+        if spec is None:
+            unhandled = UnhandledMessage(cell.address, tag_of(type(message)))
+            refuse(cell, envelope or self._system.wrap(cell, message), unhandled, "unhandled")
+            return None
+        if envelope is None:
+            turn = Turn(incarnation, None, message, "")
+        else:
+            turn = Turn(incarnation, envelope, message, envelope.uid)
+            if cell.durable or solo:
+                self._system.attempts.note(slot, envelope.uid, cell.address, solo)
+        cell.turn = turn
+        self.turns += 1
+        if spec.is_batch or spec.external:
+            return self._elaborate(turn, spec)
+        self.stepping = turn
+        try:
+            if spec.is_async:
+                coro, yielded = incarnation.context.run(
+                    call_async, turn, spec.function, incarnation.actor, message
+                )
+                self.stepping = None
+                return self._wait_inside(turn, coro, yielded, spec)
+            result = incarnation.context.run(call, turn, spec.function, incarnation.actor, message)
+        except StopIteration as stop:
+            self.stepping = None
+            if not spec.is_async:
+                turn.fail(stop)
+                return None
+            result = stop.value
+        except BaseException as error:
+            self.stepping = None
+            if turn.held is not None:
+                return self._interrupted(turn, error)
+            turn.fail(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            return None
+        self.stepping = None
+        if turn.keyed or self._system.cautious:
+            return self._finish(turn, result, spec)
+        turn.finish(result, spec.reply if type(envelope) is Ask else None)
+        return None
+
+    # -- handlers that wait --------------------------------------------------------------------------------
+
+    async def _wait_inside(self, turn: Turn, coro: Any, yielded: Any, spec: HandlerSpec) -> str:
+        """The handler has suspended: wait inside it, under its time limit."""
+        cell = turn.cell
+        timeout_s = cell.options.handler_timeout_s
+        timer = None
+        if timeout_s is not None:
+            timer = self._system.runtime.call_later(timeout_s, self._time_out, turn, timeout_s)
+        try:
+            result = await self._runners.inside(turn, resume(turn, self._step, coro, yielded))
+        except BaseException as error:
+            return await self._interrupted(turn, error)
+        finally:
+            if timer is not None:
+                timer.cancel()
+        return await self._finish(turn, result, spec)
+
+    async def _finish(self, turn: Turn, result: Any, spec: HandlerSpec) -> str:
+        """The finish of a turn that may have to wait: for keys, for a held transaction, for caution after a crash."""
+        system, cell = self._system, turn.cell
+        if turn.keyed and turn.status is OPEN:
+            try:
+                await system.keys.check_turn(turn)
+            except BaseException as error:
+                return await self._interrupted(turn, error)
+        if turn.held is not None:
+            await turn.held(result, spec)
+        else:
+            turn.finish(result, spec.reply if type(turn.envelope) is Ask else None)
+        if cell.incarnation is not turn.incarnation:
+            return LOST
+        if system.cautious and turn.position:
+            try:
+                await system.committer.wait(turn.position)
+            except StoreError:
+                return LOST  # the tree is being reset
+        return GO_ON
+
+    async def _interrupted(self, turn: Turn, error: BaseException) -> str:
+        """A handler that waited raised, or was cancelled by the runtime."""
+        cell, interrupt = turn.cell, turn.interrupt
+        if interrupt is not None:
+            task = asyncio.current_task()
+            while task is not None and task.cancelling():
+                task.uncancel()
+        elif isinstance(error, asyncio.CancelledError) and self._runners.closed:
+            turn.discard()
+            raise error
+        if turn.held is not None:
+            await turn.held(error, None)
+        if cell.turn is not turn:
+            turn.discard()
+            return LOST
+        if interrupt is not None:
+            charged = interrupt()
+            if charged is None:
+                turn.discard()
+                if turn.envelope is not None:
+                    cell.give_back(turn.batch or (turn.envelope,))
+                return GO_ON
+            error = charged
+        turn.fail(error)
+        return GO_ON
+
+    def _time_out(self, turn: Turn, timeout_s: float) -> None:
+        cell = turn.cell
+        if cell.turn is turn and turn.task is not None and turn.interrupt is None:
+            error = HandlerTimeout(cell.address, timeout_s)
+            self._system.background(
+                self._system.exits.cut_off(turn, error), f"understudy timeout of {cell.address}"
+            )
+
+    def _step(self, turn: Turn | None) -> None:
+        self.stepping = turn
+
+    async def drive(self, turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: float | None) -> Any:
+        """Run `on_start` or `on_stop` as a turn, in the caller's task.
+
+        Raises:
+            HandlerTimeout: it was cancelled after `timeout_s`.
+        """
+        self.stepping = turn
+        try:
+            coro, yielded = turn.incarnation.context.run(call_async, turn, lambda *_: function(), None, None)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            self.stepping = None
+        # No cancel scope here: the function has entered its own before this one could begin.
+        task = turn.task = asyncio.current_task()
+        assert task is not None
+        expired = False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            task.cancel()
+
+        timer = None if timeout_s is None else self._system.runtime.call_later(timeout_s, expire)
+        try:
+            return await resume(turn, self._step, coro, yielded)
+        except asyncio.CancelledError:
+            if not expired:
+                raise
+            task.uncancel()
+            raise HandlerTimeout(turn.cell.address, timeout_s or 0.0) from None
+        finally:
+            turn.task = None
+            if timer is not None:
+                timer.cancel()
+
+    # -- batches and external handlers ------------------------------------------------------------------------
+
+    def _elaborate(self, turn: Turn, spec: HandlerSpec) -> Coroutine[Any, Any, str] | None:
+        actor = turn.incarnation.actor
+        argument: Any = self._collect(turn, spec) if spec.is_batch else turn.message
+
+        async def run() -> Any:
+            if spec.external:
+                await turn.settled()
+            result = spec.function(actor, argument)
+            return await result if spec.is_async else result
+
+        self.stepping = turn
+        try:
+            coro, yielded = turn.incarnation.context.run(call_async, turn, lambda *_: run(), None, None)
+        except StopIteration as stop:
+            return self._finish(turn, stop.value, spec)
+        except BaseException as error:
+            return self._interrupted(turn, error)
+        finally:
+            self.stepping = None
+        return self._wait_inside(turn, coro, yielded, spec)
+
+    def _collect(self, turn: Turn, spec: HandlerSpec) -> list[Message]:
+        """The messages of a batch: those of its type that stand at the head of the mailbox."""
+        cell, envelope = turn.cell, turn.envelope
+        assert turn.message is not None
+        messages = [turn.message]
+        if envelope is None or isinstance(envelope, Ask):
+            return messages
+        turn.batch = [envelope]
+        if cell.alone:
+            cell.alone -= 1
+            return messages
+        queue = cell.mailbox.queue
+        while queue and len(messages) < BATCH_MAX:
+            entry = queue[0]
+            if type(entry) is not Envelope or type(entry.message) is not spec.message_type or entry.attempts:
+                break
+            queue.popleft()
+            cell.mailbox.count -= 1
+            turn.batch.append(entry)
+            messages.append(entry.message)
+            turn.after = max(turn.after, entry.after)
+        return messages
+
+    # -- what isn't the usual way -------------------------------------------------------------------------------
+
+    async def _unusual(self, cell: Cell, slot: int) -> str:
+        """For a cell that isn't up, and during a solo run."""
+        if self._runners.solo:
+            ask = cell.mailbox.pop_ask()
+            if ask is None:
+                return SET_ASIDE
+            if cell.status is PASSIVE and cell.may_start():
+                cell.mailbox.push_front(ask)
+                return await self._activate(cell, slot)
+            if cell.status is not UP or ask.message is None or ask.future.done():
+                return GO_ON
+            waiting = self.begin(cell, ask, ask.message, slot)
+            return GO_ON if waiting is None else await waiting
+        if cell.status is PASSIVE:
+            return await self._activate(cell, slot)
+        return LET_GO
+
+    async def _activate(self, cell: Cell, slot: int) -> str:
+        """The first message of an address starts its actor. A start that fails is charged to that message."""
+        if not cell.may_start():
+            return LET_GO
+        head = next(cell.mailbox.entries(), None)
+        if isinstance(head, int):
+            if await self._page_in(cell, head) is LOST:
+                return LOST
+            head = next(cell.mailbox.entries(), None)
+        if head is None:
+            return LET_GO
+        if isinstance(head, Envelope):
+            self._system.attempts.note(slot, head.uid, cell.address)
+        try:
+            await cell.start()
+        except Ignore as ignored:
+            cell.status = PASSIVE
+            self._system.exits.start_refused(cell, ExitReason.shutdown(str(ignored)), final=True)
+        except StartFailed as error:
+            if cell.runner != slot:
+                return LOST
+            cell.status = PASSIVE
+            self._system.exits.start_refused(cell, error.reason, final=False)
+        return GO_ON if cell.mailbox.count else LET_GO
+
+    async def _page_in(self, cell: Cell, row_id: int) -> str:
+        """Read the bodies at the head of a backlog."""
+        ids = cell.mailbox.leading_rows(PAGE) or [row_id]
+        try:
+            envelopes = await page_in(cell, ids)
+        except StoreError as error:
+            self._system.recovery.store_failed(error)
+            return LOST
+        if cell.mailbox.leading_rows(len(ids)) != ids:
+            return LET_GO  # reset meanwhile
+        cell.mailbox.page_in(ids, envelopes)
+        return GO_ON if cell.mailbox.count else LET_GO
+
+    async def _alone(self, cell: Cell, envelope: Envelope) -> str:
+        """A suspect has come back: everything else waits while it runs."""
+        self._runners.solo = True
+        try:
+            await self._runners.nothing_else()
+            await self._system.recovery.run_alone(cell, envelope)
+        finally:
+            self._runners.end_solo()
+        return GO_ON if cell.mailbox.count and cell.status is UP else LET_GO

@@ -1,0 +1,228 @@
+"""Inbox: what other processes want of this node, taken in by commits of its own.
+
+Clients and the command line insert rows into the `inbox` table; only the node writes anything else. A tell becomes a message
+row and its inbox row goes in the same commit, so that it is taken in once. The reply of an ask, and the outcome of an
+administration, come back as rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from ..persistence.effects import Effects
+from ..persistence.errors import RecordCorrupt, StoreError, UnderstudyError
+from ..persistence.record import DeadLetterRow, InboxRow, KeyRow, ReplyRow, seal, verify
+from .dispatch import decode_body
+from .envelope import Envelope
+from .exits import ExitReason
+from .message import ENCODER, Request
+
+if TYPE_CHECKING:
+    from .cell import Cell
+    from .system import ActorSystem
+
+__all__ = ("Inbox",)
+
+ROWS = 500
+"""Inbox rows taken in at once."""
+REPLY_RETENTION_S = 60.0
+"""How long a reply waits to be fetched."""
+
+Administration = Callable[[str, str, bytes], Awaitable[Any]]
+
+
+class Inbox:
+    def __init__(self, system: ActorSystem, administer: Administration) -> None:
+        """
+        Args:
+            administer: called with command, address and JSON arguments; what it returns, or the UnderstudyError that it raises, is
+                the reply.
+        """
+        self._system = system
+        self._administer = administer
+        self._at_work: set[int] = set()
+        """Asks and administration whose replies are pending."""
+        self._done = 0
+        """Every row up to this one has been dealt with, or is at work."""
+        self._replies: deque[tuple[float, int]] = deque()
+        self._lock = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Poll until cancelled. A look that finds nothing costs microseconds."""
+        system = self._system
+        await self._tidy()
+        while True:
+            if system.committer.failure is None and system.store.inbox_changed():
+                try:
+                    await self.take_in()
+                except StoreError as error:
+                    logger.warning("the inbox can't be read: {}", error)
+            await system.runtime.sleep(system.settings.inbox_poll_s)
+
+    async def drain(self) -> None:
+        """Take in everything there is; part of what `idle` waits for."""
+        if self._system.committer.failure is None:
+            await self.take_in()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._at_work)
+
+    async def take_in(self) -> None:
+        async with self._lock:
+            full: set[str] = set()
+            after, held = self._done, False
+            while rows := await self._system.store.scan(InboxRow, after=(after,), limit=ROWS):
+                for row in rows:
+                    after = row.id
+                    if row.id in self._at_work:
+                        continue
+                    if row.address in full or not self._take(row):
+                        full.add(row.address)
+                        held = True
+                if not held:
+                    self._done = after
+            self._purge()
+
+    def _take(self, row: InboxRow) -> bool:
+        """Deal with one row; False if its mailbox is full and it has to wait."""
+        try:
+            verify(row)
+            if row.expires is not None and row.expires < self._system.runtime.now():
+                self._forget(row)
+                return True
+            if row.kind == "admin":
+                self._start(row, self._administer(row.type, row.address, row.body.encode()))
+                return True
+            cell = self._system.resolve(row.address)
+            message = decode_body(cell, row.type, row.body.encode())
+            if cell.mailbox.count >= cell.options.capacity:
+                return False
+            if row.kind == "ask" and isinstance(message, Request):
+                self._start(row, self._ask(cell, message, row))
+            else:
+                self._tell(cell, message, row)
+        except UnderstudyError as error:
+            self._refuse(row, error)
+        return True
+
+    def _tell(self, cell: Cell, message: Any, row: InboxRow) -> None:
+        system = self._system
+        body = ENCODER.encode(message)
+        envelope = Envelope(row.address, system.next_uid(), message, row.type, body)
+        envelope.priority, envelope.due, envelope.key = row.priority, row.due, row.key
+        if envelope.key is not None:
+            self._start(row, self._keyed(cell, envelope))
+            return
+        system.accept(cell, envelope, deletes=((InboxRow, row.id),))
+        if row.wants_reply:
+            self._reply(row, True, "null", "")
+
+    async def _keyed(self, cell: Cell, envelope: Envelope) -> None:
+        if not await self._system.keys.seen(envelope):
+            self._system.accept(cell, envelope)
+
+    async def _ask(self, cell: Cell, request: Request[Any], row: InboxRow) -> Any:
+        left_s = 60.0 if row.expires is None else max(0.0, row.expires - self._system.runtime.now())
+        return await self._system.asks.ask(cell, request, left_s)
+
+    def _start(self, row: InboxRow, work: Awaitable[Any]) -> None:
+        self._at_work.add(row.id)
+        self._system.background(self._finish(row, work), f"understudy inbox {row.id}")
+
+    async def _finish(self, row: InboxRow, work: Awaitable[Any]) -> None:
+        try:
+            result = ENCODER.encode(await work).decode()
+        except UnderstudyError as error:
+            self._reply(row, False, "null", f"{type(error).__name__}: {error}")
+        else:
+            self._reply(row, True, result, "")
+        finally:
+            self._at_work.discard(row.id)
+
+    def _reply(self, row: InboxRow, ok: bool, body: str, error: str) -> None:
+        now = self._system.runtime.now()
+        reply = seal(ReplyRow(row.id, int(ok), body, error, now))
+        rows = (reply,) if row.wants_reply else ()
+        self._submit(Effects(rows=rows, deletes=((InboxRow, row.id),)))
+        if rows:
+            self._replies.append((now, row.id))
+
+    def _forget(self, row: InboxRow) -> None:
+        self._submit(Effects(deletes=((InboxRow, row.id),)))
+
+    def _refuse(self, row: InboxRow, error: UnderstudyError) -> None:
+        """It can't be handled by anybody: a tell is parked, so that it isn't lost; whoever waits is told."""
+        system = self._system
+        if row.kind == "tell" or isinstance(error, RecordCorrupt):
+            reason = ExitReason.from_exception(error)
+            cause = {
+                "ActorNotFound": "no_actor",
+                "RecordCorrupt": "corrupt",
+                "UnknownMessageType": "unknown_type",
+            }
+            letter = DeadLetterRow(
+                id=system.next_id(),
+                address=str(row.address),
+                uid=system.next_uid(),
+                sender="",
+                key=row.key,
+                type=str(row.type),
+                body=str(row.body),
+                attempts=0,
+                cause=cause.get(type(error).__name__, "undecodable"),
+                error=reason.error,
+                text=reason.text,
+                traceback="",
+                at=system.runtime.now(),
+            )
+            self._submit(Effects(rows=(seal(letter),)))
+            system.events.emit(
+                "message.parked",
+                row.address,
+                uid=letter.uid,
+                type=letter.type,
+                cause=letter.cause,
+                attempts=0,
+                error=letter.error,
+                text=letter.text,
+            )
+        self._reply(row, False, "null", f"{type(error).__name__}: {error}")
+
+    def _submit(self, effects: Effects) -> None:
+        try:
+            self._system.committer.submit(effects)
+            self._system.committer.request()
+        except StoreError:
+            pass  # the row is still there, and is taken in again
+
+    def reset(self) -> None:
+        """The tree is reset from the database: so is this."""
+        self._done = 0
+        self._at_work.clear()
+
+    def _purge(self) -> None:
+        horizon = self._system.runtime.now() - REPLY_RETENTION_S
+        while self._replies and self._replies[0][0] < horizon:
+            self._submit(Effects(deletes=((ReplyRow, self._replies.popleft()[1]),)))
+
+    async def _tidy(self) -> None:
+        """At boot: replies that nobody fetched, and keys whose retention is over."""
+        system = self._system
+        now = system.runtime.now()
+        old: list[tuple[Any, Any]] = []
+        async for reply in system.store.iterate(ReplyRow):
+            if reply.at < now - REPLY_RETENTION_S:
+                old.append((ReplyRow, reply.id))
+            else:
+                self._replies.append((reply.at, reply.id))
+        async for key in system.store.iterate(KeyRow):
+            if key.expires < now:
+                old.append((KeyRow, (key.address, key.key)))
+        if old:
+            self._submit(Effects(deletes=old))

@@ -1,0 +1,113 @@
+"""An incarnation: one life of an actor between start and exit, and what the actor sees of the runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import Context, copy_context
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from .errors import TurnClosed
+from .exits import ExitReason
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from .actor import Actor
+    from .cell import Cell
+    from .ref import ActorRef
+    from .system import ActorSystem
+    from .turn import Turn
+
+__all__ = ("Incarnation",)
+
+
+class Incarnation:
+    """Numbered by (boot epoch, counter). A zombie still holds its own, and that is how it is told apart."""
+
+    __slots__ = ("actor", "cell", "context", "number")
+
+    def __init__(self, cell: Cell, number: int) -> None:
+        self.cell = cell
+        self.number = number
+        self.actor: Actor[Any] = None  # type: ignore[assignment]  # set by the start, before anything runs
+        self.context: Context = copy_context()
+        """Handlers run in it, so that context variables behave as if the incarnation were a task."""
+
+    @property
+    def address(self) -> str:
+        return self.cell.address
+
+    @property
+    def ref(self) -> ActorRef:
+        return self.cell.system.ref(self.cell.address)
+
+    @property
+    def system(self) -> ActorSystem:
+        return self.cell.system
+
+    @property
+    def supervisor(self) -> ActorRef | None:
+        above = self.cell.supervisor
+        return None if above is None else above.system.ref(above.address)
+
+    @property
+    def turn(self) -> Turn:
+        """The turn being handled.
+
+        Raises:
+            TurnClosed: there is none: this incarnation is idle, or over.
+        """
+        turn = self.cell.turn
+        if turn is None or turn.incarnation is not self:
+            raise TurnClosed(self.cell.address)
+        return turn
+
+    def now(self) -> datetime:
+        """The wall clock (UTC)."""
+        return datetime.fromtimestamp(self.cell.system.runtime.now(), UTC)
+
+    def random(self) -> random.Random:
+        """A generator seeded by the turn: the same draws when the turn is run again."""
+        return self.cell.system.runtime.random(self.turn.uid)
+
+    def stop(self, reason: ExitReason | None = None) -> None:
+        """End this incarnation after the turn; state and mailbox stay."""
+        turn = self.turn
+        turn.check_open()
+        turn.exit = reason or ExitReason.normal()
+
+    def retire(self) -> None:
+        """End this incarnation after the turn, and delete state and mailbox in the turn's commit."""
+        turn = self.turn
+        turn.check_open()
+        turn.retiring = True
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """SQL of the user's own, committed together with the turn.
+
+        First commits everything that the turn rests on, then holds the node's write slot until the *turn* ends; other turns go on,
+        their commits queue. An exception that leaves the block fails the turn if it isn't caught; what was written is rolled back
+        either way.
+
+        Raises:
+            RuntimeError: a second transaction in one turn.
+            TransactionTimeout: the turn held the slot longer than `transaction_timeout_s`; it was rolled back.
+            StoreFull, StoreUnavailable
+        """
+        turn = self.turn
+        turn.check_open()
+        if turn.held is not None:
+            raise RuntimeError("a turn has one transaction; use the connection that you have")
+        slot = self.cell.system.write_slot(turn)
+        connection = await slot.open()
+        try:
+            yield connection
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError):
+                slot.spoil()
+            raise

@@ -1,0 +1,145 @@
+"""Mailbox: the in-memory window on a durable mailbox.
+
+An entry is an `Envelope`, a bare `Message` (told to a `durable=False` actor, nothing else to know), or the int id of a
+row that is still only on disk: a large backlog costs its ids, bodies are read when their turn comes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from .envelope import Ask, Envelope
+from .message import Message
+
+__all__ = ("SYSTEM", "Entry", "Mailbox")
+
+SYSTEM = 1 << 30
+"""The priority of system signals: they pass everything."""
+
+Entry = Envelope | Message | int
+
+
+class Mailbox:
+    """First in, first out, within a priority; higher priorities first. Empty ones own no deque."""
+
+    __slots__ = ("count", "lanes", "queue")
+
+    def __init__(self) -> None:
+        self.queue: deque[Entry] | None = None
+        """The lane of priority 0, which nearly everything takes."""
+        self.lanes: dict[int, deque[Entry]] | None = None
+        self.count = 0
+
+    def push(self, entry: Entry, priority: int = 0) -> None:
+        self.count += 1
+        if priority == 0:
+            if self.queue is None:
+                self.queue = deque((entry,))
+            else:
+                self.queue.append(entry)
+            return
+        if self.lanes is None:
+            self.lanes = {}
+        lane = self.lanes.get(priority)
+        if lane is None:
+            lane = self.lanes[priority] = deque()
+            self.lanes = dict(sorted(self.lanes.items(), reverse=True))
+        lane.append(entry)
+
+    def push_front(self, *entries: Entry) -> None:
+        """Put entries back where they came from, in their order."""
+        if self.queue is None:
+            self.queue = deque()
+        self.queue.extendleft(reversed(entries))
+        self.count += len(entries)
+
+    def _lane(self) -> deque[Entry] | None:
+        """The lane whose head is next."""
+        if self.lanes is not None:
+            below: deque[Entry] | None = None
+            for priority, lane in self.lanes.items():
+                if priority < 0:
+                    below = lane
+                    break
+                if lane:
+                    return lane
+            if self.queue:
+                return self.queue
+            if below is None:
+                self.lanes = None
+                return self.queue
+            for priority, lane in self.lanes.items():
+                if priority < 0 and lane:
+                    return lane
+            self.lanes = None
+        return self.queue
+
+    def pop(self) -> Entry:
+        """The next entry; only if `count` is positive."""
+        lane = self.queue if self.lanes is None else self._lane()
+        assert lane is not None
+        entry = lane.popleft()
+        self.count -= 1
+        if self.count == 0:
+            self.queue = self.lanes = None
+        return entry
+
+    def pop_ask(self) -> Ask | None:
+        """The next request of an actor, wherever it stands: what may run beside a solo run."""
+        for lane in self._all_lanes():
+            for index, entry in enumerate(lane):
+                if isinstance(entry, Ask) and entry.asker is not None:
+                    del lane[index]
+                    self.count -= 1
+                    return entry
+        return None
+
+    def take(self, uid: str, row_id: int) -> Entry | None:
+        """Remove one message by uid or row id, wherever it stands."""
+        for lane in self._all_lanes():
+            for index, entry in enumerate(lane):
+                if (
+                    entry == row_id
+                    if isinstance(entry, int)
+                    else isinstance(entry, Envelope) and entry.uid == uid
+                ):
+                    del lane[index]
+                    self.count -= 1
+                    return entry
+        return None
+
+    def leading_rows(self, limit: int) -> list[int]:
+        """Ids at the head of the lane that are still only on disk, up to `limit`; they stay where they are."""
+        lane = self._lane()
+        ids: list[int] = []
+        for entry in lane or ():
+            if type(entry) is not int or len(ids) == limit:
+                break
+            ids.append(entry)
+        return ids
+
+    def page_in(self, ids: Iterable[int], envelopes: dict[int, Envelope]) -> None:
+        """Replace the leading ids by their envelopes; ids without one (damaged, gone) leave the mailbox."""
+        lane = self._lane()
+        assert lane is not None
+        fresh: list[Entry] = []
+        for row_id in ids:
+            assert lane[0] == row_id
+            lane.popleft()
+            envelope = envelopes.get(row_id)
+            if envelope is None:
+                self.count -= 1
+            else:
+                fresh.append(envelope)
+        lane.extendleft(reversed(fresh))
+        if self.count == 0:
+            self.queue = self.lanes = None
+
+    def entries(self) -> Iterator[Entry]:
+        for lane in self._all_lanes():
+            yield from lane
+
+    def _all_lanes(self) -> list[deque[Entry]]:
+        lanes = list(self.lanes.values()) if self.lanes else []
+        return [*lanes, self.queue] if self.queue is not None else lanes

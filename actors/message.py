@@ -1,0 +1,130 @@
+"""Message and Request: what actors are told and asked.
+
+    class Deposit(Message):
+        amount: int
+
+    class Balance(Request[int]):          # whoever asks it gets an int
+        currency: str = "EUR"
+
+A message is a frozen `msgspec.Struct` with keyword-only fields. Its stored form is JSON with the class's tag
+under `$type`: `{"$type":"Deposit","amount":5}`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import Any, ClassVar, Generic, TypeVar, cast, dataclass_transform
+
+import msgspec
+from msgspec import StructMeta
+
+from .types import class_path, is_deeply_immutable, type_argument
+
+__all__ = (
+    "ENCODER",
+    "TAG_FIELD",
+    "Message",
+    "MessageMeta",
+    "Request",
+    "classes_with_tag",
+    "decoder_of",
+    "is_deeply_immutable",
+    "known_tags",
+    "request_reply_type",
+    "tag_of",
+)
+
+TAG_FIELD = "$type"
+
+ENCODER = msgspec.json.Encoder()
+"""The one encoder of messages, replies and states."""
+
+Reply_co = TypeVar("Reply_co", covariant=True)
+
+# tag -> path of the class -> the class. Several classes may share a tag: an actor knows which it means.
+_REGISTRY: dict[str, dict[str, weakref.ref[type[Any]]]] = {}
+
+
+# Said twice: of two transforms mypy takes the nearest class's, and without the metaclass's it takes Message
+# itself for an unfrozen class, from which no frozen one may inherit.
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class MessageMeta(StructMeta):
+    """Makes each message class frozen, keyword-only and tagged, and keeps the register of tags."""
+
+    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> Any:
+        for option, value in _FIXED.items():
+            if config.setdefault(option, value) != value:
+                raise TypeError(
+                    f"class {name}: {option}={config[option]!r} is not possible; "
+                    f"a message has {option}={value!r}"
+                )
+        tag = config.setdefault("tag", name)
+        if not isinstance(tag, str) or not tag:
+            raise TypeError(f'class {name}: tag={tag!r} is no name; write tag="..." or leave it out')
+        # Per class, never inherited: found with one attribute access on the hot path.
+        namespace = {**namespace, "__immutable__": None, "__decoder__": None}
+        cls = super().__new__(mcls, name, bases, namespace, **config)
+        if cls.__module__ != __name__:  # Message and Request themselves are never sent
+            _REGISTRY.setdefault(tag, {})[class_path(cls)] = weakref.ref(cls)
+        return cls
+
+
+_FIXED = {"frozen": True, "kw_only": True, "array_like": False, "tag_field": TAG_FIELD}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Message(msgspec.Struct, metaclass=MessageMeta):
+    """The base class of everything that is told.
+
+    Subclasses declare fields as in a dataclass. The stored tag is the class's name; `class D(Message,
+    tag="deposit")` gives another, so that a class can be renamed without losing stored messages.
+    """
+
+    __immutable__: ClassVar[bool | None] = None
+    """Whether instances can be shared; None until first asked. Ask `is_deeply_immutable`."""
+    __decoder__: ClassVar[msgspec.json.Decoder[Any] | None] = None
+
+
+class Request(Message, Generic[Reply_co]):
+    """A message whose sender waits for a reply: `class Balance(Request[int])`."""
+
+
+def tag_of(cls: type[Message]) -> str:
+    """The name under which messages of this class are stored."""
+    return cast(str, cls.__struct_config__.tag)
+
+
+def decoder_of(cls: type[Message]) -> msgspec.json.Decoder[Any]:
+    """The JSON decoder of a message class, made once.
+
+    Raises:
+        NameError, TypeError: a field's type can't be resolved, or JSON can't carry it.
+    """
+    decoder = cls.__decoder__
+    if decoder is None:
+        decoder = cls.__decoder__ = msgspec.json.Decoder(cls)
+    return decoder
+
+
+def known_tags() -> Iterator[str]:
+    """Every tag of a message class that is alive."""
+    return (tag for tag in _REGISTRY if classes_with_tag(tag))
+
+
+def classes_with_tag(tag: str) -> tuple[type[Message], ...]:
+    """The message classes that carry a tag; a class that was defined again stands only once."""
+    found = (reference() for reference in _REGISTRY.get(tag, {}).values())
+    return tuple(cls for cls in found if cls is not None)
+
+
+def request_reply_type(cls: Any) -> Any:
+    """What a `Request` subclass (or alias such as `Get[int]`) promises: `int` for `Request[int]`.
+
+    `Any` where nothing is said.
+
+    Raises:
+        NameError: the type was given as a string that names nothing in the class's module.
+    """
+    found = type_argument(cls, Request)
+    return Any if isinstance(found, TypeVar) else found

@@ -1,0 +1,337 @@
+"""Recovery: what a node does after a crash, and after its store has failed (docs/runtime-semantics.md, sections 5 and 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from ..persistence.attempts import Started
+from ..persistence.effects import Effects
+from ..persistence.errors import (
+    Fenced,
+    StoreCorrupt,
+    StoreDataError,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    UnderstudyError,
+)
+from ..persistence.record import AttemptRow, MessageRow, seal
+from .cell import Cell
+from .dispatch import page_in, prepare
+from .envelope import Envelope
+from .errors import ActorNotFound, Ignore, StartFailed
+from .exits import ExitReason
+from .failures import charge
+from .mailbox import Entry
+from .status import PASSIVE, UP
+from .turn import Turn
+
+if TYPE_CHECKING:
+    from .system import ActorSystem
+
+__all__ = ("Recovery",)
+
+HEADS = 10_000
+"""Message heads read at once at boot."""
+RETRY_S_MIN, RETRY_S_MAX = 0.1, 5.0
+"""Backoff between attempts to reopen a broken store."""
+
+
+class Recovery:
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self._homeless: dict[str, list[tuple[int, int]]] = {}
+        """Mail on disk for addresses without a cell: (row id, priority), by address."""
+        self._attempts: dict[int, AttemptRow] = {}
+        """Of messages that are not in memory yet."""
+        self.suspects: dict[str, Started] = {}
+        """By uid: started and unfinished when the last life ended."""
+        self.resetting = False
+
+    # -- boot ------------------------------------------------------------------------------------------
+
+    async def load(self) -> int:
+        """Read the heads of all pending messages into the index; returns how many there are."""
+        system = self._system
+        self._homeless.clear()
+        self._attempts.clear()
+        system.seen_id(await system.store.last_id())
+        async for row in system.store.iterate(AttemptRow):
+            self._attempts[row.id] = row
+        now = system.runtime.now()
+        after = pending = 0
+        while heads := await system.store.heads(after, HEADS):
+            for head in heads:
+                attempt = self._attempts.get(head.id)
+                if attempt is not None and attempt.due > now:
+                    system.delays.delay(head.address, head.id, attempt.due, retry=True)
+                elif head.due is not None and head.due > now:
+                    system.delays.delay(head.address, head.id, head.due)
+                else:
+                    self._settle_in(head.address, head.id, head.priority)
+            pending += len(heads)
+            after = heads[-1].id
+            system.seen_id(after)
+        return pending
+
+    def _settle_in(self, address: str, row_id: int, priority: int) -> None:
+        cell = self._system.cells.get(address)
+        if cell is not None:
+            cell.mailbox.push(row_id, priority)
+        else:
+            self._homeless.setdefault(address, []).append((row_id, priority))
+
+    def move_in(self, cell: Cell) -> None:
+        """A cell was made: its mail from disk is its mailbox's now."""
+        for row_id, priority in self._homeless.pop(cell.address, ()):
+            cell.mailbox.push(row_id, priority)
+
+    def keep(self, address: str, row_id: int) -> None:
+        """Mail for an address that nobody has: it stays on disk until somebody does."""
+        if row_id:
+            self._homeless.setdefault(address, []).append((row_id, 0))
+
+    def activate_homeless(self) -> None:
+        """After the tree has started: bring actors back for whom mail waits."""
+        system = self._system
+        for address in list(self._homeless):
+            try:
+                system.resolve(address).wake()
+            except ActorNotFound:
+                count = len(self._homeless[address])
+                system.events.emit("message.orphaned", address, pending=count)
+                logger.warning(
+                    "{} messages wait for {}, and nothing in the tree has that address", count, address
+                )
+
+    def attempts_of(self, row_id: int) -> int:
+        row = self._attempts.pop(row_id, None)
+        return 0 if row is None else row.count
+
+    # -- suspects ----------------------------------------------------------------------------------------
+
+    @property
+    def cautious(self) -> bool:
+        """Whether there is no run-ahead, because suspects exist."""
+        return bool(self.suspects)
+
+    def note_suspects(self, started: Iterable[Started]) -> None:
+        """Before the tree starts: the verdicts of the slot file."""
+        found = list(started)
+        hung = [item for item in found if item.verdict == "hang"]
+        for item in hung or found:
+            self.suspects[item.uid] = item
+        if found:
+            self._system.runners.solo = True
+
+    async def run_suspects(self) -> None:
+        """After the tree has started: the suspects that have a row, one at a time, nothing else in flight."""
+        system = self._system
+        try:
+            for started in list(self.suspects.values()):
+                for row in await system.store.scan(MessageRow, uid=started.uid):
+                    await self._suspect_row(started, row)
+        finally:
+            for left in system.attempts.left:
+                system.runners.clear_if_free(left.slot)
+            system.runners.end_solo()
+        if self.suspects:
+            logger.info("{} messages that were running when the node died are watched", len(self.suspects))
+
+    async def _suspect_row(self, started: Started, row: MessageRow) -> None:
+        system = self._system
+        try:
+            cell = system.resolve(row.address)
+        except ActorNotFound:
+            self.suspects.pop(started.uid, None)
+            return
+        if started.verdict != "started":
+            if cell.mailbox.take(row.uid, row.id) is None:
+                return
+            envelope = (await page_in(cell, [row.id])).get(row.id)
+            if envelope is not None:
+                self._charge_crash(cell, envelope, started)
+            if started.verdict == "hang":
+                self.suspects.pop(started.uid, None)
+            await system.committer.flush()
+            return
+        entry = cell.mailbox.take(row.uid, row.id)
+        if entry is None:
+            return
+        await self.run_alone(cell, entry)
+
+    def _charge_crash(self, cell: Cell, envelope: Envelope, started: Started) -> None:
+        if started.verdict == "hang":
+            reason = ExitReason(
+                kind="killed",
+                error="Hang",
+                text="its handler blocked the event loop, and the watchdog ended the node",
+                traceback=self._system.attempts.hang_report(),
+            )
+        else:
+            reason = ExitReason(
+                kind="killed", error="Crash", text="the process died while this message ran alone"
+            )
+        charge(cell, envelope, reason, cause="hang" if started.verdict == "hang" else "crash")
+
+    async def run_alone(self, cell: Cell, entry: Entry) -> None:
+        """A solo run. Survived, it clears the suspicion."""
+        system = self._system
+        runners = system.runners
+        runners.solo = True
+        if isinstance(entry, int):
+            envelope = (await page_in(cell, [entry])).get(entry)
+            if envelope is None:
+                return
+        else:
+            assert isinstance(entry, Envelope)
+            envelope = entry
+        if cell.status is PASSIVE and cell.may_start():
+            start = True
+        else:
+            start = False
+        slot = runners.take_slot()
+        cell.runner = slot
+        try:
+            system.attempts.note(slot, envelope.uid, cell.address, True)
+            if start:
+                try:
+                    await cell.start()
+                except (StartFailed, Ignore) as error:
+                    cell.status = PASSIVE
+                    self.suspects.pop(envelope.uid, None)
+                    charge(cell, envelope, ExitReason.from_exception(error), cause="start_failed")
+                    return
+            if cell.status is not UP:
+                cell.give_back((envelope,))
+                return
+            message = envelope.message or prepare(cell, envelope)
+            if message is not None:
+                waiting = runners.handling.begin(cell, envelope, message, slot, solo=True)
+                if waiting is not None:
+                    await waiting
+                if cell.leaving is not None and cell.status is UP:
+                    await system.exits.leave(cell)
+        finally:
+            if cell.runner == slot:
+                cell.runner = -1
+            runners.give_slot(slot)
+        self.suspects.pop(envelope.uid, None)
+        try:
+            await system.committer.flush()
+        except StoreError:
+            return
+
+    def forget_suspects(self) -> None:
+        """The node is idle, and they haven't come back: their senders' turns will never run again."""
+        self.suspects.clear()
+
+    # -- a broken store --------------------------------------------------------------------------------------
+
+    def refused(self, effects: Effects, error: StoreDataError) -> Effects | None:
+        """The database refused what a turn wrote: that turn's message gets a failed attempt."""
+        turn = effects.guilty
+        if not isinstance(turn, Turn) or turn.envelope is None or not turn.envelope.id:
+            return None
+        envelope = turn.envelope
+        envelope.attempts += 1
+        delay_s = turn.cell.options.backoff.delay_s(envelope.attempts, self._system.jitter)
+        due = self._system.runtime.now() + delay_s
+        row = seal(AttemptRow(envelope.id, envelope.uid, envelope.attempts, due, f"refused: {error.why}"))
+        return Effects(rows=(row,))
+
+    def broken(self, error: StoreError) -> None:
+        """Everything uncommitted is gone: reset the tree from the database."""
+        system = self._system
+        if self.resetting or system.closing or system.gave_up is not None:
+            return
+        self.resetting = True
+        system.events.emit(
+            "node.broken",
+            "/" if system.root is None else system.root.address,
+            error=type(error).__name__,
+            text=str(error),
+        )
+        logger.error("the store failed, the tree will be reset from it: {}", error)
+        for cell in list(system.cells.values()):
+            cell.reset(error)
+        system.runners.reset()
+        system.delays.clear()
+        system.keys.forget()
+        if system.inbox is not None:
+            system.inbox.reset()
+        system.background(self._recover(), "understudy recovery")
+
+    async def _recover(self) -> None:
+        system, runtime = self._system, self._system.runtime
+        began = runtime.monotonic()
+        delay_s = RETRY_S_MIN
+        data_error = isinstance(system.committer.failure, StoreDataError)
+        while True:
+            if not data_error:
+                await runtime.sleep(delay_s)
+            data_error = False
+            delay_s = min(delay_s * 2, RETRY_S_MAX)
+            try:
+                await system.committer.recover()
+                await self.load()
+                break
+            except (StoreFull, StoreUnavailable):
+                continue
+            except (Fenced, StoreCorrupt) as error:
+                self.give_up(error)
+                return
+        root = system.root
+        assert root is not None
+        self.resetting = False
+        try:
+            await root.start()
+        except StartFailed as error:
+            if not self.resetting:
+                self.give_up(error)
+            return
+        self.activate_homeless()
+        system.events.emit("node.recovered", root.address, down_s=runtime.monotonic() - began)
+        logger.info("the store is back after {:.1f} s", runtime.monotonic() - began)
+
+    def store_failed(self, error: StoreError) -> None:
+        """A read, or a held transaction, failed as the committer does."""
+        self._system.committer.fail(error)
+
+    def refusal(self, failure: StoreError, undelivered: object) -> StoreError:
+        if isinstance(failure, StoreFull | StoreUnavailable):
+            return failure.handing_back(undelivered)
+        if isinstance(failure, StoreDataError):
+            return StoreUnavailable("the tree is being reset from the database", undelivered=undelivered)
+        return failure
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def root_exited(self, reason: ExitReason) -> None:
+        system = self._system
+        if system.closing:
+            return
+        self.give_up(system.gave_up_error(reason))
+
+    def bug(self, error: BaseException) -> None:
+        """An exception in a task of the system's own: end the node rather than run on half dead."""
+        logger.opt(exception=error).error("understudy itself failed")
+        self.give_up(error if isinstance(error, UnderstudyError) else UnderstudyError(repr(error)))
+
+    def give_up(self, error: UnderstudyError) -> None:
+        system = self._system
+        if system.gave_up is None:
+            system.gave_up = error
+            system.events.emit(
+                "node.gave_up",
+                "/" if system.root is None else system.root.address,
+                reason=type(error).__name__,
+                text=str(error),
+            )
+            for cell in system.cells.values():
+                cell.refuse_asks()
+            system.ended.set()
+            system.maybe_idle()

@@ -1,0 +1,230 @@
+"""Runners: the pool of tasks that drives the cells which have something to do.
+
+An idle cell owns no task. A runner takes a cell from the ready queue and handles its messages one turn after another;
+when a handler really suspends, the runner waits inside it and another one goes on with the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .cell import Cell
+from .handling import GO_ON, LOST, SET_ASIDE, Handling
+from .status import UP
+from .stepping import breathe, rest
+from .turn import Turn
+
+if TYPE_CHECKING:
+    from .system import ActorSystem
+
+__all__ = ("Runners",)
+
+T = TypeVar("T")
+
+QUANTUM = 64
+"""Messages of one cell in a row, before another gets its turn."""
+BREATH = 256
+"""Turns in a row before the loop gets its turn."""
+PARKED_MAX = 8
+"""Idle runners that are kept."""
+CLOSE_S = 1.0
+"""How long runners may take to end after their cancellation, at the stop of the node."""
+
+
+class Runners:
+    """The ready queue and its tasks."""
+
+    def __init__(self, system: ActorSystem, limit: int) -> None:
+        self.system = system
+        self.handling = Handling(system, self)
+        self.ready: deque[Cell] = deque()
+        self.solo = False
+        """While a suspect runs, or the boot prepares for it: only requests of actors are served."""
+        self.closed = False
+        self._set_aside: list[Cell] = []
+        """Cells that wait for the solo run to be over."""
+        self._awake = 0
+        """Runners that are taking cells, or are about to."""
+        self._inside = 0
+        """Runners that wait inside a handler."""
+        self._outside: list[asyncio.Future[None]] = []
+        self._parked: list[asyncio.Future[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots = list(range(limit - 1, -1, -1))
+
+    @property
+    def busy(self) -> bool:
+        """Whether any cell is ready or set aside, or any runner is not parked."""
+        return bool(self.ready or self._set_aside) or len(self._tasks) > len(self._parked)
+
+    def ready_cell(self, cell: Cell) -> None:
+        """Take a cell up. Its `queued` is set by the caller."""
+        self.ready.append(cell)
+        if not self._awake:
+            self._wake_one()
+
+    def _wake_one(self) -> None:
+        if self._parked:
+            self._awake += 1
+            self._parked.pop().set_result(None)
+        elif self._slots and not self.closed:
+            self._awake += 1
+            slot = self._slots.pop()
+            task = self.system.runtime.spawn(self._run(slot), f"understudy runner {slot}")
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.system.recovery.bug(error)
+        self.system.maybe_idle()
+
+    async def _run(self, slot: int) -> None:
+        system, ready = self.system, self.ready
+        committer, attempts = system.committer, system.attempts
+        next_message = self.handling.next_message
+        turns = 0
+        try:
+            while not self.closed:
+                if not ready:
+                    self._awake -= 1
+                    attempts.clear(slot)
+                    if len(self._parked) >= PARKED_MAX:
+                        return
+                    parked = asyncio.get_running_loop().create_future()
+                    self._parked.append(parked)
+                    system.maybe_idle()
+                    await parked
+                    continue
+                if committer.behind:
+                    await committer.room()
+                    continue
+                cell = ready.popleft()
+                cell.runner = slot
+                outcome = GO_ON
+                for _ in range(QUANTUM):
+                    turns += 1
+                    waiting = next_message(cell, slot)
+                    if waiting is not None:
+                        outcome = await self.aside(waiting)
+                        if outcome is not GO_ON:
+                            break
+                    if cell.leaving is not None and cell.status is UP:
+                        await self.aside(system.exits.leave(cell))
+                    if not cell.mailbox.count or cell.status is not UP or cell.blocked_by is not None:
+                        break
+                if outcome is not LOST and cell.runner == slot:
+                    self._let_go(cell, outcome)
+                if turns >= BREATH:
+                    turns = 0
+                    await breathe()
+        except asyncio.CancelledError:
+            if not self.closed:
+                raise
+        finally:
+            attempts.clear(slot)
+            self._slots.append(slot)
+
+    def _let_go(self, cell: Cell, outcome: str) -> None:
+        cell.runner = -1
+        if cell.quiet is not None:
+            cell.now_quiet()
+        if outcome is SET_ASIDE:
+            self._set_aside.append(cell)
+            return
+        cell.queued = False
+        if cell.mailbox.count:
+            cell.wake()
+
+    # -- waiting -------------------------------------------------------------------------------------------
+
+    async def aside(self, coro: Coroutine[Any, Any, T]) -> T:
+        """Await; if that really suspends, another runner has the queue meanwhile."""
+        try:
+            yielded = coro.send(None)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        self._awake -= 1
+        if self.ready and not self._awake:
+            self._wake_one()
+        try:
+            result = await rest(coro, yielded)
+            return result
+        finally:
+            self._awake += 1
+
+    async def inside(self, turn: Turn, awaitable: Awaitable[Any]) -> Any:
+        """Await inside a handler."""
+        turn.task = asyncio.current_task()
+        self._inside += 1
+        try:
+            return await awaitable
+        finally:
+            turn.task = None
+            self._inside -= 1
+            if not self._inside and self._outside:
+                outside, self._outside = self._outside, []
+                for future in outside:
+                    if not future.done():
+                        future.set_result(None)
+
+    async def nothing_else(self) -> None:
+        """Wait until no turn is in flight. The caller has set `solo`, so that none begins."""
+        while self._inside:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._outside.append(future)
+            await future
+
+    # -- solo runs --------------------------------------------------------------------------------------------
+
+    def serve_ask(self, cell: Cell) -> None:
+        """During a solo run an actor was asked something: that may be served."""
+        if cell in self._set_aside:
+            self._set_aside.remove(cell)
+            self.ready_cell(cell)
+
+    def end_solo(self) -> None:
+        """Everything else goes on."""
+        self.solo = False
+        set_aside, self._set_aside = self._set_aside, []
+        for cell in set_aside:
+            cell.queued = False
+            cell.wake()
+
+    def take_slot(self) -> int:
+        return self._slots.pop()
+
+    def clear_if_free(self, slot: int) -> None:
+        """Wipe what the last life left in a slot, unless it has a new owner already."""
+        if slot in self._slots:
+            self.system.attempts.clear(slot)
+
+    def give_slot(self, slot: int) -> None:
+        self.system.attempts.clear(slot)
+        self._slots.append(slot)
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """The tree is being reset: nothing that was ready is any more."""
+        self.ready.clear()
+        self._set_aside.clear()
+
+    async def close(self) -> None:
+        """End the runners; those that hang in a handler are cancelled, and left behind if they swallow it."""
+        self.closed = True
+        parked, self._parked = self._parked, []
+        for future in parked:
+            if not future.done():
+                future.set_result(None)
+        tasks = list(self._tasks)
+        for task in tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_S)

@@ -1,0 +1,275 @@
+"""A turn: the handling of one message, and everything it does, as one unit.
+
+The states, and the order of what happens at the finish, are in docs/runtime-semantics.md, section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from ..persistence.effects import Effects
+from ..persistence.errors import StoreError
+from ..persistence.record import ActorRow, AttemptRow, MessageRow, Row
+from .envelope import Ask, Envelope, derived_uid
+from .errors import AskFailed, TurnClosed
+from .exits import ExitReason
+from .failures import charge, judge
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .cell import Cell
+    from .incarnation import Incarnation
+    from .message import Message
+
+__all__ = ("OPEN", "Turn", "current_turn")
+
+current_turn: ContextVar[Turn | None] = ContextVar("understudy_turn", default=None)
+"""The turn that this code runs in; child tasks of a handler inherit it."""
+
+OPEN, FINISHED, FAILED, DISCARDED = "open", "finished", "failed", "discarded"
+
+
+class Turn:
+    """What one message collects until it commits."""
+
+    __slots__ = (
+        "after",
+        "batch",
+        "cell",
+        "deletes",
+        "envelope",
+        "exit",
+        "held",
+        "incarnation",
+        "interrupt",
+        "keyed",
+        "message",
+        "ordinal",
+        "position",
+        "retiring",
+        "rows",
+        "sends",
+        "status",
+        "task",
+        "uid",
+    )
+
+    def __init__(
+        self, incarnation: Incarnation, envelope: Envelope | None, message: Message | None, uid: str
+    ) -> None:
+        self.cell: Cell = incarnation.cell
+        self.incarnation = incarnation
+        self.envelope = envelope
+        self.message = message
+        self.uid = uid
+        after = self.cell.after
+        self.after = after if envelope is None or envelope.after < after else envelope.after
+        """The position that the turn rests on; its own, once finished."""
+        self.position = 0
+        """Its own place in the commit order; 0 if it had nothing to commit."""
+        self.status = OPEN
+        self.sends: list[tuple[Cell, Envelope]] | None = None
+        self.keyed = False
+        """Whether a send carries an idempotency key, which has to be looked up before the finish."""
+        self.ordinal = 0
+        self.rows: list[Row] | None = None
+        self.deletes: list[tuple[type[Row], Any]] | None = None
+        self.batch: list[Envelope] | None = None
+        """All envelopes of a batch handler's turn, the first one included."""
+        self.exit: ExitReason | None = None
+        """Set by `stop`: the incarnation ends after this turn."""
+        self.retiring = False
+        self.held: Callable[[Any, Any], Awaitable[None]] | None = None
+        """Set while `transaction` holds the write slot: ends it, with the result or the error, and the turn."""
+        self.interrupt: Callable[[], BaseException | None] | None = None
+        """Why the runtime cancelled the handler: the error to charge, or None for a stop without a charge."""
+        self.task: asyncio.Task[Any] | None = None
+        """The task that waits inside the handler, while it does."""
+
+    # -- what handlers see ---------------------------------------------------------------------------
+
+    @property
+    def key(self) -> str:
+        """An idempotency key for effects outside the database: the message's uid, the same in each attempt."""
+        return self.uid
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return 1 if self.envelope is None else self.envelope.attempts + 1
+
+    async def settled(self) -> None:
+        """Return once everything that this turn rests on is committed.
+
+        A handler that acts on the outside world awaits it first: what it saw can't be undone by a crash then.
+
+        Raises:
+            TurnClosed: the turn is over.
+            StoreFull, StoreUnavailable: what it rests on was lost; the turn is discarded, the message redelivered.
+            RuntimeError: inside `transaction()`, which began with a settled turn.
+        """
+        self.check_open()
+        if self.held is not None:
+            raise RuntimeError("settled() inside transaction(): the transaction began with a settled turn")
+        await self.cell.system.committer.wait(self.after)
+
+    # -- what the runtime does -------------------------------------------------------------------------
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is open, and its incarnation not fenced off."""
+        return self.status is OPEN and self.cell.incarnation is self.incarnation
+
+    def check_open(self) -> None:
+        if self.status is not OPEN or self.cell.incarnation is not self.incarnation:
+            raise TurnClosed(self.cell.address)
+
+    def next_uid(self) -> str:
+        self.ordinal += 1
+        return derived_uid(self.uid, self.ordinal)
+
+    def send(self, cell: Cell, envelope: Envelope) -> None:
+        if self.sends is None:
+            self.sends = []
+        self.sends.append((cell, envelope))
+        if envelope.key is not None:
+            self.keyed = True
+
+    def record(self, *rows: Row) -> None:
+        """Rows that commit with the turn."""
+        if self.rows is None:
+            self.rows = []
+        self.rows.extend(rows)
+
+    def delete(self, kind: type[Row], key: Any) -> None:
+        if self.deletes is None:
+            self.deletes = []
+        self.deletes.append((kind, key))
+
+    def has_told(self, cell: Cell) -> bool:
+        return self.sends is not None and any(receiver is cell for receiver, _ in self.sends)
+
+    def finish(self, result: Any = None, reply: Callable[[Any], Any] | None = None) -> None:
+        """The handler returned: submit the effects, deliver the sends, answer the asker. Never raises."""
+        cell = self.cell
+        if self.status is not OPEN or cell.incarnation is not self.incarnation:
+            self.discard()
+            return
+        state = None
+        try:
+            if cell.keeps_row and not self.retiring:
+                state = cell.changed_state(self.incarnation.actor)
+            if reply is not None:
+                result = reply(result)
+        except Exception as error:
+            self.fail(error)
+            return
+        effects = self.effects(state)
+        if effects is not None:
+            try:
+                self.after = self.position = cell.system.committer.submit(effects)
+            except StoreError:
+                self.discard()
+                return
+        self.close(result, state)
+
+    def effects(self, state: bytes | None) -> Effects | None:
+        """What has to be committed, or None if there is nothing."""
+        cell, envelope, sends = self.cell, self.envelope, self.sends
+        ack = 0 if envelope is None else envelope.id
+        inserts: list[Envelope] = []
+        size = 100 if state is None else 100 + len(state)
+        if sends is not None:
+            next_id = cell.system.next_id
+            for receiver, sent in sends:
+                if receiver.durable:
+                    sent.id = next_id()
+                    inserts.append(sent)
+                    size += 200 if sent.body is None else 200 + len(sent.body)
+                    if sent.key is not None:
+                        self.record(cell.system.keys.row(sent))
+        if self.retiring:
+            self.delete(ActorRow, cell.address)
+            for row_id in cell.row_ids():
+                self.delete(MessageRow, row_id)
+                self.delete(AttemptRow, row_id)
+        if ack and envelope is not None and envelope.attempts:
+            self.delete(AttemptRow, ack)
+        for other in self.batch or ():
+            if other.id and other is not envelope:
+                self.delete(MessageRow, other.id)
+                if other.attempts:
+                    self.delete(AttemptRow, other.id)
+        if not (ack or inserts or state is not None or self.rows or self.deletes):
+            return None
+        return Effects(
+            ack=ack,
+            inserts=inserts,
+            actor=None if state is None else cell,
+            state=state,
+            rows=self.rows or (),
+            deletes=self.deletes or (),
+            guilty=self,
+            size=size,
+        )
+
+    def close(self, result: Any, state: bytes | None) -> None:
+        """What the finish does once the effects have their place in the commit order."""
+        cell, after = self.cell, self.after
+        self.status = FINISHED
+        cell.after = after
+        if state is not None:
+            cell.finished_state(state)
+        if self.sends is not None:
+            cell.system.deliver(cell, self.sends, after)
+        envelope = self.envelope
+        if type(envelope) is Ask:
+            cell.system.asks.answer(envelope, result, after)
+        cell.turn = None
+        if self.retiring:
+            cell.retiring = True
+            cell.leaving = (ExitReason.normal(), self.uid, 0)
+        elif self.exit is not None:
+            cell.leaving = (self.exit, self.uid, 0)
+
+    def discard(self) -> None:
+        """Fenced off: leave no trace. Whoever fenced it off takes care of the message; an asker is told here."""
+        if self.status is OPEN:
+            self.status = DISCARDED
+        if self.cell.turn is self:
+            self.cell.turn = None
+        envelope = self.envelope
+        if type(envelope) is Ask and not envelope.future.done():
+            reason = ExitReason.killed("the actor was stopped before it answered")
+            envelope.future.set_exception(AskFailed(self.cell.address, reason))
+
+    def fail(self, error: BaseException) -> None:
+        """The handler raised: roll back; charge the message, and the actor too unless the error was an expected one."""
+        cell, envelope = self.cell, self.envelope
+        if self.status is not OPEN or cell.incarnation is not self.incarnation:
+            self.discard()
+            return
+        self.status = FAILED
+        cell.turn = None
+        verdict = judge(cell.options, error)
+        if self.batch is not None and len(self.batch) > 1:
+            cell.give_back(self.batch, alone=True)  # nobody knows which one it was: each is tried alone
+        elif type(envelope) is Ask:
+            if not envelope.future.done():
+                envelope.future.set_exception(AskFailed(cell.address, verdict.reason))
+        elif envelope is not None:
+            charge(
+                cell,
+                envelope,
+                verdict.reason,
+                cause=verdict.cause,
+                at_once=verdict.park,
+                after_s=verdict.after_s,
+            )
+        if verdict.exits:
+            cell.leaving = (verdict.reason, self.uid, 0 if envelope is None else envelope.attempts)
+        elif cell.keeps_state:
+            cell.restore_state(self.incarnation.actor)

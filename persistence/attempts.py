@@ -1,0 +1,228 @@
+"""The slot file: which messages were being handled when the process ended.
+
+A start must be noted before the handler runs, and costs no transaction: it is written into a shared memory
+map, which outlives the process (not the machine; a power cut is no crash of a message). Every runner owns a
+slot.
+
+A slot is 192 bytes: state, uid (16), length of the address, address in UTF-8, cut to fit. A header of one
+slot's size says what the file is.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from contextlib import suppress
+from typing import Final, Literal, NamedTuple, Protocol
+
+from .errors import StoreFull, StoreUnavailable
+
+__all__ = ("AttemptLog", "Attempts", "MemoryAttempts", "Started")
+
+SLOTS: Final = 4096
+SLOT_BYTES: Final = 192
+ADDRESS_BYTES_MAX: Final = SLOT_BYTES - 18
+
+_HEADER: Final = b"understudy slots 1\n".ljust(SLOT_BYTES, b"\0")
+_STARTED, _SOLO, _HANG = b"S", b"A", b"H"
+_LENGTHS: Final = tuple(bytes((length,)) for length in range(ADDRESS_BYTES_MAX + 1))
+
+Verdict = Literal["started", "solo", "hang"]
+_VERDICTS: Final[dict[int, Verdict]] = {_STARTED[0]: "started", _SOLO[0]: "solo", _HANG[0]: "hang"}
+
+
+class Started(NamedTuple):
+    """A message whose handling had started and not ended."""
+
+    slot: int
+    verdict: Verdict
+    uid: str
+    address: str
+    """Cut to 174 bytes of UTF-8: for reports, the uid is what counts."""
+
+
+class AttemptLog(Protocol):
+    """What a store offers as `attempts`."""
+
+    slots: int
+    damaged: bool
+    """The file that was found made no sense (as a whole, or some slots of it)."""
+    left: list[Started]
+    """What `open` found."""
+
+    def open(self) -> list[Started]:
+        """What the last life left.
+
+        Raises:
+            StoreFull, StoreUnavailable
+        """
+
+    def note(self, slot: int, uid_hex: str, address: str, solo: bool = False) -> None:
+        """The message's handling starts. Before the handler's first line."""
+
+    def clear(self, slot: int) -> None:
+        """It has ended, in whatever way."""
+
+    def hang(self, slot: int, stack: str) -> None:
+        """The watchdog's word right before it ends the process: this slot's handler blocks the loop.
+
+        From any thread.
+        """
+
+    def hang_report(self) -> str:
+        """The stack that the last `hang` left, or ""."""
+
+    def reset(self) -> None:
+        """Forget everything: the verdicts have been recorded."""
+
+    def close(self) -> None: ...
+
+
+class Attempts:
+    """The slot file beside a database."""
+
+    def __init__(self, path: str, report_path: str, slots: int = SLOTS) -> None:
+        self.path = path
+        self.report_path = report_path
+        self.slots = slots
+        self.damaged = False
+        self.left: list[Started] = []
+        self._map: mmap.mmap | None = None
+
+    def open(self) -> list[Started]:
+        size = SLOT_BYTES * (self.slots + 1)
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+            try:
+                found = _read(descriptor, size + 1)
+                whole = len(found) == size and found.startswith(_HEADER)
+                self.damaged = bool(found) and not whole
+                content = found if whole else _HEADER.ljust(size, b"\0")
+                # Written in full each time: a page without a disk block would be a SIGBUS on a full disk.
+                _write(descriptor, content)
+                os.ftruncate(descriptor, size)
+                self._map = mmap.mmap(descriptor, size)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreFull(f"{self.path}: {error.strerror}") from error
+            raise StoreUnavailable(f"{self.path}: {error.strerror}") from error
+        self.left = []
+        for slot in range(self.slots):
+            at = SLOT_BYTES * (slot + 1)
+            if content[at]:
+                started = _parse(slot, content[at : at + SLOT_BYTES])
+                if started is None:
+                    self.damaged = True
+                else:
+                    self.left.append(started)
+        return self.left
+
+    def note(self, slot: int, uid_hex: str, address: str, solo: bool = False) -> None:
+        raw = address.encode()
+        if len(raw) > ADDRESS_BYTES_MAX:
+            raw = raw[:ADDRESS_BYTES_MAX]
+        record = (_SOLO if solo else _STARTED) + bytes.fromhex(uid_hex) + _LENGTHS[len(raw)] + raw
+        at = SLOT_BYTES * (slot + 1)
+        self._map[at : at + len(record)] = record  # type: ignore[index]  # open: checked where it is opened
+
+    def clear(self, slot: int) -> None:
+        self._map[SLOT_BYTES * (slot + 1)] = 0  # type: ignore[index]
+
+    def hang(self, slot: int, stack: str) -> None:
+        if self._map is not None:
+            self._map[SLOT_BYTES * (slot + 1)] = _HANG[0]
+        with suppress(OSError):  # on a full disk the verdict must do
+            descriptor = os.open(self.report_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                _write(descriptor, stack.encode(errors="replace"))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def hang_report(self) -> str:
+        try:
+            with open(self.report_path, encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError:
+            return ""
+
+    def reset(self) -> None:
+        if self._map is not None:
+            self._map[SLOT_BYTES:] = bytes(SLOT_BYTES * self.slots)
+        self.left = []
+        with suppress(OSError):
+            os.unlink(self.report_path)
+
+    def close(self) -> None:
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+
+
+class MemoryAttempts:
+    """The same without a file: it outlives the store that it is given to, not the process."""
+
+    def __init__(self, slots: int = SLOTS) -> None:
+        self.slots = slots
+        self.damaged = False
+        self.left: list[Started] = []
+        self._noted: dict[int, Started] = {}
+        self._report = ""
+
+    def open(self) -> list[Started]:
+        self.left = [self._noted[slot] for slot in sorted(self._noted)]
+        return self.left
+
+    def note(self, slot: int, uid_hex: str, address: str, solo: bool = False) -> None:
+        self._noted[slot] = Started(slot, "solo" if solo else "started", uid_hex, address)
+
+    def clear(self, slot: int) -> None:
+        self._noted.pop(slot, None)
+
+    def hang(self, slot: int, stack: str) -> None:
+        if slot in self._noted:
+            self._noted[slot] = self._noted[slot]._replace(verdict="hang")
+        self._report = stack
+
+    def hang_report(self) -> str:
+        return self._report
+
+    def reset(self) -> None:
+        self._noted.clear()
+        self.left = []
+        self._report = ""
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def copy(self) -> MemoryAttempts:
+        twin = MemoryAttempts(self.slots)
+        twin._noted = dict(self._noted)
+        twin._report = self._report
+        return twin
+
+
+def _parse(slot: int, raw: bytes) -> Started | None:
+    verdict = _VERDICTS.get(raw[0])
+    length = raw[17]
+    if verdict is None or length > ADDRESS_BYTES_MAX:
+        return None
+    return Started(slot, verdict, raw[1:17].hex(), raw[18 : 18 + length].decode(errors="ignore"))
+
+
+def _read(descriptor: int, most: int) -> bytes:
+    parts: list[bytes] = []
+    while most > 0 and (part := os.read(descriptor, most)):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,203 @@
+"""What any process may do with a node's SQLite file, owner or not: read it, and submit to its inbox.
+
+Small reads run on the loop's thread, where a hop to another thread would cost more than the read; long
+ones, and submissions, on a side thread with connections of its own. None of these connections checkpoints.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from . import sql
+from .driver import ERRORS, connect, translate
+from .errors import StoreUnavailable
+from .record import ROWS, SCHEMA_VERSION, Head, InboxRow, MessageRow, OwnerRow, R, Row, seal, verify
+from .status import describe
+from .store import Store, StoreStatus
+from .upgrade import inspect
+from .worker import Worker, uncancelled
+
+__all__ = ("Beside",)
+
+INLINE_ROWS_MAX = 256
+"""A read of so few rows by key takes well under a millisecond: it isn't worth a thread."""
+
+T = TypeVar("T")
+
+_LAST_ID = """SELECT coalesce(max(id), 0) FROM (
+    SELECT max(id) AS id FROM message UNION ALL SELECT max(id) FROM attempt
+    UNION ALL SELECT max(id) FROM dead_letter UNION ALL SELECT max(message_id) FROM idempotency_key)"""
+
+
+class Beside(Store):
+    """The half of `SqliteStore` that needs no ownership."""
+
+    path: str
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._side = Worker("understudy-side")
+        self._reader: sqlite3.Connection | None = None
+        """The loop's."""
+        self._side_reader: sqlite3.Connection | None = None
+        self._submitter: sqlite3.Connection | None = None
+        self._seen: int | None = None
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    async def open_reader(self) -> None:
+        if self._reader is not None:
+            raise RuntimeError(f"{self.path} is open already")
+        try:
+            await self._side.call(self._open_reader)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        await uncancelled(self._close_beside())
+
+    def _open_reader(self) -> None:
+        if not os.path.exists(self.path):
+            raise StoreUnavailable(f"there is no store at {self.path} yet")
+        self._reader = connect(self.path, reads_only=True)
+        try:
+            version = inspect(self._reader, self.path)
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+        if version < SCHEMA_VERSION:
+            why = "its node will migrate it at its next start" if version else "no node has run on it"
+            raise StoreUnavailable(f"{self.path} has schema version {version}, not {SCHEMA_VERSION}: {why}")
+
+    async def _close_beside(self) -> None:
+        reader, self._reader, self._seen = self._reader, None, None
+        await self._side.call(self._disconnect)
+        if reader is not None:
+            reader.close()
+        await self._side.stop()
+
+    def _disconnect(self) -> None:
+        for connection in (self._side_reader, self._submitter):
+            if connection is not None:
+                connection.close()
+        self._side_reader = self._submitter = None
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    async def get(self, kind: type[R], *key: Any) -> R | None:
+        columns = kind._fields[: ROWS[kind].key]
+        if len(key) != len(columns):
+            raise TypeError(f"{kind.__name__} has the key {', '.join(columns)}, not {len(key)} values")
+        parameters: list[Any]
+        conditions, parameters = sql.equality(kind, dict(zip(columns, key, strict=True)))
+        rows = self._read(sql.select(kind, conditions), [*parameters, 1])
+        return verify(kind._make(rows[0])) if rows else None
+
+    async def scan(
+        self,
+        kind: type[R],
+        *,
+        after: tuple[Any, ...] | None = None,
+        limit: int = 1000,
+        descending: bool = False,
+        **equal: Any,
+    ) -> list[R]:
+        parameters: list[Any]
+        conditions, parameters = sql.equality(kind, equal)
+        if after is not None:
+            conditions.append(sql.beyond(kind, len(after), descending=descending))
+            parameters += after
+        text = sql.select(kind, conditions, descending=descending)
+        key = kind._fields[: ROWS[kind].key]
+        by_key = set(equal) == set(key[: len(equal)])
+        rows = await self._read_rows(text, [*parameters, limit], inline=by_key and limit <= INLINE_ROWS_MAX)
+        return [kind._make(row) for row in rows]
+
+    async def heads(self, after: int = 0, limit: int = 10_000) -> list[Head]:
+        text = "SELECT id, address, priority, due FROM message WHERE id > ? ORDER BY id LIMIT ?"
+        rows = await self._read_rows(text, [after, limit], inline=limit <= INLINE_ROWS_MAX)
+        return [Head._make(row) for row in rows]
+
+    async def messages(self, ids: Sequence[int]) -> list[MessageRow]:
+        rows: list[Any] = []
+        for start in range(0, len(ids), sql.CHUNK_ROWS_MAX):
+            some = list(ids[start : start + sql.CHUNK_ROWS_MAX])
+            inline = len(ids) <= INLINE_ROWS_MAX
+            rows += await self._read_rows(*sql.by_ids(MessageRow, some), inline=inline)
+        return [MessageRow._make(row) for row in rows]
+
+    async def count(self, kind: type[Row], **equal: Any) -> int:
+        conditions, parameters = sql.equality(kind, equal)
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        text = f'SELECT count(*) FROM "{ROWS[kind].name}"{where}'
+        return int((await self._read_rows(text, parameters, inline=False))[0][0])
+
+    async def last_id(self) -> int:
+        return int((await self._read_rows(_LAST_ID, [], inline=False))[0][0])
+
+    async def owner(self) -> OwnerRow | None:
+        rows = self._read(sql.OWNER, [])
+        return OwnerRow._make(rows[0]) if rows else None
+
+    async def status(self) -> StoreStatus:
+        return StoreStatus(await self._aside(lambda: describe(self._long_reader(), self.path)))
+
+    def inbox_changed(self) -> bool:
+        seen, self._seen = self._seen, self._read("PRAGMA data_version", [])[0][0]
+        return seen != self._seen
+
+    def _read(self, text: str, parameters: Sequence[Any]) -> list[Any]:
+        if self._reader is None:
+            raise StoreUnavailable(f"{self.path} isn't open")
+        try:
+            return self._reader.execute(text, parameters).fetchall()
+        except ERRORS as error:
+            raise translate(error, self.path) from error
+
+    async def _read_rows(self, text: str, parameters: Sequence[Any], *, inline: bool) -> list[Any]:
+        if inline:
+            return self._read(text, parameters)
+        return await self._aside(lambda: self._long_reader().execute(text, parameters).fetchall())
+
+    def _long_reader(self) -> sqlite3.Connection:
+        if self._side_reader is None:
+            self._side_reader = connect(self.path, reads_only=True)
+        return self._side_reader
+
+    async def _aside(self, function: Callable[[], T]) -> T:
+        if self._reader is None:
+            raise StoreUnavailable(f"{self.path} isn't open")
+        try:
+            return await self._side.call(function)
+        except ERRORS as error:
+            raise translate(error, self.path) from error
+
+    # -- submitting ------------------------------------------------------------------------------------
+
+    async def submit(self, rows: Iterable[Any]) -> list[int]:
+        """As the contract says. A submission whose caller is cancelled may still land."""
+        submitted = list(rows)
+        return await self._aside(lambda: self._submit(submitted)) if submitted else []
+
+    def _submit(self, rows: list[InboxRow]) -> list[int]:
+        if self._submitter is None:
+            self._submitter = connect(self.path)
+        connection = self._submitter
+        committing = False
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            last: int = connection.execute(sql.INBOX_LAST_ID).fetchone()[0]
+            # The checksum covers the id, so the id must be known before the row is written.
+            numbered = [seal(row._replace(id=last + position)) for position, row in enumerate(rows, 1)]
+            sql.put(connection, sql.insert, InboxRow, numbered, sql.variables(connection))
+            committing = True
+            connection.execute("COMMIT")
+        except BaseException as error:
+            sql.roll_back(connection)
+            if isinstance(error, ERRORS):
+                raise translate(error, self.path, outcome="unknown" if committing else "dropped") from error
+            raise
+        return [row.id for row in numbered]

@@ -1,0 +1,387 @@
+"""The committer: finished turns in, one transaction out, waiters told in order.
+
+One task owns all writing and is never cancelled; callers wait on futures of their own, so that a cancelled caller can't
+leave a half commit behind. The states are in docs/runtime-semantics.md, section 5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from .effects import Effects, fold
+from .errors import Fenced, StoreCorrupt, StoreDataError, StoreError, StoreFull, StoreUnavailable
+from .runtime import Runtime
+from .store import Commit, Store
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+__all__ = ("Committer",)
+
+LINGER_S = 0.005
+"""How long finished turns that nobody waits for may lie before a commit takes them."""
+BATCH_TURNS_MAX = 1024
+"""A batch of this size starts at once."""
+AHEAD_TURNS_MAX = 8 * BATCH_TURNS_MAX
+AHEAD_BYTES_MAX = 64 * 1024 * 1024
+"""Bounds of the run-ahead: beyond either, no turn starts until a commit has landed."""
+ON_LOOP_S_MAX = 0.002
+"""A store whose commits take less than this is written from the loop's own thread: two thread hops cost more."""
+PROBE_EVERY = 200
+"""While commits go through the thread, every so many are tried on the loop, to notice that the disk got faster."""
+PAUSE_S = 50e-6
+"""How long the loop lets go of the GIL, a round, while a batch is in flight in the thread (the GIL convoy)."""
+
+Waiter = Callable[[StoreError | None], object]
+
+
+class Committer:
+    """Group commit for one store."""
+
+    def __init__(
+        self,
+        store: Store,
+        runtime: Runtime,
+        *,
+        commit_no: int,
+        refused: Callable[[Effects, StoreDataError], Effects | None],
+        broken: Callable[[StoreError], object],
+    ) -> None:
+        """
+        Args:
+            commit_no: the owner row's, at open.
+            refused: called with the effects whose data the database refused, after everything before them is committed; what
+                it returns (the failed attempt) is committed next. Everything behind them has been dropped by then.
+            broken: called when the store failed and everything uncommitted has been dropped.
+        """
+        self.store = store
+        self.position = 0
+        """Of the last effects submitted."""
+        self.committed = 0
+        """Everything up to here is on disk, or was dropped and its waiters told so."""
+        self.commits = 0
+        self.writing_on_loop = False
+        """The loop stands still for a commit: no handler's fault, if the disk is slow."""
+        self.failure: StoreError | None = None
+        """Why nothing can be submitted at the moment."""
+        self._runtime = runtime
+        self._number = commit_no
+        self._refused = refused
+        self._broken = broken
+        self._queue: list[Effects] = []
+        self._bytes = 0
+        self._waiters: list[tuple[int, Waiter]] = []
+        self._room: list[asyncio.Future[None]] = []
+        self._wake: asyncio.Future[None] | None = None
+        self._linger: asyncio.TimerHandle | None = None
+        self._wanted = False
+        self._in_flight = False
+        self._held = False
+        self._closing = False
+        self._cost_s = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._lost: list[tuple[int, int, StoreError]] = []
+        """Ranges of positions that were dropped, and why."""
+
+    # -- callers -------------------------------------------------------------------------------------
+
+    def submit(self, effects: Effects) -> int:
+        """Queue effects; returns their position in the commit order.
+
+        Raises:
+            StoreFull, StoreUnavailable, Fenced: the store is broken at the moment.
+        """
+        if self.failure is not None:
+            raise self.failure
+        self.position += 1
+        effects.position = self.position
+        queue = self._queue
+        queue.append(effects)
+        self._bytes += effects.size
+        if len(queue) == 1:
+            if self._linger is None and not self._wanted:
+                self._linger = self._runtime.call_later(LINGER_S, self.request)
+        elif len(queue) >= BATCH_TURNS_MAX:
+            self.request()
+        return self.position
+
+    def request(self) -> None:
+        """Ask for a commit now."""
+        self._wanted = True
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        wake = self._wake
+        if wake is not None and not wake.done():
+            wake.set_result(None)
+
+    def when(self, position: int, waiter: Waiter) -> None:
+        """Call `waiter(None)` once `position` is on disk, `waiter(error)` if it was dropped. Asks for a commit."""
+        if position <= self.committed:
+            waiter(self.lost(position))
+            return
+        self._waiters.append((position, waiter))
+        if not self._wanted:
+            self.request()
+
+    async def wait(self, position: int) -> None:
+        """Return once `position` is on disk. Cancelling the caller doesn't touch the commit.
+
+        Raises:
+            StoreFull, StoreUnavailable, StoreDataError, Fenced: it was dropped.
+        """
+        if position <= self.committed:
+            if self._lost and (error := self.lost(position)) is not None:
+                raise error
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.when(position, lambda error: _settle(future, error))
+        await future
+
+    def lost(self, position: int) -> StoreError | None:
+        """Why the effects at `position` were dropped, if they were."""
+        for begin, end, error in self._lost:
+            if begin <= position <= end:
+                return error
+        return None
+
+    async def flush(self) -> None:
+        """Commit everything submitted so far."""
+        await self.wait(self.position)
+
+    @property
+    def pending(self) -> int:
+        """Effects that are not on disk yet."""
+        return self.position - self.committed
+
+    @property
+    def behind(self) -> bool:
+        """Whether the run-ahead has reached its bound."""
+        return self.position - self.committed >= AHEAD_TURNS_MAX or self._bytes >= AHEAD_BYTES_MAX
+
+    async def room(self) -> None:
+        """Wait until the run-ahead is under its bound again."""
+        while self.behind and self.failure is None:
+            self.request()
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._room.append(future)
+            await future
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[tuple[AsyncConnection, Callable[[Effects], Any]]]:
+        """Commit all that is queued, then hold the write transaction: other commits queue meanwhile.
+
+        Yields the connection for the user's SQL and `finish(effects)`, which commits both together. Leaving without it rolls
+        back.
+        """
+        while self._held or self._in_flight or self.pending:
+            if self._held:
+                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._room.append(future)
+                await future
+            else:
+                await self.flush()
+        if self.failure is not None:
+            raise self.failure
+        self._held = True
+        try:
+            async with self.store.transaction() as connection:
+
+                async def finish(effects: Effects) -> int:
+                    commit = fold([effects], Commit(self._number + 1))
+                    await self.store.commit_held(commit)
+                    self._number += 1
+                    self.commits += 1
+                    return self.position
+
+                yield connection, finish
+        finally:
+            self._held = False
+            self._release_room()
+            if self._queue:
+                self.request()
+
+    # -- the owner task --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._task = self._runtime.spawn(self._run(), "understudy committer")
+
+    async def close(self) -> None:
+        """Commit what is queued and end the task."""
+        self._closing = True
+        self.request()
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._wanted or self._held or not self._queue:
+                if self._closing and not self._queue:
+                    return
+                if not self._queue:
+                    self._wanted = False
+                self._wake = loop.create_future()
+                await self._wake
+                self._wake = None
+                continue
+            self._wanted = False
+            batch, self._queue = self._queue, []
+            self._in_flight = True
+            try:
+                await self._commit(batch)
+            finally:
+                self._in_flight = False
+            if self._queue and (self._waiters or len(self._queue) >= BATCH_TURNS_MAX or self._closing):
+                self._wanted = True
+            elif self._queue and self._linger is None:
+                self._linger = self._runtime.call_later(LINGER_S, self.request)
+
+    async def _commit(self, batch: list[Effects]) -> None:
+        try:
+            await self._write(batch)
+        except StoreDataError as error:
+            await self._bisect(batch, error)
+        except Exception as error:
+            self._drop(
+                error if isinstance(error, StoreError) else StoreUnavailable(str(error) or repr(error))
+            )
+        else:
+            self._landed(batch)
+
+    async def _write(self, batch: list[Effects]) -> None:
+        commit = fold(batch, Commit(self._number + 1))
+        try:
+            await self._through(commit)
+        except (StoreFull, StoreUnavailable) as error:
+            if error.outcome != "unknown" or not await self._landed_after_all(commit):
+                raise
+        self._number = commit.number
+        self.commits += 1
+
+    async def _through(self, commit: Commit) -> None:
+        """Choose the way: on the loop while the disk is fast, else in the store's thread."""
+        store, clock = self.store, self._runtime.perf
+        if store.synchronous and (self._cost_s < ON_LOOP_S_MAX or self.commits % PROBE_EVERY == 0):
+            began = clock()
+            self.writing_on_loop = True
+            try:
+                store.commit_now(commit)
+            finally:
+                self.writing_on_loop = False
+            self._cost_s += ((clock() - began) - self._cost_s) * 0.1
+            return
+        commit_task = store.commit(commit)
+        self._runtime.call_soon(self._let_go)
+        await commit_task
+
+    def _let_go(self) -> None:
+        if self._in_flight:
+            self._runtime.pause(PAUSE_S)
+            self._runtime.call_soon(self._let_go)
+
+    async def _landed_after_all(self, commit: Commit) -> bool:
+        """COMMIT itself failed: only the owner row knows whether it landed."""
+        try:
+            owner = await self.store.reopen()
+        except StoreError:
+            return False
+        if owner.commit_no != commit.number:
+            raise StoreUnavailable("the commit failed, and the store says that it didn't land") from None
+        return True
+
+    async def _bisect(self, batch: list[Effects], error: StoreDataError) -> None:
+        """Commit the longest prefix that the database takes; charge the one after it; drop the rest."""
+        try:
+            while len(batch) > 1:
+                half = len(batch) // 2
+                try:
+                    await self._write(batch[:half])
+                except StoreDataError as narrower:
+                    error, batch = narrower, batch[:half]
+                else:
+                    self._landed(batch[:half])
+                    batch = batch[half:]
+                    try:
+                        await self._write(batch)
+                    except StoreDataError as narrower:
+                        error = narrower
+                    else:
+                        self._landed(batch)
+                        return
+            guilty = batch[0]
+            charge = self._refused(guilty, error)
+            if charge is not None:
+                await self._write([charge])
+        except StoreError as broken:
+            self._drop(broken)
+            return
+        self._drop(error)
+
+    def fail(self, error: StoreError) -> None:
+        """The store failed somebody else (a read, a held transaction): the same consequences."""
+        if self.failure is None:
+            self._drop(error)
+
+    def _landed(self, batch: list[Effects]) -> None:
+        end = batch[-1].position
+        self.committed = end
+        for effects in batch:
+            self._bytes -= effects.size
+        self._tell_waiters(end, None)
+        if self._room:
+            self._release_room()
+
+    def _drop(self, error: StoreError) -> None:
+        """Nothing uncommitted survives: tell every waiter, then let the tree be reset from the database."""
+        self.failure = error
+        self._queue.clear()
+        self._bytes = 0
+        if self.position > self.committed:
+            self._lost.append((self.committed + 1, self.position, error))
+        self.committed = self.position
+        self._tell_waiters(self.position, error)
+        self._release_room()
+        self._broken(error)
+
+    def _tell_waiters(self, end: int, error: StoreError | None) -> None:
+        if not self._waiters:
+            return
+        waiters, self._waiters = self._waiters, []
+        for item in waiters:
+            if item[0] <= end:
+                item[1](error)
+            else:
+                self._waiters.append(item)
+
+    def _release_room(self) -> None:
+        room, self._room = self._room, []
+        for future in room:
+            if not future.done():
+                future.set_result(None)
+
+    # -- recovery ------------------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Reopen the store after a failure and prove that it takes a commit.
+
+        Raises:
+            StoreFull, StoreUnavailable: still broken. Fenced, StoreCorrupt: for good.
+        """
+        if isinstance(self.failure, Fenced | StoreCorrupt):
+            raise self.failure
+        owner = await self.store.reopen()
+        self._number = owner.commit_no + 1
+        await self.store.commit(Commit(self._number))
+        self.failure = None
+
+
+def _settle(future: asyncio.Future[None], error: StoreError | None) -> None:
+    if not future.done():
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)

@@ -1,0 +1,159 @@
+"""What we ask of SQLite itself: where a database is, how it is opened, what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote
+
+from .errors import (
+    Outcome,
+    StoreCorrupt,
+    StoreDataError,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    StoreUrlInvalid,
+)
+
+__all__ = ("ERRORS", "Location", "connect", "create_file", "locate", "translate", "wal_reset_bug")
+
+BUSY_TIMEOUT_S = 5.0
+"""How long a connection waits for another process's write transaction; those take milliseconds."""
+
+ERRORS = (sqlite3.Error, OverflowError, UnicodeEncodeError, MemoryError)
+"""What executing a statement may raise; `translate` knows them all."""
+
+SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA")
+
+
+class Location(NamedTuple):
+    path: str
+    """Absolute, links resolved: two ways to one file give one path."""
+    synchronous: str | None
+    """What the URL asks for (`?synchronous=normal`)."""
+
+
+def locate(url: str) -> Location:
+    """The file of `sqlite:///relative/to/cwd.db` or `sqlite:////absolute.db`.
+
+    Raises:
+        StoreUrlInvalid: no path, an in-memory database, or an unknown option.
+    """
+    scheme, separator, rest = url.partition(":///")
+    if scheme != "sqlite" or not separator:
+        raise StoreUrlInvalid(url, "a SQLite URL has three slashes, and a fourth before an absolute path")
+    path, _, query = rest.partition("?")
+    if not path or path == ":memory:":
+        raise StoreUrlInvalid(
+            url, "it names no file, and a database in SQLite's memory would outlive nothing"
+        )
+    synchronous: str | None = None
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name != "synchronous" or value.upper() not in SYNCHRONOUS:
+            raise StoreUrlInvalid(
+                url, f"unknown option {name}={value}; there is synchronous=normal, full or extra"
+            )
+        synchronous = value.upper()
+    return Location(os.path.realpath(path), synchronous)
+
+
+def create_file(path: str) -> bool:
+    """Create the database's file, empty, readable by its owner alone. SQLite gives its mode to WAL and SHM.
+
+    Returns:
+        Whether it is new.
+
+    Raises:
+        StoreFull, StoreUnavailable
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StoreUnavailable(f"{path} can't be created: {error.strerror}") from error
+    try:
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, 0o600)  # the umask may have taken bits of ours
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def connect(path: str, *, reads_only: bool = False, checkpoints: bool = False) -> sqlite3.Connection:
+    """A connection to an existing file, in autocommit mode, that may be used from any one thread at a time.
+
+    Only the node's writer checkpoints: a checkpoint that races another connection's commit can corrupt the
+    database in SQLite 3.7.0 to 3.51.2 (SQLite: wal.html, "The WAL-Reset Bug").
+
+    Raises:
+        StoreUnavailable, StoreCorrupt
+    """
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(path)}?mode=rw",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+        )
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    try:
+        if not checkpoints:
+            connection.execute("PRAGMA wal_autocheckpoint=0")
+            if sys.version_info >= (3, 12):
+                connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)
+        if reads_only:
+            connection.execute("PRAGMA query_only=1")
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        raise translate(error, path) from error
+    return connection
+
+
+_CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
+_DATA = frozenset(
+    {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE}
+)
+
+
+def translate(error: BaseException, path: str, *, outcome: Outcome = "dropped") -> StoreError:
+    """The store's error for one of the driver's. SQLite: rescode.html
+
+    `outcome` is "unknown" when COMMIT itself failed; a refusal of the data is always a clean one.
+    """
+    if isinstance(error, StoreError):
+        return error
+    code = getattr(error, "sqlite_errorcode", None)
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    if code is None:
+        if isinstance(error, (OverflowError, UnicodeEncodeError, sqlite3.DataError, sqlite3.IntegrityError)):
+            return StoreDataError(f"{name}: {error}")
+        if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)) and "closed" not in str(
+            error
+        ):
+            return StoreDataError(f"{name}: {error}")  # raised by the driver at binding
+        return StoreUnavailable(f"{path}: {name}: {error}", outcome=outcome)
+    primary = code & 0xFF
+    if primary in _DATA:
+        return StoreDataError(f"{name}: {error}")
+    if primary in _CORRUPT:
+        return StoreCorrupt(path, f"{name}: {error}")
+    if primary == sqlite3.SQLITE_FULL:
+        return StoreFull(f"{path}: {error}", outcome=outcome)
+    return StoreUnavailable(f"{path}: {name}: {error}", outcome=outcome)
+
+
+def wal_reset_bug(version: tuple[int, int, int]) -> bool:
+    """Whether this SQLite has the WAL-reset bug. SQLite: wal.html, fixed in 3.51.3, 3.50.7 and 3.44.6."""
+    if version[:2] == (3, 50):
+        return version < (3, 50, 7)
+    if version[:2] == (3, 44):
+        return version < (3, 44, 6)
+    return (3, 7, 0) <= version < (3, 51, 3)

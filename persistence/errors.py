@@ -1,0 +1,137 @@
+"""The root of the error tree, and the errors of the store.
+
+Every error keeps what it is about as attributes and builds its own message; errors of the driver and of
+SQLAlchemy are mapped to these and never leak.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+__all__ = (
+    "Fenced",
+    "RecordCorrupt",
+    "SchemaTooNew",
+    "StoreCorrupt",
+    "StoreDataError",
+    "StoreError",
+    "StoreFull",
+    "StoreLocked",
+    "StoreUnavailable",
+    "StoreUrlInvalid",
+    "TransactionMisused",
+    "UnderstudyError",
+)
+
+Outcome = Literal["dropped", "unknown"]
+
+
+class UnderstudyError(Exception):
+    """The root of every error that understudy raises."""
+
+
+class StoreError(UnderstudyError):
+    """The root of the store's errors."""
+
+
+class StoreUrlInvalid(StoreError):
+    """The store's URL is none that an installed engine understands."""
+
+    def __init__(self, url: str, why: str) -> None:
+        self.url = url
+        self.why = why
+        super().__init__(
+            f"{url!r} is no store: {why}. Use sqlite:///path/to/file.db, or memory:// for a store without a file"
+        )
+
+
+class StoreLocked(StoreError):
+    """Another process runs a node on this store."""
+
+    def __init__(self, path: str, pid: int | None) -> None:
+        self.path = path
+        self.pid = pid
+        holder = f"process {pid}" if pid else "another process"
+        super().__init__(f"{path} is in use by {holder}; only one node may run on it. Stop that one first")
+
+
+class _Interrupted(StoreError):
+    """A write that the store did not take. `undelivered` is the message of the tell that failed, if it was one."""
+
+    def __init__(self, why: str, *, outcome: Outcome = "dropped", undelivered: Any = None) -> None:
+        self.why = why
+        self.outcome: Outcome = outcome
+        self.undelivered = undelivered
+        super().__init__(
+            why if outcome == "dropped" else f"{why} (outcome unknown: tell again with the same key)"
+        )
+
+    def handing_back(self, message: Any) -> _Interrupted:
+        """A copy of this error that carries `message`, for the one who told it."""
+        return type(self)(self.why, outcome=self.outcome, undelivered=message)
+
+
+class StoreFull(_Interrupted):
+    """The disk, or the database's page limit, is full. Nothing was written; the node goes on when there is space."""
+
+
+class StoreUnavailable(_Interrupted):
+    """The store can't be written at the moment (I/O error, connection lost, read-only file)."""
+
+
+class StoreCorrupt(StoreError):
+    """The file is no database, or its content contradicts itself."""
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where = where
+        self.why = why
+        super().__init__(f"{where}: {why}")
+
+
+class RecordCorrupt(StoreCorrupt):
+    """One stored record fails its checksum: it was damaged, or edited by hand."""
+
+    def __init__(self, where: str, stored: int, computed: int) -> None:
+        self.stored = stored
+        self.computed = computed
+        super().__init__(where, f"checksum {stored} in the row, {computed} over its content")
+
+    def __reduce__(self) -> Any:
+        return (type(self), (self.where, self.stored, self.computed))
+
+
+class StoreDataError(StoreError):
+    """The database refused the data of a commit (a constraint, a value too big), not the commit as such."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(why)
+
+
+class SchemaTooNew(StoreError):
+    """The database was written by a newer understudy than this one."""
+
+    def __init__(self, where: str, found: int, known: int) -> None:
+        self.where = where
+        self.found = found
+        self.known = known
+        super().__init__(
+            f"{where} has schema version {found}, and this understudy knows up to {known}: upgrade understudy"
+        )
+
+
+class Fenced(StoreError):
+    """Another owner has taken this node over (its epoch is newer): nothing can be committed any more."""
+
+    def __init__(self, node: str, epoch: int) -> None:
+        self.node = node
+        self.epoch = epoch
+        super().__init__(f"node {node!r} at epoch {epoch} is no longer the owner of its store")
+
+
+class TransactionMisused(StoreError):
+    """The SQL of a turn tried to begin, commit or roll back; or it came when the turn's transaction was over."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"{why}. The transaction is the turn's: it commits with the turn, or not at all")

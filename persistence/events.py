@@ -1,0 +1,71 @@
+"""Events: the one table of what a node reports. Logs, metrics and observers subscribe; nothing else is emitted.
+
+| event | address | measures |
+| --- | --- | --- |
+| node.started | the root's | boot, pending, suspects |
+| node.stopped | the root's | |
+| node.broken | the root's | error, text |
+| node.recovered | the root's | down_s |
+| node.gave_up | the root's | reason, text |
+| actor.started | actor's | incarnation |
+| actor.exited | actor's | incarnation, kind, error, text, traceback |
+| actor.start_failed | actor's | error, text |
+| actor.stop_failed | actor's | error, text, traceback |
+| actor.abandoned | actor's | incarnation, after_s |
+| actor.passivated | actor's | |
+| actor.retired | actor's | |
+| message.failed | receiver's | uid, type, attempt, error, text, retry_s |
+| message.parked | receiver's | uid, type, cause, attempts, error, text |
+| message.orphaned | receiver's | pending |
+| supervisor.restarting | supervisor's | child, strategy, children |
+| supervisor.gave_up | supervisor's | child, intensity, period_s |
+
+Failures are published at once, not after a commit: what went wrong went wrong, whatever the disk says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+__all__ = ("EVENTS", "Event", "Events")
+
+EVENTS = frozenset(
+    line.split("|")[1].strip()
+    for line in (__doc__ or "").splitlines()
+    if line.startswith("| ") and "." in line.split("|")[1]
+)
+"""Every name there is, read from the table above."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One thing that happened."""
+
+    name: str
+    at: float
+    """Epoch seconds."""
+    address: str
+    measures: dict[str, Any]
+
+
+class Events:
+    """Hands each event to its subscribers, in the order they subscribed."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._subscribers: list[Callable[[Event], object]] = []
+
+    def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
+        """Call `subscriber` with every event from now on; returns the way out. It must not block or raise."""
+        self._subscribers.append(subscriber)
+        return lambda: self._subscribers.remove(subscriber)
+
+    def emit(self, name: str, address: str, **measures: Any) -> None:
+        if not self._subscribers:
+            return
+        assert name in EVENTS, name
+        event = Event(name, self._now(), address, measures)
+        for subscriber in tuple(self._subscribers):
+            subscriber(event)

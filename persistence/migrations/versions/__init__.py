@@ -1,0 +1,3 @@
+"""One script a schema version. Alembic runs them by their paths: they import alembic and SQLAlchemy, nothing
+of ours.
+"""

@@ -1,0 +1,249 @@
+"""SqliteStore: a node's rows in one SQLite file, in WAL mode.
+
+The owner's half: taking the file, and writing. There is one writing connection, used by one thread at a time
+under a mutex: the loop's in `commit_now`, the writer's own in `commit`. It alone checkpoints. Reading and
+submitting are in `beside`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from . import sql
+from .attempts import Attempts
+from .beside import Beside
+from .driver import ERRORS, connect, create_file, locate, translate
+from .errors import Fenced, Outcome, StoreUnavailable
+from .held import Held, Lease
+from .lock import LockFile
+from .record import OwnerRow
+from .runtime import Runtime
+from .store import Commit
+from .upgrade import prepare
+from .worker import Worker, uncancelled
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+__all__ = ("SqliteStore",)
+
+NODE = "main"
+"""A SQLite file holds one node."""
+
+WAL_BYTES_KEPT = 64 << 20
+"""A WAL that grew beyond this is cut at its next reset."""
+
+_RAISE_EPOCH = """INSERT INTO owner (node, epoch, commit_no, pid, started) VALUES (?, 1, 0, ?, ?)
+    ON CONFLICT (node) DO UPDATE SET epoch = epoch + 1, pid = excluded.pid, started = excluded.started"""
+_SET_PID = "UPDATE owner SET pid=? WHERE node=? AND epoch=?"
+
+
+class SqliteStore(Beside):
+    """`sqlite:///bank.db` is relative to the working directory, `sqlite:////srv/bank.db` absolute.
+
+    `synchronous_level` is SQLite's `PRAGMA synchronous` for the writer: "FULL" loses nothing at a power cut,
+    "NORMAL" may lose the last commits, never their order (SQLite: pragma.html#pragma_synchronous). The URL's
+    `?synchronous=` goes before it.
+
+    `commit_now` blocks its thread for the disk's sync, and up to `driver.BUSY_TIMEOUT_S` if another process
+    is writing just then.
+    """
+
+    synchronous = True
+
+    def __init__(self, url: str, runtime: Runtime, *, synchronous_level: str = "FULL") -> None:
+        location = locate(url)
+        super().__init__(location.path)
+        self.url = url
+        self.runtime = runtime
+        self.synchronous_level = location.synchronous or synchronous_level
+        self.attempts = Attempts(f"{self.path}.slots", f"{self.path}.hang")
+        self._lock = LockFile(f"{self.path}.lock", self.path)
+        self._worker = Worker("understudy-writer")
+        self._held = Held(self._worker)
+        self._mutex = Lock()
+        self._writer: sqlite3.Connection | None = None
+        self._variables = 0
+        self._epoch = 0
+        self._writer_seen: int | None = None
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    async def open(self) -> OwnerRow:
+        if self._reader is not None:
+            raise RuntimeError(f"{self.path} is open already")
+        try:
+            return await self._worker.call(self._take)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        await uncancelled(self._close())
+
+    async def _close(self) -> None:
+        await self._close_beside()  # the writer goes last: SQLite's last connection checkpoints
+        await self._worker.call(self._give_back)
+        await self._worker.stop()
+
+    async def reopen(self) -> OwnerRow:
+        self._check_free()
+        if not self._epoch:
+            raise StoreUnavailable(f"{self.path} isn't open")
+        return await uncancelled(self._reopen())
+
+    async def _reopen(self) -> OwnerRow:
+        await self._close_beside()
+        return await self._worker.call(self._connect_again)
+
+    def _take(self) -> OwnerRow:
+        self._lock.acquire()
+        create_file(self.path)
+        prepare(self.path)
+        writer = self._connect()
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            writer.execute(_RAISE_EPOCH, (NODE, os.getpid(), self.runtime.now()))
+            owner = OwnerRow._make(writer.execute(sql.OWNER).fetchone())
+            writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+        self._epoch = owner.epoch
+        self.attempts.open()
+        return owner
+
+    def _connect(self) -> sqlite3.Connection:
+        writer = self._writer = connect(self.path, checkpoints=True)
+        try:
+            writer.execute(f"PRAGMA synchronous={self.synchronous_level}")
+            writer.execute(f"PRAGMA journal_size_limit={WAL_BYTES_KEPT}")
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+        self._variables = sql.variables(writer)
+        self._reader = connect(self.path, reads_only=True)
+        return writer
+
+    def _connect_again(self) -> OwnerRow:
+        with self._mutex:
+            self._disconnect_writer()
+            writer = self._connect()
+            try:
+                # A write, however small: it proves that the store takes one, and it overwrites what an
+                # ambiguous commit may have left beyond the WAL's end, where a crash would bring it back.
+                # (Twice, for SQLite doesn't write what doesn't change.)
+                writer.execute("BEGIN IMMEDIATE")
+                for pid in (0, os.getpid()):
+                    if writer.execute(_SET_PID, (pid, NODE, self._epoch)).rowcount != 1:
+                        raise Fenced(NODE, self._epoch)
+                owner = OwnerRow._make(writer.execute(sql.OWNER).fetchone())
+                writer.execute("COMMIT")
+            except sqlite3.Error as error:
+                sql.roll_back(writer)
+                raise translate(error, self.path) from error
+            except BaseException:
+                sql.roll_back(writer)
+                raise
+            return owner
+
+    def _disconnect_writer(self) -> None:
+        writer, self._writer, self._writer_seen = self._writer, None, None
+        if writer is not None:
+            with suppress(sqlite3.Error):
+                writer.close()
+
+    def _give_back(self) -> None:
+        with self._mutex:
+            self._disconnect_writer()
+            if self._reader is not None:  # opened after the beside was closed: an `open` that failed
+                self._reader.close()
+                self._reader = None
+        self.attempts.close()
+        self._lock.release()
+        self._epoch = 0
+
+    # -- writing --------------------------------------------------------------------------------------
+
+    async def commit(self, commit: Commit) -> None:
+        """As the contract says. Cancelling the caller doesn't stop the commit, it only hides its outcome."""
+        self._check_free()
+        await self._worker.call(self._write, commit)
+
+    def commit_now(self, commit: Commit) -> None:
+        self._check_free()
+        self._write(commit)
+
+    def _check_free(self) -> None:
+        if self._held.lease is not None:
+            raise RuntimeError("a turn holds the store's transaction: nothing else may commit")
+
+    def _write(self, commit: Commit) -> None:
+        with self._mutex:
+            writer = self._writer
+            if writer is None:
+                raise StoreUnavailable(f"{self.path} isn't open")
+            outcome: Outcome = "dropped"
+            try:
+                writer.execute("BEGIN IMMEDIATE")
+                sql.write(writer, commit, NODE, self._epoch, self._variables)
+                outcome = "unknown"
+                writer.execute("COMMIT")
+            except BaseException as error:
+                sql.roll_back(writer)
+                if isinstance(error, ERRORS):
+                    raise translate(error, self.path, outcome=outcome) from error
+                raise
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """As the contract says.
+
+        In there `commit()`, `rollback()`, BEGIN and the like raise `TransactionMisused`; savepoints
+        (`begin_nested`) work. Statements after the block, or after `commit_held`, raise it too.
+        """
+        if self._writer is None:
+            raise StoreUnavailable(f"{self.path} isn't open")
+        async with self._held.transaction(self._writer, self._mutex, self.path) as connection:
+            yield connection
+
+    async def commit_held(self, commit: Commit) -> None:
+        lease = self._held.lease
+        if lease is None:
+            raise RuntimeError("no transaction is held")
+        await self._worker.call(self._write_held, lease, commit)
+
+    def _write_held(self, lease: Lease, commit: Commit) -> None:
+        outcome: Outcome = "dropped"
+        with lease.closing() as writer:
+            try:
+                sql.write(writer, commit, NODE, self._epoch, self._variables)
+                outcome = "unknown"
+                writer.execute("COMMIT")
+            except BaseException as error:
+                sql.roll_back(writer)
+                if isinstance(error, ERRORS):
+                    raise translate(error, self.path, outcome=outcome) from error
+                raise
+
+    # -- other processes --------------------------------------------------------------------------------
+
+    def inbox_changed(self) -> bool:
+        """Asks the writer, whose own commits don't count as changes; while it is busy the reader, for which
+        they do. SQLite: pragma.html#pragma_data_version
+        """
+        if self._writer is None or self._held.lease is not None or not self._mutex.acquire(blocking=False):
+            return super().inbox_changed()
+        try:
+            seen, self._writer_seen = (
+                self._writer_seen,
+                self._writer.execute("PRAGMA data_version").fetchone()[0],
+            )
+        except ERRORS as error:
+            raise translate(error, self.path) from error
+        finally:
+            self._mutex.release()
+        return seen != self._writer_seen

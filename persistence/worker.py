@@ -1,0 +1,93 @@
+"""Worker: one daemon thread that makes blocking calls, in order, for a loop.
+
+A pool's threads would keep the interpreter from exiting behind a stuck disk, and its calls would have no
+order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+__all__ = ("Worker", "uncancelled")
+
+T = TypeVar("T")
+_Job = tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]
+
+
+class Worker:
+    """Starts with its first call and can be started again after `stop`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    def call(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """Queue a call. Cancelling the future doesn't disturb it: it runs, and its result is dropped."""
+        if self._thread is None:
+            self._thread = Thread(target=_work, args=(self._jobs,), name=self.name, daemon=True)
+            self._thread.start()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._jobs.put((future, function, args))
+        return future
+
+    async def stop(self) -> None:
+        """Finish what is queued and end the thread."""
+        if self._thread is None:
+            return
+        thread, self._thread = self._thread, None
+        jobs, self._jobs = self._jobs, SimpleQueue()
+        drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        jobs.put((drained, _nothing, ()))
+        jobs.put(None)
+        await uncancelled(drained)
+        thread.join()
+
+
+async def uncancelled(awaitable: Awaitable[T]) -> T:
+    """Wait to the end, whatever cancels us; the cancellation is raised then. For bounded waits only."""
+    future = asyncio.ensure_future(awaitable)
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not future.cancelled():
+            future.exception()  # seen, so that nobody warns about it
+        raise cancelled
+    return future.result()
+
+
+def _nothing() -> None:
+    return None
+
+
+def _work(jobs: SimpleQueue[_Job | None]) -> None:
+    while (job := jobs.get()) is not None:
+        future, function, args = job
+        result: Any = None
+        failure: BaseException | None = None
+        try:
+            result = function(*args)
+        except BaseException as error:
+            failure = error
+        try:
+            future.get_loop().call_soon_threadsafe(_settle, future, result, failure)
+        except RuntimeError:
+            pass  # the loop is closed: nobody waits any more
+        del job, future, function, args, result, failure  # keep nothing alive while waiting
+
+
+def _settle(future: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
+    if future.done():
+        return
+    if failure is None:
+        future.set_result(result)
+    else:
+        future.set_exception(failure)

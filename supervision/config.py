@@ -1,0 +1,176 @@
+"""Config files: a tree, its store and its node in TOML or JSON.
+
+    tree = load_tree("bank.toml")
+    config = load_config("bank.toml", overrides={"store.url": "sqlite:///other.db"})
+    config.store.url, config.node.hang_s, config.tree
+
+A value is taken from the first of flag, environment (`UNDERSTUDY_STORE__URL`), file and default that gives
+it. Loading imports the classes of the tree, from the file's folder or sys.path, and checks everything;
+what is wrong is reported all at once, each problem with its file, its key and its fix.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..actors.options import OPTION_NAMES
+from .build import build_section, build_tree, check_sections
+from .errors import ConfigError, Problem, in_order
+from .recipe import make_recipe, problems_of
+from .reference import folder_first
+from .rules import join, validate
+from .settings import (
+    NODE_RULES,
+    STORE_RULES,
+    NodeSettings,
+    StoreSettings,
+    config_schema,
+    hide_password,
+    settable,
+    store_url_from,
+)
+from .sources import Given, read_environment, read_file, read_overrides, settle
+from .spec import ChildSpec, Spec, SupervisorSpec
+
+__all__ = ("Config", "NodeSettings", "Setting", "StoreSettings", "config_schema", "load_config", "load_tree")
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One effective value and where it came from."""
+
+    key: str
+    value: Any
+    origin: str
+    """`flag`, `environment NAME`, `file PATH`, `class module:Class` or `default`."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A config file, checked, with everything that was given in its place."""
+
+    file: str
+    store: StoreSettings
+    node: NodeSettings
+    tree: SupervisorSpec
+    given: dict[str, Any]
+    """The raw content that flags, environment and file gave together."""
+    origins: dict[str, str]
+    """The origin of each key path that a flag or the environment gave."""
+
+    def effective(self) -> list[Setting]:
+        """Every value that holds, section by section, for `understudy config show`. Passwords are hidden."""
+        found = [
+            *self._section("store", self.store),
+            *self._section("node", self.node),
+            *self._spec("supervisor", self.tree, self.given["supervisor"]),
+        ]
+        return [
+            Setting(s.key, hide_password(s.value), s.origin) if s.key == "store.url" else s for s in found
+        ]
+
+    def _section(self, key: str, values: StoreSettings | NodeSettings) -> Iterator[Setting]:
+        for name in values.__struct_fields__:
+            yield self._setting(join(key, name), getattr(values, name), name in self.given.get(key, {}))
+
+    def _spec(self, key: str, spec: Spec, given: Mapping[str, Any]) -> Iterator[Setting]:
+        options = make_recipe(spec).options if isinstance(spec, ChildSpec) else None
+        for name in spec.__struct_fields__:
+            at, value = join(key, name), getattr(spec, name)
+            if isinstance(spec, SupervisorSpec) and name == "children":
+                for place, (child, raw) in enumerate(zip(spec.children, given.get(name, ()), strict=True)):
+                    yield from self._spec(f"{at}[{place}]", child, raw)
+            elif isinstance(value, ChildSpec):
+                yield from self._spec(at, value, given[name])
+            elif (
+                isinstance(spec, ChildSpec) and options is not None and name in OPTION_NAMES and value is None
+            ):
+                yield Setting(at, _readable(getattr(options, name)), f"class {spec.actor}")
+            elif name != "template":
+                yield self._setting(at, _readable(value), name in given)
+
+    def _setting(self, key: str, value: Any, in_file: bool) -> Setting:
+        return Setting(key, value, self.origins.get(key) or (f"file {self.file}" if in_file else "default"))
+
+
+def load_tree(
+    path: str | os.PathLike[str],
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> SupervisorSpec:
+    """The tree of a config file, ready to be started. Arguments and errors as `load_config`."""
+    return load_config(path, environ=environ, overrides=overrides).tree
+
+
+def load_config(
+    path: str | os.PathLike[str],
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """Read and check a config file. Imports the classes that it names; its folder stays importable.
+
+    Args:
+        path: a .toml or .json file.
+        environ: in place of `os.environ`.
+        overrides: flags, key path to value (`{"store.url": ..., "node.hang_s": "10"}`); None: not given.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    path = Path(path)
+    problems: list[Problem] = []
+    content = read_file(path)
+    keys = settable()
+    from_environment, strange = read_environment(os.environ if environ is None else environ, keys)
+    problems += strange
+    from_flags, strange = read_overrides(overrides or {}, keys)
+    problems += strange
+    given = {**from_environment, **from_flags}
+    content = settle(content, given)
+
+    check_sections(content, problems)
+    store = build_section(content, "store", STORE_RULES, problems)
+    node = build_section(content, "node", NODE_RULES, problems)
+    tree = build_tree(content, problems)
+    folder = path.parent.resolve()
+    if tree is not None:  # what can't be built is a problem, too
+        problems += validate(tree, "supervisor")
+        with folder_first(folder):
+            problems += problems_of(tree, "supervisor", folder)
+    if problems or tree is None:
+        raise ConfigError(str(path), [_with_origin(problem, given) for problem in in_order(problems)])
+    return Config(
+        file=str(path),
+        store=_store(store, folder, given),
+        node=NodeSettings(**node),
+        tree=tree,
+        given=content,
+        origins={key: entry.origin for key, entry in given.items()},
+    )
+
+
+def _store(values: Mapping[str, Any], folder: Path, given: Mapping[str, Given]) -> StoreSettings:
+    store = StoreSettings(**values)
+    base = Path.cwd() if "store.url" in given else folder
+    return msgspec.structs.replace(store, url=store_url_from(store.url, base))
+
+
+def _with_origin(problem: Problem, given: Mapping[str, Given]) -> Problem:
+    """The problem, with the place to mend it if that isn't the file. A password is no one's to read."""
+    if problem.key == "store.url" and isinstance(problem.found, str):
+        problem = msgspec.structs.replace(problem, found=hide_password(problem.found))
+    if problem.key in given:
+        origin = given[problem.key].origin.removeprefix("environment ")
+        origin = f"flag {problem.key}" if origin == "flag" else origin
+        return msgspec.structs.replace(problem, origin=origin)
+    return problem
+
+
+def _readable(value: Any) -> Any:
+    """Plain data, for a listing: exception classes by their names."""
+    return msgspec.to_builtins(value, enc_hook=lambda kind: getattr(kind, "__qualname__", repr(kind)))

@@ -1,0 +1,127 @@
+"""Node: store, system and tree together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
+from loguru import logger
+
+from ..actors.errors import StartFailed
+from ..actors.inbox import Inbox
+from ..actors.system import ActorSystem, Settings
+from ..actors.watchdog import Watchdog
+from ..persistence.engines import open_store
+from ..persistence.record import OwnerRow
+from ..persistence.runtime import Runtime
+from ..persistence.store import Store
+from .administration import Administration
+from .config import load_config
+from .recipe import check_tree
+from .spec import SupervisorSpec
+from .tree import Tree
+
+__all__ = ("start",)
+
+DEFAULT_STORE = "memory://"
+
+
+@asynccontextmanager
+async def start(
+    tree: SupervisorSpec | str | os.PathLike[str],
+    *,
+    store: str | Store | None = None,
+    hang_s: float | None = None,
+    settings: Settings | None = None,
+    runtime: Runtime | None = None,
+) -> AsyncIterator[ActorSystem]:
+    """Run a tree of actors for the length of an `async with` block.
+
+        async with start(tree, store="sqlite:///bank.db") as system:
+            await system.ref("/bank/accounts/alice").tell(Deposit(amount=5))
+
+    What the last run left is taken up: states, mailboxes, attempts. Leaving the block stops the tree in order and commits.
+
+    Args:
+        tree: a spec, or the path of a config file (which then names the store, too).
+        store: a URL, or an open-able `Store`; by default the config file's, else `memory://`, which keeps nothing.
+        hang_s: seconds for which the event loop may stand still before a watchdog ends the *process*, naming the handler. None: no
+            watchdog (`understudy run` sets one, since it has a parent that starts the node again).
+        runtime: clock, randomness and scheduling.
+
+    Raises:
+        ConfigError: the tree, or the file, has mistakes; all of them are listed.
+        StoreLocked, SchemaTooNew, StoreCorrupt, StoreUnavailable: the store can't be had.
+        StartFailed: a child's start failed; what had started was stopped again.
+    """
+    runtime = runtime or Runtime()
+    if not isinstance(tree, SupervisorSpec):
+        config = load_config(tree)
+        tree = config.tree
+        store = store or config.store.url
+    else:
+        check_tree(tree)
+    if store is None:
+        store = DEFAULT_STORE
+    engine = open_store(store, runtime) if isinstance(store, str) else store
+    owner = await engine.open()
+    try:
+        system = await _boot(engine, runtime, owner, tree, settings)
+        watchdog = None if hang_s is None else Watchdog(system, hang_s)
+        try:
+            if watchdog is not None:
+                watchdog.start()
+            yield system
+        finally:
+            with anyio.CancelScope(shield=True):
+                await system.stop()
+            if watchdog is not None:
+                watchdog.stop()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await engine.close()
+
+
+async def _boot(
+    engine: Store, runtime: Runtime, owner: OwnerRow, spec: SupervisorSpec, settings: Settings | None
+) -> ActorSystem:
+    activator = _Planted()
+    system = ActorSystem(engine, runtime, owner, activator, settings)
+    tree = activator.tree = Tree(system, spec)
+    system.gave_up_error = tree.gave_up
+    root = system.root = tree.plant()
+    system.recovery.note_suspects(engine.attempts.left)
+    pending = await system.recovery.load()
+    system.committer.start()
+    try:
+        await runtime.spawn(root.start(), "understudy start")
+    except StartFailed:
+        with suppress(Exception):
+            await system.stop()
+        raise
+    if system.runners.solo:
+        await system.recovery.run_suspects()
+    system.recovery.activate_homeless()
+    system.inbox = Inbox(system, Administration(system, tree))
+    system.serve(system.inbox.run(), "understudy inbox")
+    system.events.emit(
+        "node.started",
+        root.address,
+        boot=system.boot,
+        pending=pending,
+        suspects=len(system.recovery.suspects),
+    )
+    logger.debug("{} is up: boot {}, {} messages pending", root.address, system.boot, pending)
+    return system
+
+
+class _Planted:
+    """The system is made before the tree, and the tree knows the system."""
+
+    tree: Tree
+
+    def activate(self, parent: Any, key: str) -> Any:
+        return self.tree.activate(parent, key)

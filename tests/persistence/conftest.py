@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Spawn = Callable[[str, Path], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    """Start `node_process.py` doing something to a path."""
+    children: list[subprocess.Popen[str]] = []
+
+    def spawn(what: str, path: Path) -> subprocess.Popen[str]:
+        script = Path(__file__).with_name("node_process.py")
+        child = subprocess.Popen(
+            [sys.executable, str(script), what, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        children.append(child)
+        return child
+
+    yield spawn
+    for child in children:
+        child.kill()
+        child.wait()
+        if child.stdout is not None:
+            child.stdout.close()

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from understudy.persistence.attempts import ADDRESS_BYTES_MAX, AttemptLog, Attempts, MemoryAttempts, Started
+from understudy.persistence.errors import StoreUnavailable
+
+UID = "0123456789abcdef0123456789abcdef"
+
+
+def slots(folder: Path, count: int = 16) -> Attempts:
+    return Attempts(str(folder / "bank.db.slots"), str(folder / "bank.db.hang"), count)
+
+
+@pytest.fixture(params=["file", "memory"])
+def attempts(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    made: AttemptLog = slots(tmp_path) if request.param == "file" else MemoryAttempts(16)
+    assert made.open() == []
+    yield made
+    made.close()
+
+
+def again(attempts: Any) -> list[Started]:
+    """What the next life finds."""
+    attempts.close()
+    found: list[Started] = attempts.open()
+    assert found == attempts.left
+    return found
+
+
+def test_a_clean_end_leaves_nothing(attempts: Any) -> None:
+    for slot in range(16):
+        attempts.note(slot, UID, "/a")
+        attempts.clear(slot)
+    assert again(attempts) == []
+    assert not attempts.damaged
+
+
+def test_what_was_started_is_left(attempts: Any) -> None:
+    attempts.note(0, UID, "/a")
+    attempts.note(7, UID[::-1], "/b", True)
+    attempts.note(15, UID, "")
+    assert again(attempts) == [
+        Started(0, "started", UID, "/a"),
+        Started(7, "solo", UID[::-1], "/b"),
+        Started(15, "started", UID, ""),
+    ]
+    assert again(attempts) == attempts.left  # until it is reset
+
+
+def test_a_slot_is_used_again(attempts: Any) -> None:
+    attempts.note(1, UID, "/a/long/address")
+    attempts.clear(1)
+    attempts.note(1, UID, "/b")
+    attempts.note(1, UID[::-1], "/c")
+    assert again(attempts) == [Started(1, "started", UID[::-1], "/c")]
+
+
+def test_reset_forgets(attempts: Any) -> None:
+    attempts.note(1, UID, "/a")
+    attempts.hang(1, "stack")
+    attempts.reset()
+    assert attempts.left == []
+    assert attempts.hang_report() == ""
+    assert again(attempts) == []
+
+
+def test_the_watchdogs_word(attempts: Any) -> None:
+    assert attempts.hang_report() == ""
+    attempts.note(1, UID, "/a")
+    attempts.note(2, UID, "/b", True)
+    watchdog = Thread(target=attempts.hang, args=(2, 'File "bank.py"\n  è\udcff'))
+    watchdog.start()
+    watchdog.join()
+    assert [(started.slot, started.verdict) for started in again(attempts)] == [(1, "started"), (2, "hang")]
+    assert attempts.hang_report().startswith('File "bank.py"\n  è')
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "語", "😀"])
+def test_long_addresses_are_cut_at_a_character(tmp_path: Path, letter: str) -> None:
+    attempts = slots(tmp_path)
+    attempts.open()
+    attempts.note(1, UID, "/" + letter * 500)
+    attempts.note(2, UID, "/b")
+    left = again(attempts)
+    attempts.close()
+    assert left[0].address == "/" + letter * ((ADDRESS_BYTES_MAX - 1) // len(letter.encode()))
+    assert left[1].address == "/b"
+
+
+def test_the_file_is_private_and_really_there(tmp_path: Path) -> None:
+    attempts = slots(tmp_path, 4096)
+    attempts.open()
+    attempts.close()
+    found = (tmp_path / "bank.db.slots").stat()
+    assert found.st_mode & 0o777 == 0o600
+    assert found.st_size == 4097 * 192
+    assert found.st_blocks * 512 >= found.st_size
+
+
+def test_a_sparse_copy_gets_its_blocks(tmp_path: Path) -> None:
+    attempts = slots(tmp_path, 4096)
+    attempts.open()
+    attempts.note(4000, UID, "/a")
+    attempts.close()
+    path = tmp_path / "bank.db.slots"
+    content = path.read_bytes()
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(len(content))
+        file.write(content[:192])
+        file.seek(4001 * 192)
+        file.write(content[4001 * 192 : 4002 * 192])
+    left = attempts.open()
+    attempts.close()
+    assert left == [Started(4000, "started", UID, "/a")]
+    assert path.stat().st_blocks * 512 >= len(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"x",
+        b"\0" * 17 * 192,
+        os.urandom(17 * 192),
+        b"understudy slots 1\n",
+        b"understudy slots 2\n".ljust(17 * 192, b"\0"),
+    ],
+    ids=["short", "zeros", "noise", "truncated", "other-version"],
+)
+def test_a_garbled_file_is_reported_and_replaced(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bank.db.slots").write_bytes(content)
+    attempts = slots(tmp_path)
+    assert attempts.open() == []
+    assert attempts.damaged
+    attempts.note(1, UID, "/a")
+    assert again(attempts) == [Started(1, "started", UID, "/a")]
+    assert not attempts.damaged
+    attempts.close()
+
+
+def test_a_garbled_slot_spoils_itself_alone(tmp_path: Path) -> None:
+    attempts = slots(tmp_path)
+    attempts.open()
+    attempts.note(1, UID, "/a")
+    attempts.note(2, UID, "/b")
+    attempts.note(3, UID, "/c")
+    attempts.close()
+    path = tmp_path / "bank.db.slots"
+    content = bytearray(path.read_bytes())
+    content[2 * 192] = ord("?")
+    content[3 * 192 + 17] = 255
+    path.write_bytes(content)
+    assert attempts.open() == [Started(3, "started", UID, "/c")]
+    assert attempts.damaged
+    attempts.reset()
+    assert again(attempts) == []
+    assert not attempts.damaged
+    attempts.close()
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable):
+        slots(tmp_path / "missing").open()
+
+
+def test_slots_survive_kill_9(tmp_path: Path, spawn: Any) -> None:
+    child = spawn("note", tmp_path / "bank.db")
+    assert child.stdout.readline() == "noted\n"
+    child.kill()
+    child.wait()
+    attempts = slots(tmp_path, 4096)
+    assert attempts.open() == [
+        Started(1, "started", "11" * 16, "/bank/alice"),
+        Started(2, "solo", "22" * 16, "/bank/bob"),
+        Started(3, "hang", "33" * 16, "/bank/eve"),
+    ]
+    assert attempts.hang_report() == "stack of the guilty\n"
+    attempts.close()

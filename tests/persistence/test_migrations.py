@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
+from store_samples import commit, message
+
+from understudy.persistence import record, upgrade
+from understudy.persistence.errors import SchemaTooNew, StoreCorrupt, StoreUnavailable
+from understudy.persistence.migrations import migrate
+from understudy.persistence.record import SCHEMA_VERSION, MessageRow
+from understudy.persistence.runtime import Runtime
+from understudy.persistence.schema import ddl, metadata
+from understudy.persistence.sqlite import SqliteStore
+
+Connect = Any
+
+NEXT = f"""
+from alembic import op
+import sqlalchemy as sa
+revision = "{SCHEMA_VERSION + 1:04d}"
+down_revision = "{SCHEMA_VERSION:04d}"
+def upgrade():
+    op.create_table("extra", sa.Column("x", sa.Integer))
+    op.add_column("message", sa.Column("colour", sa.Text))
+"""
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    made: list[sqlite3.Connection] = []
+
+    def connect(path: object = ":memory:") -> sqlite3.Connection:
+        made.append(sqlite3.connect(str(path), isolation_level=None))
+        return made[-1]
+
+    yield connect
+    for connection in made:
+        connection.close()
+
+
+def store(path: Path) -> SqliteStore:
+    return SqliteStore(f"sqlite:///{path}", Runtime())
+
+
+async def make(path: Path) -> None:
+    made = store(path)
+    await made.open()
+    made.commit_now(commit(1, message(1)))
+    await made.close()
+
+
+def tables(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
+    return [(name, " ".join(sql.split())) for name, sql in rows]
+
+
+def test_all_migrations_make_what_a_fresh_database_has(connect: Connect) -> None:
+    migrated, fresh = connect(), connect()
+    migrate(migrated, "bank.db", 0, SCHEMA_VERSION)
+    for statement in ddl():
+        fresh.execute(statement)
+    assert tables(migrated) == tables(fresh)
+    stamp = f"SELECT version_num FROM {upgrade.VERSION_TABLE}"
+    assert migrated.execute(stamp).fetchall() == fresh.execute(stamp).fetchall()
+    assert upgrade.inspect(migrated, "bank.db") == SCHEMA_VERSION
+
+
+def test_alembic_sees_no_difference_either(connect: Connect) -> None:
+    raw = connect()
+    migrate(raw, "bank.db", 0, SCHEMA_VERSION)
+    engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": upgrade.VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+
+
+async def test_an_older_schema_is_migrated_with_its_data(
+    tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bank.db"
+    await make(path)
+    (tmp_path / "v_next.py").write_text(NEXT)
+    connection = connect(path)
+    migrate(connection, str(path), SCHEMA_VERSION, SCHEMA_VERSION + 1, scripts=[tmp_path])
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
+    assert connection.execute("SELECT id, colour FROM message").fetchall() == [(1, None)]
+    assert connection.execute("SELECT count(*) FROM extra").fetchone() == (0,)
+    assert not connection.in_transaction
+
+
+async def test_a_migration_that_fails_changes_nothing(tmp_path: Path, connect: Connect) -> None:
+    path = tmp_path / "bank.db"
+    await make(path)
+    (tmp_path / "v_next.py").write_text(NEXT + '    op.execute("INSERT INTO nowhere VALUES (1)")\n')
+    connection = connect(path)
+    before = tables(connection)
+    with pytest.raises(StoreCorrupt, match="nowhere"):
+        migrate(connection, str(path), SCHEMA_VERSION, SCHEMA_VERSION + 1, scripts=[tmp_path])
+    assert not connection.in_transaction
+    assert tables(connection) == before
+    connection.close()
+    again = store(path)
+    await again.open()
+    assert await again.count(MessageRow) == 1
+    await again.close()
+
+
+async def test_open_migrates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way from `open` to alembic, with the only migration there is so far standing for a later one."""
+    path = tmp_path / "bank.db"
+    await make(path)
+    called: list[tuple[int, int]] = []
+    monkeypatch.setattr(upgrade, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr(
+        "understudy.persistence.migrations.migrate",
+        lambda connection, path, found, wanted: called.append((found, wanted)),
+    )
+    made = store(path)
+    await made.open()
+    await made.close()
+    assert called == [(SCHEMA_VERSION, SCHEMA_VERSION + 1)]
+
+
+def test_an_unknown_revision(connect: Connect) -> None:
+    with pytest.raises(StoreCorrupt):
+        migrate(connect(), "bank.db", 0, 9999)
+
+
+async def test_a_newer_schema_is_left_alone(tmp_path: Path, connect: Connect) -> None:
+    path = tmp_path / "bank.db"
+    await make(path)
+    connect(path).execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    for opening in (store(path).open, store(path).open_reader):
+        with pytest.raises(SchemaTooNew) as caught:
+            await opening()
+        assert (caught.value.found, caught.value.known) == (SCHEMA_VERSION + 1, SCHEMA_VERSION)
+
+
+async def test_a_reader_doesnt_migrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "bank.db"
+    await make(path)
+    for module in ("beside", "upgrade"):
+        monkeypatch.setattr(f"understudy.persistence.{module}.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    with pytest.raises(StoreUnavailable, match="migrate"):
+        await store(path).open_reader()
+
+
+async def test_the_file_is_marked_as_ours(tmp_path: Path, connect: Connect) -> None:
+    await make(tmp_path / "bank.db")
+    connection = connect(tmp_path / "bank.db")
+    assert connection.execute("PRAGMA application_id").fetchone() == (upgrade.APPLICATION_ID,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+
+
+async def test_tables_of_the_users_may_be_there(tmp_path: Path, connect: Connect) -> None:
+    path = tmp_path / "bank.db"
+    connection = connect(path)
+    connection.execute("CREATE TABLE alembic_version (version_num)")
+    connection.execute("INSERT INTO alembic_version VALUES ('theirs')")
+    await make(path)
+    await make(path)
+    assert connection.execute("SELECT * FROM alembic_version").fetchall() == [("theirs",)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE message (id, text)",
+        "CREATE VIEW owner AS SELECT 1 AS node",
+        "PRAGMA application_id=252006674",
+        "PRAGMA user_version=3",
+    ],
+)
+async def test_a_foreign_database_is_refused_and_untouched(
+    tmp_path: Path, connect: Connect, statement: str
+) -> None:
+    path = tmp_path / "bank.db"
+    connection = connect(path)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.execute(statement)
+    before = tables(connection)
+    for opening in (store(path).open, store(path).open_reader):
+        with pytest.raises(StoreCorrupt):
+            await opening()
+    assert tables(connection) == before
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE child", "ALTER TABLE message ADD COLUMN colour"])
+async def test_damaged_tables_are_noticed(tmp_path: Path, connect: Connect, statement: str) -> None:
+    path = tmp_path / "bank.db"
+    await make(path)
+    connect(path).execute(statement)
+    with pytest.raises(StoreCorrupt, match="child|message"):
+        await store(path).open()
+
+
+async def test_a_dump_that_was_read_back(tmp_path: Path, connect: Connect) -> None:
+    await make(tmp_path / "bank.db")
+    restored = connect(tmp_path / "restored.db")
+    restored.executescript("\n".join(connect(tmp_path / "bank.db").iterdump()))
+    assert restored.execute("PRAGMA application_id").fetchone() == (0,)
+    again = store(tmp_path / "restored.db")
+    assert (await again.open()).epoch == 2
+    assert await again.messages([1]) == [message(1)]
+    await again.close()
+    assert restored.execute("PRAGMA application_id").fetchone() == (upgrade.APPLICATION_ID,)
+
+
+def test_the_version_is_that_of_the_rows() -> None:
+    assert upgrade.revision(record.SCHEMA_VERSION) == f"{SCHEMA_VERSION:04d}"
