@@ -62,14 +62,16 @@ class Admission:
                 line.popleft()
                 continue
             try:
-                if envelope.key is not None and await self._system.keys.seen(envelope):
-                    future.set_result(0)
-                    continue
-                while cell.mailbox.count >= cell.options.capacity and not future.done():
+                earlier = await self._system.keys.seen(envelope) if envelope.key is not None else None
+                while earlier is None and cell.mailbox.count >= cell.options.capacity and not future.done():
                     self._room = asyncio.get_running_loop().create_future()
+                    self._system.delivery.when_room(cell, self.room)
                     await self._room
+                    earlier = self._system.keys.seen_lately(envelope) if envelope.key is not None else None
                 if not future.done():
-                    future.set_result(self._system.accept(cell, envelope))
+                    if earlier is None:
+                        earlier = self._system.delivery.accept(cell, envelope)
+                    future.set_result(earlier)
             except UnderstudyError as error:
                 if not future.done():
                     future.set_exception(error)

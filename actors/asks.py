@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..persistence.errors import StoreError
+from .deadlines import Deadlines
 from .dispatch import round_trip
 from .envelope import Ask
 from .errors import ActorNotFound, AskAfterTell, AskCycle, AskTimeout, MailboxFull, NotAMessage
@@ -25,78 +26,72 @@ __all__ = ("Asks",)
 class Asks:
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
+        self._deadlines: Deadlines[Ask] = Deadlines(system.runtime, _expire)
 
     async def ask(self, cell: Cell, request: Request[Any], timeout_s: float) -> Any:
-        turn = current_turn.get()
         if not isinstance(request, Request):
             raise NotAMessage(request)
+        system, turn = self._system, current_turn.get()
+        system.check_running()
+        if cell.status is STOPPED or cell.status is GONE:
+            raise ActorNotFound(cell.address, f"it is {cell.status}")
         if turn is not None:
             turn.check_open()
             self._check_order(turn, cell)
-        self._system.check_running()
-        if cell.status is STOPPED or cell.status is GONE:
-            raise ActorNotFound(cell.address, f"it is {cell.status}")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[tuple[Any, int]] = loop.create_future()
-        ask = self._envelope(cell, request, future, turn)
-        timer = self._system.runtime.call_later(timeout_s, _expire, future, cell.address, request, timeout_s)
-        if turn is None:
-            try:
-                if cell.mailbox.count >= cell.options.capacity:
-                    await self._room(cell, request, future)
-                cell.push(ask)
-                return (await future)[0]
-            finally:
-                timer.cancel()
-        asker = turn.cell
-        if asker.asking is None:
-            asker.asking = []
-        asker.asking.append(cell)
-        if turn.after > ask.after:
-            ask.after = turn.after
-        try:
-            cell.push(ask)
-            if self._system.runners.solo:
-                self._system.runners.serve_ask(cell)
-            result, after = await future
-        finally:
-            timer.cancel()
-            asker.asking.remove(cell)
-        if after > turn.after:
-            turn.after = after
-        return result
-
-    def _envelope(
-        self, cell: Cell, request: Request[Any], future: asyncio.Future[Any], turn: Turn | None
-    ) -> Ask:
         cls = type(request)
         body = None
         if not (cls.__immutable__ or is_deeply_immutable(cls)):
             body, copy = round_trip(cell.address, request)
             assert isinstance(copy, Request)
             request = copy
-        uid = self._system.next_uid() if turn is None else turn.next_uid()
-        return Ask(cell.address, uid, request, tag_of(cls), body, future, None if turn is None else turn.cell)
+        future: asyncio.Future[tuple[Any, int]] = asyncio.get_running_loop().create_future()
+        uid = system.next_uid() if turn is None else turn.next_uid()
+        ask = Ask(cell.address, uid, request, tag_of(cls), body, future, timeout_s)
+        bucket = self._deadlines.add(ask, timeout_s)
+        try:
+            if turn is not None:
+                return await self._from_inside(cell, ask, turn)
+            if cell.mailbox.count >= cell.options.capacity:
+                await self._room(cell, ask)
+            cell.push(ask)
+            return (await future)[0]
+        finally:
+            bucket.discard(ask)
+
+    async def _from_inside(self, cell: Cell, ask: Ask, turn: Turn) -> Any:
+        asker = ask.asker = turn.cell
+        ask.after = turn.after
+        if asker.asking is None:
+            asker.asking = []
+        asker.asking.append(cell)
+        try:
+            cell.push(ask)
+            if self._system.runners.solo:
+                self._system.runners.serve_ask(cell)
+            result, after = await ask.future
+        finally:
+            asker.asking.remove(cell)
+        if after > turn.after:
+            turn.after = after
+        return result
 
     def _check_order(self, turn: Turn, cell: Cell) -> None:
         if turn.held is not None:
-            raise RuntimeError(
-                "ask() inside transaction(): the write slot isn't held over a wait for another actor"
-            )
+            raise RuntimeError("ask() inside transaction(): the write slot isn't held over a wait for another actor")
         if turn.has_told(cell):
             raise AskAfterTell(cell.address)
         path = _path(cell, turn.cell)
         if path is not None:
             raise AskCycle((turn.cell.address, *path))
 
-    async def _room(self, cell: Cell, request: Request[Any], future: asyncio.Future[Any]) -> None:
+    async def _room(self, cell: Cell, ask: Ask) -> None:
         """A full mailbox: wait in line for room, as long as the ask may take."""
         if cell.options.overflow == "reject":
-            raise MailboxFull(cell.address, cell.options.capacity, request)
-        while cell.mailbox.count >= cell.options.capacity and not future.done():
+            raise MailboxFull(cell.address, cell.options.capacity, ask.message)
+        while cell.mailbox.count >= cell.options.capacity and not ask.future.done():
             room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._system.when_room(cell, partial(_let_in, room))
-            await asyncio.wait((room, future), return_when=asyncio.FIRST_COMPLETED)
+            self._system.delivery.when_room(cell, partial(_let_in, room))
+            await asyncio.wait((room, ask.future), return_when=asyncio.FIRST_COMPLETED)
 
     def answer(self, ask: Ask, result: Any, after: int) -> None:
         """Hand the reply over: at once inside the node, after the commit it rests on to the outside."""
@@ -104,7 +99,7 @@ class Asks:
         if future.done():
             return
         committer = self._system.committer
-        if ask.asker is not None or after <= committer.committed:
+        if after <= committer.committed or ask.asker is not None:
             future.set_result((result, after))
             return
 
@@ -116,6 +111,9 @@ class Asks:
                     future.set_exception(error)
 
         committer.when(after, gate)
+
+    def close(self) -> None:
+        self._deadlines.close()
 
 
 def _path(start: Cell, goal: Cell) -> tuple[str, ...] | None:
@@ -133,9 +131,9 @@ def _path(start: Cell, goal: Cell) -> tuple[str, ...] | None:
     return None
 
 
-def _expire(future: asyncio.Future[Any], address: str, request: object, timeout_s: float) -> None:
-    if not future.done():
-        future.set_exception(AskTimeout(address, request, timeout_s))
+def _expire(ask: Ask) -> None:
+    if not ask.future.done():
+        ask.future.set_exception(AskTimeout(ask.address, ask.message, ask.timeout_s))
 
 
 def _let_in(room: asyncio.Future[None]) -> None:

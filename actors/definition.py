@@ -165,8 +165,7 @@ def _options(cls: type, root: type) -> Options:
     for name, value in values.items():
         if hasattr(value, "__get__"):  # a function or a property
             raise TypeError(
-                f"{cls.__qualname__}.{name} is a method, and {name!r} is an option. "
-                "Give the method another name"
+                f"{cls.__qualname__}.{name} is a method, and {name!r} is an option. Give the method another name"
             )
     try:
         return Options(**values)
@@ -241,17 +240,13 @@ def _lineage(cls: type, root: type) -> list[type]:
 def _check_members(cls: type) -> None:
     for name, value in vars(cls).items():
         if name in RESERVED:
-            raise TypeError(
-                f"{cls.__qualname__}.{name}: {name!r} belongs to every actor's own API. Use another name"
-            )
+            raise TypeError(f"{cls.__qualname__}.{name}: {name!r} belongs to every actor's own API. Use another name")
         if name in _HOOKS:
             _check_hook(cls, name, value)
         elif not name.startswith("_") and not callable(value) and not hasattr(value, "__get__"):
             meant = near_miss(name)
             if meant is not None:
-                raise TypeError(
-                    f"{cls.__qualname__}.{name}: there is no such option. Did you mean {meant!r}?"
-                )
+                raise TypeError(f"{cls.__qualname__}.{name}: there is no such option. Did you mean {meant!r}?")
 
 
 def _check_hook(cls: type, name: str, value: Callable[..., Any]) -> None:
@@ -262,15 +257,13 @@ def _check_hook(cls: type, name: str, value: Callable[..., Any]) -> None:
         raise TypeError(f"{cls.__qualname__}.{name} is {shown(type(value))}, no method. Write {example}")
     if getattr(value, "__dict__", {}).get(MARK) is not None:
         raise TypeError(
-            f"{cls.__qualname__}.{name} has @handler, but the runtime calls it by itself. "
-            "Remove the decorator"
+            f"{cls.__qualname__}.{name} has @handler, but the runtime calls it by itself. Remove the decorator"
         )
     try:
         inspect.signature(value).bind(*wanted)
     except TypeError:
         raise TypeError(
-            f"{cls.__qualname__}.{name}{inspect.signature(value)} doesn't take ({', '.join(wanted)}). "
-            f"Write {example}"
+            f"{cls.__qualname__}.{name}{inspect.signature(value)} doesn't take ({', '.join(wanted)}). Write {example}"
         ) from None
     if inspect.isgeneratorfunction(value) or inspect.isasyncgenfunction(value):
         raise TypeError(f"{cls.__qualname__}.{name} is a generator: it would never run. Write {example}")

@@ -39,13 +39,9 @@ class Delays:
         self.retries += retry
         self._add(due, address, entry, retry)
 
-    def rows_of(self, address: str) -> list[int]:
-        """Row ids that wait here for an address."""
-        return [
-            entry if isinstance(entry, int) else entry.id
-            for _, _, to, entry, _ in self._heap
-            if to == address
-        ]
+    def entries_of(self, address: str) -> list[Envelope | int]:
+        """What waits here for an address."""
+        return [entry for _, _, to, entry, _ in self._heap if to == address]
 
     def drop(self, address: str) -> None:
         """Forget what waits for an address."""
@@ -81,6 +77,6 @@ class Delays:
         while self._heap and self._heap[0][0] <= now:
             _, _, address, entry, retry = heapq.heappop(self._heap)
             self.retries -= retry
-            self._system.redeliver(address, entry)
+            self._system.delivery.redeliver(address, entry)
         self._set_timer()
         self._system.maybe_idle()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..persistence.record import MessageRow, checksum
 from .message import Message
+from .types import is_deeply_immutable
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -56,6 +57,11 @@ class Envelope:
         self.attempts = 0
         """Failed ones so far."""
 
+    def forget_object(self) -> None:
+        """The handler has had the object in its hands: unless that can't have changed it, the next attempt gets a new one."""
+        if self.body is not None and self.message is not None and not is_deeply_immutable(type(self.message)):
+            self.message = None
+
     def row(self) -> MessageRow:
         assert self.body is not None
         fields = (
@@ -86,7 +92,7 @@ class Envelope:
 class Ask(Envelope):
     """A request whose sender waits. It has no row."""
 
-    __slots__ = ("asker", "future")
+    __slots__ = ("asker", "future", "timeout_s")
 
     def __init__(
         self,
@@ -96,10 +102,18 @@ class Ask(Envelope):
         tag: str,
         body: bytes | None,
         future: asyncio.Future[Any],
-        asker: Cell | None,
+        timeout_s: float,
     ) -> None:
-        super().__init__(address, uid, message, tag, body)
+        self.id = self.priority = self.after = self.attempts = 0
+        self.address = address
+        self.uid = uid
+        self.sender = ""
+        self.key = self.due = None
+        self.message = message
+        self.tag = tag
+        self.body = body
         self.future = future
-        """Gets the reply, or an UnderstudyError."""
-        self.asker = asker
-        """The cell that waits, or None for an outside caller."""
+        """Gets the reply and the position it rests on, or an UnderstudyError."""
+        self.timeout_s = timeout_s
+        self.asker: Cell | None = None
+        """The cell that waits; None for an outside caller."""

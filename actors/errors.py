@@ -83,8 +83,7 @@ class ActorNotFound(ActorError):
         self.address = address
         self.why = why
         super().__init__(
-            f"no actor at {address}{f': {why}' if why else ''}. "
-            "Check the address, or start the child there first"
+            f"no actor at {address}{f': {why}' if why else ''}. Check the address, or start the child there first"
         )
 
 
@@ -120,8 +119,7 @@ class KeyConflict(ActorError):
         self.address = address
         self.key = key
         super().__init__(
-            f"{address} was told another message under the key {key!r}. "
-            "Repeat a key only with the same message"
+            f"{address} was told another message under the key {key!r}. Repeat a key only with the same message"
         )
 
 
@@ -216,8 +214,7 @@ class UndecodableMessage(ActorError):
         self.message_type = message_type
         self.why = why
         super().__init__(
-            f"a {message_type} for {address} doesn't decode: {why}. "
-            "Give new fields a default; then requeue the message"
+            f"a {message_type} for {address} doesn't decode: {why}. Give new fields a default; then requeue the message"
         )
 
 

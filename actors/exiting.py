@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..persistence.errors import StoreError
 from .envelope import Ask, Envelope
-from .errors import AskFailed, HandlerTimeout, StartFailed
+from .errors import AskFailed, HandlerTimeout, StartFailed, TransactionTimeout
 from .exits import Exited, ExitReason
 from .failures import charge, park
+from .lifecycle import cut_off, run_on_stop
 from .status import DOWN, STOPPING, UP
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class Exits:
         if incarnation is not None:
             number = incarnation.number
             if not cell.retiring:
-                reason = await cell.run_on_stop(incarnation, reason, cell.options.handler_timeout_s)
+                reason = await run_on_stop(cell, incarnation, reason, cell.options.handler_timeout_s)
             if cell.incarnation is not incarnation:
                 return  # reset meanwhile
         self.ended(cell, number, reason, uid, attempt)
@@ -43,20 +45,11 @@ class Exits:
         cell.last_exit = number
         retired, cell.retiring = cell.retiring, False
         cell.fence(DOWN)
-        system.events.emit(
-            "actor.exited",
-            cell.address,
-            incarnation=number,
-            kind=reason.kind,
-            error=reason.error,
-            text=reason.text,
-            traceback=reason.traceback,
-        )
         if retired:
             system.delays.drop(cell.address)
             system.remove(cell)
             cell.refuse_asks()
-            system.events.emit("actor.retired", cell.address)
+        self._publish(cell, number, reason, retired)
         if cell.supervisor is None:
             system.recovery.root_exited(reason)
             return
@@ -68,13 +61,37 @@ class Exits:
             message_uid=uid or None,
             attempt=attempt,
         )
-        system.post(cell.supervisor, signal)
+        system.delivery.post(cell.supervisor, signal)
 
-    async def cut_off(self, turn: Turn, error: HandlerTimeout) -> None:
+    def _publish(self, cell: Cell, number: int, reason: ExitReason, retired: bool) -> None:
+        """Failures at once; an end that a turn decided, after the commit of that turn."""
+        events, committer = self._system.events, self._system.committer
+
+        def emit(lost: StoreError | None = None) -> None:
+            if lost is not None:
+                return
+            events.emit(
+                "actor.exited",
+                cell.address,
+                incarnation=number,
+                kind=reason.kind,
+                error=reason.error,
+                text=reason.text,
+                traceback=reason.traceback,
+            )
+            if retired:
+                events.emit("actor.retired", cell.address)
+
+        if reason.kind in ("error", "killed"):
+            emit()
+        else:
+            committer.when(cell.after, emit)
+
+    async def cut_off(self, turn: Turn, error: HandlerTimeout | TransactionTimeout) -> None:
         """A handler's time is up: cancel it; if it swallows that, abandon it, and let the actor exit."""
         cell = turn.cell
         number = turn.incarnation.number
-        if await cell.cut_off(turn, lambda: error):
+        if await cut_off(turn, lambda: error):
             return
         reason = ExitReason.from_exception(error)
         envelope = turn.envelope
@@ -102,4 +119,4 @@ class Exits:
             else:
                 charge(cell, entry, reason, cause="start_failed")
         elif not isinstance(entry, int):
-            charge(cell, system.wrap(cell, entry), reason, cause="start_failed")
+            charge(cell, system.delivery.wrap(cell, entry), reason, cause="start_failed")

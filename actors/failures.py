@@ -56,6 +56,7 @@ def charge(
     """One failed attempt of one message: redelivery after a backoff, or a dead letter."""
     system = cell.system
     envelope.attempts += 1
+    envelope.forget_object()
     if at_once or envelope.attempts >= cell.options.max_attempts:
         park(system, envelope, reason, cause)
         return

@@ -155,9 +155,7 @@ def read_handler(
             "Return the reply, and send what comes later as messages of its own",
         )
     parameters = list(inspect.signature(function).parameters.values())
-    if len(parameters) != 2 or any(
-        p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters
-    ):
+    if len(parameters) != 2 or any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
         found = ", ".join(str(parameter) for parameter in parameters)
         wrong(f"a handler takes self and one message, this one takes ({found})", f"Write {EXAMPLE}")
     hints = resolved_hints(cls, name, function)
@@ -228,9 +226,7 @@ def resolved_hints(cls: type, name: str, function: Callable[..., Any]) -> dict[s
         ) from error
 
 
-def _override(
-    cls: type, name: str, function: Callable[..., Any], returned: Any, inherited: HandlerSpec
-) -> HandlerSpec:
+def _override(cls: type, name: str, function: Callable[..., Any], returned: Any, inherited: HandlerSpec) -> HandlerSpec:
     """A redefined method without annotations: it handles what the one above it handled."""
 
     def wrong(what: str, remedy: str) -> NoReturn:
@@ -275,15 +271,11 @@ def _reply_type(kind: Any, message_type: type, wrong: Callable[[str, str], NoRet
             "not under `if TYPE_CHECKING:`",
         )
     if why:
-        wrong(
-            f"the reply of {message_type.__name__} can't be sent: {why}", "Promise a type that msgspec knows"
-        )
+        wrong(f"the reply of {message_type.__name__} can't be sent: {why}", "Promise a type that msgspec knows")
     return reply_type
 
 
-def _check_return(
-    returned: Any, reply_type: Any, message_type: type, wrong: Callable[[str, str], NoReturn]
-) -> None:
+def _check_return(returned: Any, reply_type: Any, message_type: type, wrong: Callable[[str, str], NoReturn]) -> None:
     if returned is inspect.Parameter.empty or not issubclass(message_type, Request):
         return
     if get_origin(returned) in (collections.abc.Awaitable, collections.abc.Coroutine):

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from ..persistence.errors import StoreError
+from . import lifecycle
 from .cell import Cell
 from .dispatch import PAGE, page_in, prepare, refuse
 from .envelope import Ask, Envelope
@@ -14,9 +15,9 @@ from .errors import HandlerTimeout, Ignore, StartFailed, UnhandledMessage
 from .exits import ExitReason
 from .handlers import HandlerSpec
 from .message import Message, tag_of
-from .status import PASSIVE, UP
+from .status import DOWN, PASSIVE, UP
 from .stepping import call, call_async, resume
-from .turn import OPEN, Turn
+from .turn import FINISHED, OPEN, Turn
 
 if TYPE_CHECKING:
     from .runner import Runners
@@ -41,7 +42,7 @@ class Handling:
         self.stepping: Turn | None = None
         """The turn whose code is on the CPU at this moment; the watchdog reads it."""
         self.turns = 0
-        """Turns begun since the start."""
+        """Turns begun since the start, those of runners that are at it right now not yet counted."""
 
     # -- the usual way -----------------------------------------------------------------------------------
 
@@ -53,7 +54,7 @@ class Handling:
         if cell.on_room is not None:
             cell.has_room()
         if isinstance(entry, Message):
-            return self.begin(cell, None, entry, slot)
+            return self._light(cell, entry, slot)
         if isinstance(entry, int):
             cell.mailbox.push_front(entry)
             return self._page_in(cell, entry)
@@ -68,6 +69,33 @@ class Handling:
             return self._alone(cell, entry)
         return self.begin(cell, entry, message, slot)
 
+    def _light(self, cell: Cell, message: Message, slot: int) -> Coroutine[Any, Any, str] | None:
+        """The shortest way: told in memory, handled by a plain method, nothing to commit. As `begin`, unrolled."""
+        spec = cell.handlers.get(type(message))
+        if spec is None or spec.is_async or cell.durable or spec.is_batch or spec.external:
+            return self.begin(cell, None, message, slot)
+        incarnation = cell.incarnation
+        assert incarnation is not None
+        turn = Turn(incarnation, None, message, "")
+        cell.turn = self.stepping = turn
+        try:
+            incarnation.run(call, turn, spec.function, incarnation.actor, message)
+        except BaseException as error:
+            self.stepping = None
+            turn.fail(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            return None
+        self.stepping = None
+        if turn.eventful or turn.status is not OPEN or cell.incarnation is not incarnation:
+            if turn.keyed:
+                return self._finish(turn, None, spec)
+            turn.finish()
+        else:
+            turn.status = FINISHED
+            cell.turn = None
+        return None
+
     def begin(
         self, cell: Cell, envelope: Envelope | None, message: Message, slot: int, *, solo: bool = False
     ) -> Coroutine[Any, Any, str] | None:
@@ -75,10 +103,10 @@ class Handling:
         incarnation = cell.incarnation
         assert incarnation is not None
         definition = cell.definition
-        spec = definition.handlers.get(type(message)) or definition.handler_for(type(message))
+        spec = cell.handlers.get(type(message)) or definition.handler_for(type(message))
         if spec is None:
             unhandled = UnhandledMessage(cell.address, tag_of(type(message)))
-            refuse(cell, envelope or self._system.wrap(cell, message), unhandled, "unhandled")
+            refuse(cell, envelope or self._system.delivery.wrap(cell, message), unhandled, "unhandled")
             return None
         if envelope is None:
             turn = Turn(incarnation, None, message, "")
@@ -87,18 +115,15 @@ class Handling:
             if cell.durable or solo:
                 self._system.attempts.note(slot, envelope.uid, cell.address, solo)
         cell.turn = turn
-        self.turns += 1
         if spec.is_batch or spec.external:
             return self._elaborate(turn, spec)
         self.stepping = turn
         try:
             if spec.is_async:
-                coro, yielded = incarnation.context.run(
-                    call_async, turn, spec.function, incarnation.actor, message
-                )
+                coro, yielded = incarnation.run(call_async, turn, spec.function, incarnation.actor, message)
                 self.stepping = None
                 return self._wait_inside(turn, coro, yielded, spec)
-            result = incarnation.context.run(call, turn, spec.function, incarnation.actor, message)
+            result = incarnation.run(call, turn, spec.function, incarnation.actor, message)
         except StopIteration as stop:
             self.stepping = None
             if not spec.is_async:
@@ -114,7 +139,7 @@ class Handling:
                 raise
             return None
         self.stepping = None
-        if turn.keyed or self._system.cautious:
+        if turn.eventful and turn.keyed or self._system.cautious:
             return self._finish(turn, result, spec)
         turn.finish(result, spec.reply if type(envelope) is Ask else None)
         return None
@@ -140,6 +165,8 @@ class Handling:
     async def _finish(self, turn: Turn, result: Any, spec: HandlerSpec) -> str:
         """The finish of a turn that may have to wait: for keys, for a held transaction, for caution after a crash."""
         system, cell = self._system, turn.cell
+        if turn.interrupt is not None and turn.interrupt() is not None:
+            return await self._interrupted(turn, asyncio.CancelledError())  # too late is too late
         if turn.keyed and turn.status is OPEN:
             try:
                 await system.keys.check_turn(turn)
@@ -188,9 +215,7 @@ class Handling:
         cell = turn.cell
         if cell.turn is turn and turn.task is not None and turn.interrupt is None:
             error = HandlerTimeout(cell.address, timeout_s)
-            self._system.background(
-                self._system.exits.cut_off(turn, error), f"understudy timeout of {cell.address}"
-            )
+            self._system.background(self._system.exits.cut_off(turn, error), f"understudy timeout of {cell.address}")
 
     def _step(self, turn: Turn | None) -> None:
         self.stepping = turn
@@ -201,35 +226,32 @@ class Handling:
         Raises:
             HandlerTimeout: it was cancelled after `timeout_s`.
         """
+        # A task of its own, so that one that swallows its cancellation can be left behind.
+        task = turn.task = self._system.runtime.spawn(self._driven(turn, function), f"understudy {turn.cell.address}")
+        runtime = self._system.runtime
+        try:
+            if await runtime.wait((task,), timeout_s):
+                return task.result()
+            task.cancel()
+            if await runtime.wait((task,), lifecycle.CANCEL_GRACE_S) and not task.cancelled():
+                task.exception()
+            raise HandlerTimeout(turn.cell.address, timeout_s or 0.0)
+        except asyncio.CancelledError:
+            task.cancel()
+            await runtime.wait((task,), lifecycle.CANCEL_GRACE_S)
+            raise
+        finally:
+            turn.task = None
+
+    async def _driven(self, turn: Turn, function: Callable[[], Awaitable[Any]]) -> Any:
         self.stepping = turn
         try:
-            coro, yielded = turn.incarnation.context.run(call_async, turn, lambda *_: function(), None, None)
+            coro, yielded = turn.incarnation.run(call_async, turn, lambda *_: function(), None, None)
         except StopIteration as stop:
             return stop.value
         finally:
             self.stepping = None
-        # No cancel scope here: the function has entered its own before this one could begin.
-        task = turn.task = asyncio.current_task()
-        assert task is not None
-        expired = False
-
-        def expire() -> None:
-            nonlocal expired
-            expired = True
-            task.cancel()
-
-        timer = None if timeout_s is None else self._system.runtime.call_later(timeout_s, expire)
-        try:
-            return await resume(turn, self._step, coro, yielded)
-        except asyncio.CancelledError:
-            if not expired:
-                raise
-            task.uncancel()
-            raise HandlerTimeout(turn.cell.address, timeout_s or 0.0) from None
-        finally:
-            turn.task = None
-            if timer is not None:
-                timer.cancel()
+        return await resume(turn, self._step, coro, yielded)
 
     # -- batches and external handlers ------------------------------------------------------------------------
 
@@ -245,7 +267,7 @@ class Handling:
 
         self.stepping = turn
         try:
-            coro, yielded = turn.incarnation.context.run(call_async, turn, lambda *_: run(), None, None)
+            coro, yielded = turn.incarnation.run(call_async, turn, lambda *_: run(), None, None)
         except StopIteration as stop:
             return self._finish(turn, stop.value, spec)
         except BaseException as error:
@@ -262,18 +284,31 @@ class Handling:
         if envelope is None or isinstance(envelope, Ask):
             return messages
         turn.batch = [envelope]
+        turn.eventful = True
+        if self._runners.solo:
+            cell.alone = BATCH_MAX  # only its first message is on record: the others may be the guilty ones
+            return messages
         if cell.alone:
             cell.alone -= 1
             return messages
-        queue = cell.mailbox.queue
+        if envelope.attempts:
+            return messages
+        queue, suspects = cell.mailbox.queue, self._system.recovery.suspects
         while queue and len(messages) < BATCH_MAX:
             entry = queue[0]
-            if type(entry) is not Envelope or type(entry.message) is not spec.message_type or entry.attempts:
+            if type(entry) is not Envelope or entry.attempts or entry.uid in suspects:
+                break
+            if entry.message is None and cell.definition.type_for(entry.tag) is not spec.message_type:
+                break
+            message = entry.message or prepare(cell, entry)  # a backlog from disk is decoded here
+            if message is not None and type(message) is not spec.message_type:
                 break
             queue.popleft()
             cell.mailbox.count -= 1
+            if message is None:
+                continue  # it didn't decode, and is parked
             turn.batch.append(entry)
-            messages.append(entry.message)
+            messages.append(message)
             turn.after = max(turn.after, entry.after)
         return messages
 
@@ -310,13 +345,15 @@ class Handling:
         if isinstance(head, Envelope):
             self._system.attempts.note(slot, head.uid, cell.address)
         try:
-            await cell.start()
+            await lifecycle.start(cell)
         except Ignore as ignored:
             cell.status = PASSIVE
             self._system.exits.start_refused(cell, ExitReason.shutdown(str(ignored)), final=True)
         except StartFailed as error:
             if cell.runner != slot:
                 return LOST
+            if cell.status is not DOWN:  # stopped meanwhile: no fault of the message
+                return LET_GO
             cell.status = PASSIVE
             self._system.exits.start_refused(cell, error.reason, final=False)
         return GO_ON if cell.mailbox.count else LET_GO

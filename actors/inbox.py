@@ -19,8 +19,11 @@ from ..persistence.errors import RecordCorrupt, StoreError, UnderstudyError
 from ..persistence.record import DeadLetterRow, InboxRow, KeyRow, ReplyRow, seal, verify
 from .dispatch import decode_body
 from .envelope import Envelope
+from .errors import AskFailed
 from .exits import ExitReason
+from .mailbox import SYSTEM
 from .message import ENCODER, Request
+from .outcome import details_of
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -49,6 +52,11 @@ class Inbox:
         """Asks and administration whose replies are pending."""
         self._done = 0
         """Every row up to this one has been dealt with, or is at work."""
+        self._taken: set[int] = set()
+        """The same of rows beyond that one: a row before them is held."""
+        self._held = False
+        """Whether a row waits for room in its mailbox: it is looked at again although nobody has written."""
+        self._resets = 0
         self._replies: deque[tuple[float, int]] = deque()
         self._lock = asyncio.Lock()
 
@@ -57,9 +65,10 @@ class Inbox:
         system = self._system
         await self._tidy()
         while True:
-            if system.committer.failure is None and system.store.inbox_changed():
+            if system.committer.failure is None:
                 try:
-                    await self.take_in()
+                    if system.store.inbox_changed() or self._held:
+                        await self.take_in()
                 except StoreError as error:
                     logger.warning("the inbox can't be read: {}", error)
             await system.runtime.sleep(system.settings.inbox_poll_s)
@@ -76,17 +85,22 @@ class Inbox:
     async def take_in(self) -> None:
         async with self._lock:
             full: set[str] = set()
-            after, held = self._done, False
+            after, resets = self._done, self._resets
+            self._held = False
             while rows := await self._system.store.scan(InboxRow, after=(after,), limit=ROWS):
+                if self._resets != resets:
+                    return  # these rows are read again
                 for row in rows:
                     after = row.id
-                    if row.id in self._at_work:
-                        continue
-                    if row.address in full or not self._take(row):
-                        full.add(row.address)
-                        held = True
-                if not held:
-                    self._done = after
+                    if row.id not in self._taken:
+                        if (row.address in full and row.kind != "admin") or not self._take(row):
+                            full.add(row.address)
+                            self._held = True
+                            continue
+                        self._taken.add(row.id)
+                    if not self._held:
+                        self._done = row.id
+            self._taken = {row_id for row_id in self._taken if row_id > self._done}
             self._purge()
 
     def _take(self, row: InboxRow) -> bool:
@@ -107,6 +121,10 @@ class Inbox:
                 self._start(row, self._ask(cell, message, row))
             else:
                 self._tell(cell, message, row)
+        except RecordCorrupt as error:
+            self._park(row, error)
+        except StoreError:
+            return False  # the row stays for the time when the store is back
         except UnderstudyError as error:
             self._refuse(row, error)
         return True
@@ -115,17 +133,20 @@ class Inbox:
         system = self._system
         body = ENCODER.encode(message)
         envelope = Envelope(row.address, system.next_uid(), message, row.type, body)
-        envelope.priority, envelope.due, envelope.key = row.priority, row.due, row.key
+        envelope.priority = min(max(row.priority, 1 - SYSTEM), SYSTEM - 1)
+        envelope.due, envelope.key = row.due, row.key
         if envelope.key is not None:
             self._start(row, self._keyed(cell, envelope))
             return
-        system.accept(cell, envelope, deletes=((InboxRow, row.id),))
+        system.delivery.accept(cell, envelope, deletes=((InboxRow, row.id),))
         if row.wants_reply:
             self._reply(row, True, "null", "")
+        elif not cell.durable:
+            self._forget(row)
 
     async def _keyed(self, cell: Cell, envelope: Envelope) -> None:
-        if not await self._system.keys.seen(envelope):
-            self._system.accept(cell, envelope)
+        if await self._system.keys.seen(envelope) is None:
+            self._system.delivery.accept(cell, envelope)
 
     async def _ask(self, cell: Cell, request: Request[Any], row: InboxRow) -> Any:
         left_s = 60.0 if row.expires is None else max(0.0, row.expires - self._system.runtime.now())
@@ -138,8 +159,15 @@ class Inbox:
     async def _finish(self, row: InboxRow, work: Awaitable[Any]) -> None:
         try:
             result = ENCODER.encode(await work).decode()
+        except StoreError as error:
+            if isinstance(error, RecordCorrupt):  # what it is about is damaged
+                self._refuse(row, error)
+            # Otherwise the row stays: the tree is being reset, and the inbox is read again then.
         except UnderstudyError as error:
-            self._reply(row, False, "null", f"{type(error).__name__}: {error}")
+            self._refuse(row, error)
+        except Exception as error:  # what another process wrote must not end the node, at this boot and the next
+            logger.opt(exception=error).error("inbox row {} ({} {}) failed", row.id, row.kind, row.type)
+            self._refuse(row, AskFailed(row.address, ExitReason.from_exception(error)))
         else:
             self._reply(row, True, result, "")
         finally:
@@ -165,6 +193,7 @@ class Inbox:
                 "ActorNotFound": "no_actor",
                 "RecordCorrupt": "corrupt",
                 "UnknownMessageType": "unknown_type",
+                "KeyConflict": "rejected",
             }
             letter = DeadLetterRow(
                 id=system.next_id(),
@@ -192,7 +221,7 @@ class Inbox:
                 error=letter.error,
                 text=letter.text,
             )
-        self._reply(row, False, "null", f"{type(error).__name__}: {error}")
+        self._reply(row, False, details_of(error), f"{type(error).__name__}: {error}")
 
     def _submit(self, effects: Effects) -> None:
         try:
@@ -205,6 +234,9 @@ class Inbox:
         """The tree is reset from the database: so is this."""
         self._done = 0
         self._at_work.clear()
+        self._taken.clear()
+        self._held = True
+        self._resets += 1
 
     def _purge(self) -> None:
         horizon = self._system.runtime.now() - REPLY_RETENTION_S

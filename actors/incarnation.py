@@ -28,7 +28,7 @@ __all__ = ("Incarnation",)
 class Incarnation:
     """Numbered by (boot epoch, counter). A zombie still holds its own, and that is how it is told apart."""
 
-    __slots__ = ("actor", "cell", "context", "number")
+    __slots__ = ("actor", "cell", "context", "number", "run")
 
     def __init__(self, cell: Cell, number: int) -> None:
         self.cell = cell
@@ -36,6 +36,7 @@ class Incarnation:
         self.actor: Actor[Any] = None  # type: ignore[assignment]  # set by the start, before anything runs
         self.context: Context = copy_context()
         """Handlers run in it, so that context variables behave as if the incarnation were a task."""
+        self.run = self.context.run
 
     @property
     def address(self) -> str:
@@ -79,12 +80,13 @@ class Incarnation:
         turn = self.turn
         turn.check_open()
         turn.exit = reason or ExitReason.normal()
+        turn.eventful = True
 
     def retire(self) -> None:
         """End this incarnation after the turn, and delete state and mailbox in the turn's commit."""
         turn = self.turn
         turn.check_open()
-        turn.retiring = True
+        turn.retiring = turn.eventful = True
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

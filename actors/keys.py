@@ -11,6 +11,7 @@ from .envelope import Envelope
 from .errors import KeyConflict
 
 if TYPE_CHECKING:
+    from .cell import Cell
     from .system import ActorSystem
     from .turn import Turn
 
@@ -24,57 +25,71 @@ class Keys:
     def __init__(self, system: ActorSystem, retention_s: float) -> None:
         self._system = system
         self.retention_s = retention_s
-        self._recent: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, str], tuple[str, float, int]] = OrderedDict()
+        """Digest, expiry and position of the tell, by address and key."""
 
-    async def seen(self, envelope: Envelope) -> bool:
-        """Whether this very message was told under its key before.
+    async def seen(self, envelope: Envelope) -> int | None:
+        """The position of the earlier tell of this very message under its key (0: on disk); None if there is none.
 
         Raises:
-            KeyConflict: another one was.
+            KeyConflict: another message was told under it.
         """
         assert envelope.key is not None
         name = (envelope.address, envelope.key)
-        known = self._recent.get(name)
-        if known is None:
+        if name not in self._recent:
             row = await self._system.store.get(KeyRow, *name)
-            known = self._recent.get(name) or ((row.digest, row.expires) if row is not None else None)
+            if row is not None and name not in self._recent:
+                self._enter(name, (row.digest, row.expires, 0))
+        return self.seen_lately(envelope)
+
+    def seen_lately(self, envelope: Envelope) -> int | None:
+        """The same from memory alone: to look again after an await."""
+        assert envelope.key is not None
+        known = self._recent.get((envelope.address, envelope.key))
         if known is None or known[1] <= self._system.runtime.now():
-            return False
+            return None
         if known[0] != digest(envelope):
             raise KeyConflict(envelope.address, envelope.key)
-        return True
+        return known[2]
 
     async def check_turn(self, turn: Turn) -> None:
-        """Drop the sends of a turn whose keys were seen before.
+        """Drop the sends of a turn whose keys were seen before. Nothing may be awaited between this and the finish.
 
         Raises:
             KeyConflict: a key was used for another message.
         """
         assert turn.sends is not None
-        kept = []
+        for _, envelope in turn.sends:
+            if envelope.key is not None:
+                await self.seen(envelope)
+        kept: list[tuple[Cell, Envelope]] = []
         mine: dict[tuple[str, str], str] = {}
         for cell, envelope in turn.sends:
             if envelope.key is not None:
-                name = (envelope.address, envelope.key)
-                if name in mine:
-                    if mine[name] != digest(envelope):
-                        raise KeyConflict(*name)
+                name, mark = (envelope.address, envelope.key), digest(envelope)
+                if mine.setdefault(name, mark) != mark:
+                    raise KeyConflict(*name)
+                if self.seen_lately(envelope) is not None or any(
+                    other.key == envelope.key and other.address == envelope.address for _, other in kept
+                ):
                     continue
-                if await self.seen(envelope):
-                    continue
-                mine[name] = digest(envelope)
             kept.append((cell, envelope))
         turn.sends = kept
 
     def row(self, envelope: Envelope) -> KeyRow:
-        """The row that makes the key known, and the key known from now on."""
+        """The row that makes the key known."""
         assert envelope.key is not None
         expires = self._system.runtime.now() + self.retention_s
-        mark = digest(envelope)
-        self._recent[envelope.address, envelope.key] = (mark, expires)
+        return seal(KeyRow(envelope.address, envelope.key, digest(envelope), envelope.id, expires))
+
+    def remember(self, row: KeyRow, position: int) -> None:
+        """The row is in the commit order."""
+        self._enter((row.address, row.key), (row.digest, row.expires, position))
+
+    def _enter(self, name: tuple[str, str], known: tuple[str, float, int]) -> None:
+        self._recent[name] = known
         if len(self._recent) > RECENT_MAX:
             self._recent.popitem(last=False)
-        return seal(KeyRow(envelope.address, envelope.key, mark, envelope.id, expires))
 
     def forget(self) -> None:
         """Memory may hold keys of tells that were lost: after a reset only the store is believed."""

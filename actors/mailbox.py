@@ -12,12 +12,33 @@ from collections.abc import Iterable, Iterator
 from .envelope import Ask, Envelope
 from .message import Message
 
-__all__ = ("SYSTEM", "Entry", "Mailbox")
+__all__ = ("SYSTEM", "Entry", "Mailbox", "PriorityRow", "priority_of")
 
 SYSTEM = 1 << 30
 """The priority of system signals: they pass everything."""
 
 Entry = Envelope | Message | int
+
+
+class PriorityRow(int):
+    """The id of a row on disk whose priority isn't 0."""
+
+    priority: int
+
+    @classmethod
+    def of(cls, row_id: int, priority: int) -> int:
+        if not priority:
+            return row_id
+        self = cls(row_id)
+        self.priority = priority
+        return self
+
+
+def priority_of(entry: Entry) -> int:
+    """The lane that an entry belongs to."""
+    if isinstance(entry, Envelope | PriorityRow):
+        return entry.priority
+    return 0
 
 
 class Mailbox:
@@ -48,11 +69,13 @@ class Mailbox:
         lane.append(entry)
 
     def push_front(self, *entries: Entry) -> None:
-        """Put entries back where they came from, in their order."""
-        if self.queue is None:
-            self.queue = deque()
-        self.queue.extendleft(reversed(entries))
-        self.count += len(entries)
+        """Put entries back at the head of their lanes, in their order."""
+        for entry in reversed(entries):
+            priority = priority_of(entry)
+            self.push(entry, priority)
+            lane = self.queue if priority == 0 else (self.lanes or {})[priority]
+            assert lane is not None
+            lane.rotate(1)
 
     def _lane(self) -> deque[Entry] | None:
         """The lane whose head is next."""
@@ -99,11 +122,7 @@ class Mailbox:
         """Remove one message by uid or row id, wherever it stands."""
         for lane in self._all_lanes():
             for index, entry in enumerate(lane):
-                if (
-                    entry == row_id
-                    if isinstance(entry, int)
-                    else isinstance(entry, Envelope) and entry.uid == uid
-                ):
+                if entry == row_id if isinstance(entry, int) else isinstance(entry, Envelope) and entry.uid == uid:
                     del lane[index]
                     self.count -= 1
                     return entry
@@ -114,7 +133,7 @@ class Mailbox:
         lane = self._lane()
         ids: list[int] = []
         for entry in lane or ():
-            if type(entry) is not int or len(ids) == limit:
+            if not isinstance(entry, int) or len(ids) == limit:
                 break
             ids.append(entry)
         return ids

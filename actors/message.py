@@ -56,8 +56,7 @@ class MessageMeta(StructMeta):
         for option, value in _FIXED.items():
             if config.setdefault(option, value) != value:
                 raise TypeError(
-                    f"class {name}: {option}={config[option]!r} is not possible; "
-                    f"a message has {option}={value!r}"
+                    f"class {name}: {option}={config[option]!r} is not possible; a message has {option}={value!r}"
                 )
         tag = config.setdefault("tag", name)
         if not isinstance(tag, str) or not tag:

@@ -113,9 +113,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             if not 0 < value < math.inf:
                 raise ValueError(_wrong(name, value, "write more than 0 seconds, or None for no limit"))
         if not isinstance(self.backoff, Backoff):
-            raise TypeError(
-                _wrong("backoff", self.backoff, "write Backoff(initial_s=0.1, factor=2.0, max_s=60.0)")
-            )
+            raise TypeError(_wrong("backoff", self.backoff, "write Backoff(initial_s=0.1, factor=2.0, max_s=60.0)"))
         if self.overflow not in ("wait", "reject"):
             raise ValueError(_wrong("overflow", self.overflow, 'write "wait" or "reject"'))
         for name in ("retry_on", "reject_on"):

@@ -19,13 +19,14 @@ from ..persistence.errors import (
     UnderstudyError,
 )
 from ..persistence.record import AttemptRow, MessageRow, seal
+from . import lifecycle
 from .cell import Cell
 from .dispatch import page_in, prepare
 from .envelope import Envelope
 from .errors import ActorNotFound, Ignore, StartFailed
 from .exits import ExitReason
 from .failures import charge
-from .mailbox import Entry
+from .mailbox import Entry, PriorityRow
 from .status import PASSIVE, UP
 from .turn import Turn
 
@@ -67,9 +68,11 @@ class Recovery:
             for head in heads:
                 attempt = self._attempts.get(head.id)
                 if attempt is not None and attempt.due > now:
-                    system.delays.delay(head.address, head.id, attempt.due, retry=True)
+                    waiting = PriorityRow.of(head.id, head.priority)
+                    system.delays.delay(head.address, waiting, attempt.due, retry=True)
                 elif head.due is not None and head.due > now:
-                    system.delays.delay(head.address, head.id, head.due)
+                    waiting = PriorityRow.of(head.id, head.priority)
+                    system.delays.delay(head.address, waiting, head.due)
                 else:
                     self._settle_in(head.address, head.id, head.priority)
             pending += len(heads)
@@ -80,19 +83,23 @@ class Recovery:
     def _settle_in(self, address: str, row_id: int, priority: int) -> None:
         cell = self._system.cells.get(address)
         if cell is not None:
-            cell.mailbox.push(row_id, priority)
+            cell.mailbox.push(PriorityRow.of(row_id, priority), priority)
         else:
             self._homeless.setdefault(address, []).append((row_id, priority))
 
     def move_in(self, cell: Cell) -> None:
         """A cell was made: its mail from disk is its mailbox's now."""
         for row_id, priority in self._homeless.pop(cell.address, ()):
-            cell.mailbox.push(row_id, priority)
+            cell.mailbox.push(PriorityRow.of(row_id, priority), priority)
 
     def keep(self, address: str, row_id: int) -> None:
         """Mail for an address that nobody has: it stays on disk until somebody does."""
         if row_id:
             self._homeless.setdefault(address, []).append((row_id, 0))
+
+    def drop(self, address: str) -> None:
+        """Forget the mail of an address that nobody has: it is being deleted."""
+        self._homeless.pop(address, None)
 
     def activate_homeless(self) -> None:
         """After the tree has started: bring actors back for whom mail waits."""
@@ -103,20 +110,13 @@ class Recovery:
             except ActorNotFound:
                 count = len(self._homeless[address])
                 system.events.emit("message.orphaned", address, pending=count)
-                logger.warning(
-                    "{} messages wait for {}, and nothing in the tree has that address", count, address
-                )
+                logger.warning("{} messages wait for {}, and nothing in the tree has that address", count, address)
 
     def attempts_of(self, row_id: int) -> int:
         row = self._attempts.pop(row_id, None)
         return 0 if row is None else row.count
 
     # -- suspects ----------------------------------------------------------------------------------------
-
-    @property
-    def cautious(self) -> bool:
-        """Whether there is no run-ahead, because suspects exist."""
-        return bool(self.suspects)
 
     def note_suspects(self, started: Iterable[Started]) -> None:
         """Before the tree starts: the verdicts of the slot file."""
@@ -125,7 +125,11 @@ class Recovery:
         for item in hung or found:
             self.suspects[item.uid] = item
         if found:
-            self._system.runners.solo = True
+            self._system.runners.solo = self._system.cautious = True
+
+    def _clear(self, uid: str) -> None:
+        self.suspects.pop(uid, None)
+        self._system.cautious = bool(self.suspects)
 
     async def run_suspects(self) -> None:
         """After the tree has started: the suspects that have a row, one at a time, nothing else in flight."""
@@ -146,7 +150,7 @@ class Recovery:
         try:
             cell = system.resolve(row.address)
         except ActorNotFound:
-            self.suspects.pop(started.uid, None)
+            self._clear(started.uid)
             return
         if started.verdict != "started":
             if cell.mailbox.take(row.uid, row.id) is None:
@@ -155,7 +159,7 @@ class Recovery:
             if envelope is not None:
                 self._charge_crash(cell, envelope, started)
             if started.verdict == "hang":
-                self.suspects.pop(started.uid, None)
+                self._clear(started.uid)
             await system.committer.flush()
             return
         entry = cell.mailbox.take(row.uid, row.id)
@@ -172,9 +176,7 @@ class Recovery:
                 traceback=self._system.attempts.hang_report(),
             )
         else:
-            reason = ExitReason(
-                kind="killed", error="Crash", text="the process died while this message ran alone"
-            )
+            reason = ExitReason(kind="killed", error="Crash", text="the process died while this message ran alone")
         charge(cell, envelope, reason, cause="hang" if started.verdict == "hang" else "crash")
 
     async def run_alone(self, cell: Cell, entry: Entry) -> None:
@@ -199,10 +201,10 @@ class Recovery:
             system.attempts.note(slot, envelope.uid, cell.address, True)
             if start:
                 try:
-                    await cell.start()
+                    await lifecycle.start(cell)
                 except (StartFailed, Ignore) as error:
                     cell.status = PASSIVE
-                    self.suspects.pop(envelope.uid, None)
+                    self._clear(envelope.uid)
                     charge(cell, envelope, ExitReason.from_exception(error), cause="start_failed")
                     return
             if cell.status is not UP:
@@ -219,7 +221,7 @@ class Recovery:
             if cell.runner == slot:
                 cell.runner = -1
             runners.give_slot(slot)
-        self.suspects.pop(envelope.uid, None)
+        self._clear(envelope.uid)
         try:
             await system.committer.flush()
         except StoreError:
@@ -228,6 +230,7 @@ class Recovery:
     def forget_suspects(self) -> None:
         """The node is idle, and they haven't come back: their senders' turns will never run again."""
         self.suspects.clear()
+        self._system.cautious = False
 
     # -- a broken store --------------------------------------------------------------------------------------
 
@@ -288,7 +291,7 @@ class Recovery:
         assert root is not None
         self.resetting = False
         try:
-            await root.start()
+            await lifecycle.start(root)
         except StartFailed as error:
             if not self.resetting:
                 self.give_up(error)
@@ -325,6 +328,7 @@ class Recovery:
         system = self._system
         if system.gave_up is None:
             system.gave_up = error
+            system.over = True
             system.events.emit(
                 "node.gave_up",
                 "/" if system.root is None else system.root.address,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..persistence.errors import StoreFull, StoreUnavailable
@@ -95,13 +95,16 @@ class ActorRef:
             StoreFull, StoreUnavailable: the store is broken at the moment; `undelivered` is the message.
         """
         turn = current_turn.get()
+        cell = self._cell
+        if cell is None or cell.status is GONE:
+            cell = self.cell()
         if turn is not None:
             turn.check_open()
-            self._system.tell_in_turn(turn, self.cell(), message, key, delay_s, priority)
+            self._system.delivery.tell_in_turn(turn, cell, message, key, delay_s, priority)
             return DONE
-        return self._system.tell(self.cell(), message, key, delay_s, priority)
+        return self._system.tell(cell, message, key, delay_s, priority)
 
-    async def ask(self, request: Request[R], *, timeout_s: float = 5.0) -> R:
+    def ask(self, request: Request[R], *, timeout_s: float = 5.0) -> Coroutine[Any, Any, R]:
         """Send a request and wait for its reply.
 
         Outside callers get the reply when everything that it rests on is committed.
@@ -113,8 +116,7 @@ class ActorRef:
             AskAfterTell: this turn has told the same actor, and the ask would pass the tell.
             NotAMessage, ActorNotFound, MailboxFull, TurnClosed, UnhandledMessage, SystemStopped, StoreError
         """
-        reply: R = await self._system.asks.ask(self.cell(), request, timeout_s)
-        return reply
+        return self._system.asks.ask(self.cell(), request, timeout_s)
 
     def cell(self) -> Cell:
         cell = self._cell

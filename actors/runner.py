@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .cell import Cell
-from .handling import GO_ON, LOST, SET_ASIDE, Handling
+from .handling import GO_ON, LET_GO, LOST, SET_ASIDE, Handling
 from .status import UP
 from .stepping import breathe, rest
 from .turn import Turn
@@ -88,17 +88,23 @@ class Runners:
         committer, attempts = system.committer, system.attempts
         next_message = self.handling.next_message
         turns = 0
+        parked: asyncio.Future[None] | None = None
+        cell: Cell | None = None
         try:
             while not self.closed:
                 if not ready:
-                    self._awake -= 1
-                    attempts.clear(slot)
                     if len(self._parked) >= PARKED_MAX:
                         return
+                    self._awake -= 1
+                    attempts.clear(slot)
+                    self.handling.turns += turns
+                    turns = 0
                     parked = asyncio.get_running_loop().create_future()
                     self._parked.append(parked)
-                    system.maybe_idle()
+                    if system.watched:
+                        system.maybe_idle()
                     await parked
+                    parked = None
                     continue
                 if committer.behind:
                     await committer.room()
@@ -119,15 +125,23 @@ class Runners:
                         break
                 if outcome is not LOST and cell.runner == slot:
                     self._let_go(cell, outcome)
+                cell = None
                 if turns >= BREATH:
+                    self.handling.turns += turns
                     turns = 0
                     await breathe()
-        except asyncio.CancelledError:
-            if not self.closed:
-                raise
         finally:
+            # Whatever ended it (the stop; a handler that cancels its own task): the pool must not notice.
+            if parked is not None and parked in self._parked:
+                self._parked.remove(parked)
+            else:
+                self._awake -= 1
             attempts.clear(slot)
             self._slots.append(slot)
+            if cell is not None and cell.runner == slot:
+                self._let_go(cell, LET_GO)
+            if ready and not self._awake:
+                self._wake_one()
 
     def _let_go(self, cell: Cell, outcome: str) -> None:
         cell.runner = -1
@@ -226,5 +240,4 @@ class Runners:
         for task in tasks:
             if task is not asyncio.current_task():
                 task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=CLOSE_S)
+        await self.system.runtime.wait([task for task in tasks if task is not asyncio.current_task()], CLOSE_S)

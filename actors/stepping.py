@@ -39,9 +39,7 @@ def call_async(turn: Turn, function: Callable[..., Any], actor: Any, message: An
 
 
 @coroutine
-def resume(
-    turn: Turn, stepping: Callable[[Turn | None], object], coro: Any, yielded: Any
-) -> Generator[Any, Any, Any]:
+def resume(turn: Turn, stepping: Callable[[Turn | None], object], coro: Any, yielded: Any) -> Generator[Any, Any, Any]:
     """Go on with a handler that has suspended, to its end."""
     run = turn.incarnation.context.run
     while True:

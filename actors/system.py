@@ -7,40 +7,37 @@ that nobody has spoken to yet.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from ..persistence.committer import Committer
-from ..persistence.effects import Effects
 from ..persistence.errors import StoreError, UnderstudyError
 from ..persistence.events import Event, Events
 from ..persistence.record import OwnerRow
 from ..persistence.runtime import Runtime
 from ..persistence.store import Store
-from .admission import admit_slowly
+from . import lifecycle
 from .asks import Asks
 from .cell import Cell
 from .delays import Delays
-from .dispatch import round_trip
-from .envelope import Envelope
-from .errors import ActorNotFound, NotAMessage, SystemStopped
+from .delivery import Delivery
+from .errors import ActorNotFound, SystemStopped
 from .exiting import Exits
 from .exits import ExitReason
 from .inbox import Inbox
 from .keys import Keys
-from .mailbox import SYSTEM
-from .message import Message, tag_of
 from .recovery import Recovery
-from .ref import DONE, ActorRef, Receipt
+from .ref import ActorRef
 from .runner import Runners
-from .status import GONE, STARTING, UP
+from .status import GONE
 from .turn import Turn, current_turn
-from .types import is_deeply_immutable
 from .write_slot import WriteSlot
 
 __all__ = ("Activator", "ActorSystem", "Settings")
 
+CLOSE_S = 1.0
+"""How long the system's own tasks may take to end at the stop."""
 EVENTS_WAITING_MAX = 10_000
 """Events that a slow subscriber may lie behind before the oldest are dropped."""
 
@@ -50,6 +47,9 @@ class Activator(Protocol):
 
     def activate(self, parent: Cell, key: str) -> Cell | None:
         """The cell of a new child of `parent`, or None if it takes none."""
+
+    def forget(self, cell: Cell) -> None:
+        """A child has retired: nobody starts it again."""
 
 
 class Settings:
@@ -99,10 +99,16 @@ class ActorSystem:
         self.delays = Delays(self)
         self.keys = Keys(self, self.settings.key_retention_s)
         self.asks = Asks(self)
+        self.delivery = Delivery(self)
+        self.tell = self.delivery.tell
         self.exits = Exits(self)
         self.inbox: Inbox | None = None
         """Set by the node, which knows how to administer."""
         self.closing = False
+        self.over = False
+        """Whether nothing can be told any more: it is closing, or it gave up."""
+        self.cautious = False
+        """Whether there is no run-ahead, because suspects exist."""
         self.gave_up: UnderstudyError | None = None
         """Set when the root has exited: the node is over."""
         self.gave_up_error: Callable[[ExitReason], UnderstudyError] = _gave_up
@@ -112,6 +118,7 @@ class ActorSystem:
         self._incarnations = 0
         self._uids = 0
         self._uid_prefix = runtime.uid()[:20]
+        self._closed = asyncio.Event()
         self._services: list[asyncio.Task[Any]] = []
         self._background: set[asyncio.Task[Any]] = set()
         self._idle: list[asyncio.Future[None]] = []
@@ -179,16 +186,18 @@ class ActorSystem:
     async def stop(self) -> None:
         """Shut the tree down in order, commit what is left, and close. Safe to call twice."""
         if self.closing:
+            await self._closed.wait()
             return
-        self.closing = True
+        self.closing = self.over = True
         for cell in list(self.cells.values()):
             if cell.admission is not None:
                 cell.admission.refuse(SystemStopped(cell.address))
         root = self.root
         if root is not None:
-            await root.stop(ExitReason.shutdown("the node is stopping"), None)
+            await lifecycle.stop(root, ExitReason.shutdown("the node is stopping"), None)
         await self.runners.close()
         self.delays.clear()
+        self.asks.close()
         for service in self._services:
             service.cancel()
         if self._services:
@@ -196,13 +205,13 @@ class ActorSystem:
         background = [task for task in self._background if task is not asyncio.current_task()]
         for task in background:
             task.cancel()
-        if background:
-            await asyncio.wait(background, timeout=1.0)
+        await self.runtime.wait(background, CLOSE_S)
         for cell in self.cells.values():
             cell.refuse_asks()
         await self.committer.close()
         self.events.emit("node.stopped", root.address if root is not None else "/")
         self._wake_idle()
+        self._closed.set()
 
     # -- identity ----------------------------------------------------------------------------------------
 
@@ -255,155 +264,7 @@ class ActorSystem:
         if self.cells.get(cell.address) is cell:
             del self.cells[cell.address]
         cell.status = GONE
-
-    # -- telling -----------------------------------------------------------------------------------------------
-
-    def tell(
-        self, cell: Cell, message: Message, key: str | None, delay_s: float | None, priority: int
-    ) -> Receipt:
-        """A tell from outside any turn."""
-        if not isinstance(message, Message):
-            raise NotAMessage(message)
-        if self.closing or self.gave_up is not None:
-            raise SystemStopped(cell.address, message)
-        mailbox, room = cell.mailbox, cell.options.capacity
-        if (
-            not cell.durable
-            and key is None
-            and not delay_s
-            and mailbox.count < room
-            and cell.admission is None
-        ):
-            cls = type(message)
-            if not (cls.__immutable__ or is_deeply_immutable(cls)):
-                message = round_trip(cell.address, message)[1]
-            mailbox.push(message, priority)
-            if not cell.queued:
-                cell.wake()
-            return DONE
-        failure = self.committer.failure
-        if failure is not None:
-            raise self.recovery.refusal(failure, message)
-        envelope = self._envelope(cell, message, key, delay_s, priority, self.next_uid())
-        if key is not None or cell.admission is not None or (mailbox.count >= room and not delay_s):
-            return admit_slowly(self, cell, envelope, message)
-        return Receipt(self, self.accept(cell, envelope), message)
-
-    def _envelope(
-        self, cell: Cell, message: Message, key: str | None, delay_s: float | None, priority: int, uid: str
-    ) -> Envelope:
-        # The bytes are the truth: what is handled now is what would be handled after a crash.
-        cls = type(message)
-        body = None
-        if cell.durable or not (cls.__immutable__ or is_deeply_immutable(cls)):
-            body, message = round_trip(cell.address, message)
-        envelope = Envelope(cell.address, uid, message, tag_of(cls), body)
-        if key is not None:
-            if not cell.durable:
-                raise ValueError(
-                    f"{cell.address} is durable=False: an idempotency key needs a durable mailbox"
-                )
-            envelope.key = key
-        if priority:
-            envelope.priority = min(max(priority, 1 - SYSTEM), SYSTEM - 1)
-        if delay_s:
-            envelope.due = self.runtime.now() + delay_s
-        return envelope
-
-    def accept(self, cell: Cell, envelope: Envelope, deletes: Sequence[tuple[Any, Any]] = ()) -> int:
-        """Insert and deliver a tell from outside; returns its position."""
-        if not cell.durable:
-            self._arrive(cell, envelope)
-            return 0
-        envelope.id = self.next_id()
-        assert envelope.body is not None
-        rows = () if envelope.key is None else (self.keys.row(envelope),)
-        position = self.committer.submit(
-            Effects(inserts=(envelope,), rows=rows, deletes=deletes, size=200 + len(envelope.body))
-        )
-        envelope.after = position
-        if self.recovery.cautious:
-            self.committer.when(
-                position, lambda error: self._arrive(cell, envelope) if error is None else None
-            )
-        else:
-            self._arrive(cell, envelope)
-        return position
-
-    def tell_in_turn(
-        self, turn: Turn, cell: Cell, message: Message, key: str | None, delay_s: float | None, priority: int
-    ) -> None:
-        if not isinstance(message, Message):
-            raise NotAMessage(message)
-        envelope = self._envelope(cell, message, key, delay_s, priority, turn.next_uid())
-        envelope.sender = turn.cell.address
-        turn.send(cell, envelope)
-
-    def deliver(self, sender: Cell, sends: list[tuple[Cell, Envelope]], after: int) -> None:
-        """The sends of a finished turn, into the mailboxes of their receivers."""
-        if self.recovery.cautious and after > self.committer.committed:
-            self.committer.when(
-                after, lambda error: self._deliver(sender, sends, after) if error is None else None
-            )
-        else:
-            self._deliver(sender, sends, after)
-
-    def _deliver(self, sender: Cell, sends: list[tuple[Cell, Envelope]], after: int) -> None:
-        for cell, envelope in sends:
-            envelope.after = after
-            if cell.status is GONE:
-                cell = self.resolve(cell.address)
-            self._arrive(cell, envelope)
-            if cell.mailbox.count > cell.options.capacity:
-                self._hold_back(sender, cell)
-
-    def _arrive(self, cell: Cell, envelope: Envelope) -> None:
-        if envelope.due is not None:
-            self.delays.delay(cell.address, envelope, envelope.due)
-        else:
-            cell.push(envelope, envelope.priority)
-
-    def redeliver(self, address: str, entry: Envelope | int) -> None:
-        """A delayed or retried message whose moment has come."""
-        try:
-            cell = self.resolve(address)
-        except ActorNotFound:
-            self.recovery.keep(address, entry if isinstance(entry, int) else entry.id)
-            return
-        cell.push(entry, 0 if isinstance(entry, int) else entry.priority)
-
-    def post(self, cell: Cell, signal: Message, *, urgent: bool = True) -> None:
-        """A system signal; no capacity limits it. An urgent one passes every message."""
-        cell.push(signal, SYSTEM if urgent else 0)
-
-    def wrap(self, cell: Cell, message: Message) -> Envelope:
-        """An envelope for a message that travelled without one."""
-        return Envelope(cell.address, self.next_uid(), message, tag_of(type(message)), None)
-
-    # -- back-pressure ---------------------------------------------------------------------------------------
-
-    def _hold_back(self, sender: Cell, receiver: Cell) -> None:
-        """Don't schedule a sender until its receiver has room; never in a circle, and never for one that is down."""
-        if sender.blocked_by is not None or receiver.status not in (UP, STARTING):
-            return
-        other: Cell | None = receiver
-        while other is not None:
-            if other is sender:
-                return
-            other = other.blocked_by
-        sender.blocked_by = receiver
-
-        def release() -> None:
-            sender.blocked_by = None
-            sender.wake()
-
-        self.when_room(receiver, release)
-
-    def when_room(self, cell: Cell, callback: Callable[[], object]) -> None:
-        """Call back when the mailbox is under its capacity, or its actor stops."""
-        if cell.on_room is None:
-            cell.on_room = []
-        cell.on_room.append(callback)
+        self.activator.forget(cell)
 
     # -- bookkeeping -------------------------------------------------------------------------------------------
 
@@ -430,17 +291,13 @@ class ActorSystem:
         self.maybe_idle()
 
     def check_running(self) -> None:
-        if self.closing or self.gave_up is not None:
+        if self.over:
             raise SystemStopped
         if self.committer.failure is not None:
             raise self.committer.failure
 
     def write_slot(self, turn: Turn) -> WriteSlot:
         return WriteSlot(turn, self.settings.transaction_timeout_s)
-
-    @property
-    def cautious(self) -> bool:
-        return self.recovery.cautious
 
     def _is_idle(self) -> bool:
         return not (
@@ -452,9 +309,18 @@ class ActorSystem:
             or self.recovery.resetting
         )
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody wants to know of idleness."""
+        return bool(self._idle) or self.cautious
+
     def maybe_idle(self) -> None:
         """Wake whoever waits for idleness, if it may have come."""
-        if self._idle and (self._is_idle() or self.gave_up is not None or self.committer.pending):
+        if not self._idle and not self.cautious:
+            return
+        if self.cautious and self._is_idle():
+            self.recovery.forget_suspects()
+        if self._is_idle() or self.gave_up is not None or self.committer.pending:
             self._wake_idle()
 
     def _wake_idle(self) -> None:

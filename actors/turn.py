@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..persistence.effects import Effects
 from ..persistence.errors import StoreError
-from ..persistence.record import ActorRow, AttemptRow, MessageRow, Row
+from ..persistence.record import ActorRow, AttemptRow, KeyRow, MessageRow, Row
 from .envelope import Ask, Envelope, derived_uid
 from .errors import AskFailed, TurnClosed
 from .exits import ExitReason
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .incarnation import Incarnation
     from .message import Message
 
-__all__ = ("OPEN", "Turn", "current_turn")
+__all__ = ("FINISHED", "OPEN", "Turn", "current_turn")
 
 current_turn: ContextVar[Turn | None] = ContextVar("understudy_turn", default=None)
 """The turn that this code runs in; child tasks of a handler inherit it."""
@@ -35,31 +35,33 @@ OPEN, FINISHED, FAILED, DISCARDED = "open", "finished", "failed", "discarded"
 class Turn:
     """What one message collects until it commits."""
 
-    __slots__ = (
-        "after",
-        "batch",
-        "cell",
-        "deletes",
-        "envelope",
-        "exit",
-        "held",
-        "incarnation",
-        "interrupt",
-        "keyed",
-        "message",
-        "ordinal",
-        "position",
-        "retiring",
-        "rows",
-        "sends",
-        "status",
-        "task",
-        "uid",
-    )
+    # What each turn has is in slots. What few turns have is a class attribute until it is set: a turn is made for every
+    # message, and most have nothing of it.
+    __slots__ = ("__dict__", "after", "cell", "envelope", "incarnation", "message", "status", "uid")
 
-    def __init__(
-        self, incarnation: Incarnation, envelope: Envelope | None, message: Message | None, uid: str
-    ) -> None:
+    position: int = 0
+    """Its own place in the commit order; 0 if it had nothing to commit."""
+    eventful: bool = False
+    """Whether it has sent, recorded, deleted or ended anything: only then is there more to finish than ack and state."""
+    sends: list[tuple[Cell, Envelope]] | None = None
+    keyed: bool = False
+    """Whether a send carries an idempotency key, which has to be looked up before the finish."""
+    ordinal: int = 0
+    rows: list[Row] | None = None
+    deletes: list[tuple[type[Row], Any]] | None = None
+    batch: list[Envelope] | None = None
+    """All envelopes of a batch handler's turn, the first one included."""
+    exit: ExitReason | None = None
+    """Set by `stop`: the incarnation ends after this turn."""
+    retiring: bool = False
+    held: Callable[[Any, Any], Awaitable[None]] | None = None
+    """Set while `transaction` holds the write slot: ends it, with the result or the error, and the turn."""
+    interrupt: Callable[[], BaseException | None] | None = None
+    """Why the runtime cancelled the handler: the error to charge, or None for a stop without a charge."""
+    task: asyncio.Task[Any] | None = None
+    """The task that waits inside the handler, while it does."""
+
+    def __init__(self, incarnation: Incarnation, envelope: Envelope | None, message: Message | None, uid: str) -> None:
         self.cell: Cell = incarnation.cell
         self.incarnation = incarnation
         self.envelope = envelope
@@ -68,26 +70,7 @@ class Turn:
         after = self.cell.after
         self.after = after if envelope is None or envelope.after < after else envelope.after
         """The position that the turn rests on; its own, once finished."""
-        self.position = 0
-        """Its own place in the commit order; 0 if it had nothing to commit."""
         self.status = OPEN
-        self.sends: list[tuple[Cell, Envelope]] | None = None
-        self.keyed = False
-        """Whether a send carries an idempotency key, which has to be looked up before the finish."""
-        self.ordinal = 0
-        self.rows: list[Row] | None = None
-        self.deletes: list[tuple[type[Row], Any]] | None = None
-        self.batch: list[Envelope] | None = None
-        """All envelopes of a batch handler's turn, the first one included."""
-        self.exit: ExitReason | None = None
-        """Set by `stop`: the incarnation ends after this turn."""
-        self.retiring = False
-        self.held: Callable[[Any, Any], Awaitable[None]] | None = None
-        """Set while `transaction` holds the write slot: ends it, with the result or the error, and the turn."""
-        self.interrupt: Callable[[], BaseException | None] | None = None
-        """Why the runtime cancelled the handler: the error to charge, or None for a stop without a charge."""
-        self.task: asyncio.Task[Any] | None = None
-        """The task that waits inside the handler, while it does."""
 
     # -- what handlers see ---------------------------------------------------------------------------
 
@@ -134,6 +117,7 @@ class Turn:
     def send(self, cell: Cell, envelope: Envelope) -> None:
         if self.sends is None:
             self.sends = []
+            self.eventful = True
         self.sends.append((cell, envelope))
         if envelope.key is not None:
             self.keyed = True
@@ -142,11 +126,13 @@ class Turn:
         """Rows that commit with the turn."""
         if self.rows is None:
             self.rows = []
+            self.eventful = True
         self.rows.extend(rows)
 
     def delete(self, kind: type[Row], key: Any) -> None:
         if self.deletes is None:
             self.deletes = []
+            self.eventful = True
         self.deletes.append((kind, key))
 
     def has_told(self, cell: Cell) -> bool:
@@ -160,14 +146,26 @@ class Turn:
             return
         state = None
         try:
-            if cell.keeps_row and not self.retiring:
-                state = cell.changed_state(self.incarnation.actor)
+            if cell.state.writes and not self.retiring:
+                state = cell.state.changed(self.incarnation.actor)
             if reply is not None:
                 result = reply(result)
         except Exception as error:
             self.fail(error)
             return
-        effects = self.effects(state)
+        envelope = self.envelope
+        if self.eventful or (envelope is not None and envelope.attempts):
+            effects = self.effects(state)
+        elif state is not None or (envelope is not None and envelope.id):
+            effects = Effects(
+                ack=0 if envelope is None else envelope.id,
+                actor=None if state is None else cell.state,
+                state=state,
+                guilty=self,
+                size=100 if state is None else 100 + len(state),
+            )
+        else:
+            effects = None
         if effects is not None:
             try:
                 self.after = self.position = cell.system.committer.submit(effects)
@@ -208,7 +206,7 @@ class Turn:
         return Effects(
             ack=ack,
             inserts=inserts,
-            actor=None if state is None else cell,
+            actor=None if state is None else cell.state,
             state=state,
             rows=self.rows or (),
             deletes=self.deletes or (),
@@ -222,18 +220,23 @@ class Turn:
         self.status = FINISHED
         cell.after = after
         if state is not None:
-            cell.finished_state(state)
-        if self.sends is not None:
-            cell.system.deliver(cell, self.sends, after)
+            cell.state.finished(state)
+        if self.keyed:
+            for row in self.rows or ():
+                if isinstance(row, KeyRow):
+                    cell.system.keys.remember(row, after)
+        if self.eventful and self.sends is not None:
+            cell.system.delivery.deliver(cell, self.sends, after)
         envelope = self.envelope
         if type(envelope) is Ask:
             cell.system.asks.answer(envelope, result, after)
         cell.turn = None
-        if self.retiring:
-            cell.retiring = True
-            cell.leaving = (ExitReason.normal(), self.uid, 0)
-        elif self.exit is not None:
-            cell.leaving = (self.exit, self.uid, 0)
+        if self.eventful:
+            if self.retiring:
+                cell.retiring = True
+                cell.leaving = (ExitReason.normal(), self.uid, 0)
+            elif self.exit is not None:
+                cell.leaving = (self.exit, self.uid, 0)
 
     def discard(self) -> None:
         """Fenced off: leave no trace. Whoever fenced it off takes care of the message; an asker is told here."""
@@ -256,8 +259,13 @@ class Turn:
         cell.turn = None
         verdict = judge(cell.options, error)
         if self.batch is not None and len(self.batch) > 1:
-            cell.give_back(self.batch, alone=True)  # nobody knows which one it was: each is tried alone
-        elif type(envelope) is Ask:
+            # Nobody knows which one it was: each is tried alone, and that is when it is charged.
+            cell.give_back(self.batch, alone=True)
+            cell.state.restore(self.incarnation.actor)
+            return
+        if envelope is None and self.message is not None:
+            envelope = cell.system.delivery.wrap(cell, self.message)
+        if type(envelope) is Ask:
             if not envelope.future.done():
                 envelope.future.set_exception(AskFailed(cell.address, verdict.reason))
         elif envelope is not None:
@@ -271,5 +279,5 @@ class Turn:
             )
         if verdict.exits:
             cell.leaving = (verdict.reason, self.uid, 0 if envelope is None else envelope.attempts)
-        elif cell.keeps_state:
-            cell.restore_state(self.incarnation.actor)
+        else:
+            cell.state.restore(self.incarnation.actor)

@@ -70,10 +70,9 @@ class Watchdog:
         else:
             message = type(turn.message).__name__ if turn.message is not None else "on_start or on_stop"
             guilty = f"{turn.cell.address} was handling {message}"
-            if turn.envelope is not None and turn.cell.runner >= 0:
+            one = turn.batch is None or len(turn.batch) == 1  # of a batch nobody knows which message it was
+            if one and turn.envelope is not None and turn.cell.runner >= 0:
                 self._system.attempts.hang(turn.cell.runner, f"{guilty}\n{stack}")
-        report = (
-            f"understudy: the event loop stood still for {still_s:.1f} s: {guilty}. The node ends.\n{stack}"
-        )
+        report = f"understudy: the event loop stood still for {still_s:.1f} s: {guilty}. The node ends.\n{stack}"
         os.write(2, report.encode(errors="replace"))
         os._exit(HANG_EXIT)

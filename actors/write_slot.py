@@ -56,8 +56,8 @@ class WriteSlot:
             return
         error = TransactionTimeout(turn.cell.address, self._timeout_s)
         if turn.task is not None:
-            turn.interrupt = lambda: error
-            turn.task.cancel()
+            system = turn.cell.system
+            system.background(system.exits.cut_off(turn, error), f"understudy revocation at {turn.cell.address}")
 
     async def _end(self, outcome: Any, spec: HandlerSpec | None) -> None:
         """The turn is over: commit both, or neither. `outcome` is the handler's result, or what it raised."""
@@ -79,9 +79,7 @@ class WriteSlot:
     async def _commit(self, result: Any, spec: HandlerSpec | None) -> None:
         turn, cell = self._turn, self._turn.cell
         try:
-            state = (
-                cell.changed_state(turn.incarnation.actor) if cell.keeps_row and not turn.retiring else None
-            )
+            state = cell.state.changed(turn.incarnation.actor) if cell.state.writes and not turn.retiring else None
             if spec is not None and type(turn.envelope) is Ask:
                 result = spec.reply(result)
             effects = turn.effects(state) or Effects()

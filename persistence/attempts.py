@@ -10,11 +10,12 @@ slot's size says what the file is.
 
 from __future__ import annotations
 
+import abc
 import errno
 import mmap
 import os
 from contextlib import suppress
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple
 
 from .errors import StoreFull, StoreUnavailable
 
@@ -42,7 +43,7 @@ class Started(NamedTuple):
     """Cut to 174 bytes of UTF-8: for reports, the uid is what counts."""
 
 
-class AttemptLog(Protocol):
+class AttemptLog(abc.ABC):
     """What a store offers as `attempts`."""
 
     slots: int
@@ -51,6 +52,7 @@ class AttemptLog(Protocol):
     left: list[Started]
     """What `open` found."""
 
+    @abc.abstractmethod
     def open(self) -> list[Started]:
         """What the last life left.
 
@@ -58,28 +60,34 @@ class AttemptLog(Protocol):
             StoreFull, StoreUnavailable
         """
 
+    @abc.abstractmethod
     def note(self, slot: int, uid_hex: str, address: str, solo: bool = False) -> None:
         """The message's handling starts. Before the handler's first line."""
 
+    @abc.abstractmethod
     def clear(self, slot: int) -> None:
         """It has ended, in whatever way."""
 
+    @abc.abstractmethod
     def hang(self, slot: int, stack: str) -> None:
         """The watchdog's word right before it ends the process: this slot's handler blocks the loop.
 
         From any thread.
         """
 
+    @abc.abstractmethod
     def hang_report(self) -> str:
         """The stack that the last `hang` left, or ""."""
 
+    @abc.abstractmethod
     def reset(self) -> None:
         """Forget everything: the verdicts have been recorded."""
 
+    @abc.abstractmethod
     def close(self) -> None: ...
 
 
-class Attempts:
+class Attempts(AttemptLog):
     """The slot file beside a database."""
 
     def __init__(self, path: str, report_path: str, slots: int = SLOTS) -> None:
@@ -95,6 +103,8 @@ class Attempts:
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
             try:
+                if hasattr(os, "fchmod"):
+                    os.fchmod(descriptor, 0o600)  # the umask may have taken bits of ours
                 found = _read(descriptor, size + 1)
                 whole = len(found) == size and found.startswith(_HEADER)
                 self.damaged = bool(found) and not whole
@@ -162,7 +172,7 @@ class Attempts:
             self._map = None
 
 
-class MemoryAttempts:
+class MemoryAttempts(AttemptLog):
     """The same without a file: it outlives the store that it is given to, not the process."""
 
     def __init__(self, slots: int = SLOTS) -> None:

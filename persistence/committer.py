@@ -7,6 +7,7 @@ leave a half commit behind. The states are in docs/runtime-semantics.md, section
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,9 @@ PROBE_EVERY = 200
 """While commits go through the thread, every so many are tried on the loop, to notice that the disk got faster."""
 PAUSE_S = 50e-6
 """How long the loop lets go of the GIL, a round, while a batch is in flight in the thread (the GIL convoy)."""
+
+LOST_MAX = 256
+"""Failures that are remembered for receipts nobody has awaited yet."""
 
 Waiter = Callable[[StoreError | None], object]
 
@@ -83,7 +87,7 @@ class Committer:
         self._closing = False
         self._cost_s = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._lost: list[tuple[int, int, StoreError]] = []
+        self._lost: deque[tuple[int, int, StoreError]] = deque(maxlen=LOST_MAX)
         """Ranges of positions that were dropped, and why."""
 
     # -- callers -------------------------------------------------------------------------------------
@@ -246,9 +250,7 @@ class Committer:
         except StoreDataError as error:
             await self._bisect(batch, error)
         except Exception as error:
-            self._drop(
-                error if isinstance(error, StoreError) else StoreUnavailable(str(error) or repr(error))
-            )
+            self._drop(error if isinstance(error, StoreError) else StoreUnavailable(str(error) or repr(error)))
         else:
             self._landed(batch)
 
@@ -319,7 +321,7 @@ class Committer:
         except StoreError as broken:
             self._drop(broken)
             return
-        self._drop(error)
+        self._drop(error, guilty.position)
 
     def fail(self, error: StoreError) -> None:
         """The store failed somebody else (a read, a held transaction): the same consequences."""
@@ -335,17 +337,27 @@ class Committer:
         if self._room:
             self._release_room()
 
-    def _drop(self, error: StoreError) -> None:
-        """Nothing uncommitted survives: tell every waiter, then let the tree be reset from the database."""
+    def _drop(self, error: StoreError, guilty: int = 0) -> None:
+        """Nothing uncommitted survives: tell every waiter, then let the tree be reset from the database.
+
+        Args:
+            guilty: the position whose data was refused; everybody behind it was merely in its way.
+        """
         self.failure = error
         self._queue.clear()
         self._bytes = 0
-        if self.position > self.committed:
-            self._lost.append((self.committed + 1, self.position, error))
-        self.committed = self.position
-        self._tell_waiters(self.position, error)
+        if guilty:
+            self._lose(guilty, error)
+            error = StoreUnavailable("the database refused what another turn wrote before this; tell again")
+        self._lose(self.position, error)
         self._release_room()
-        self._broken(error)
+        self._broken(self.failure)
+
+    def _lose(self, end: int, error: StoreError) -> None:
+        if end > self.committed:
+            self._lost.append((self.committed + 1, end, error))
+            self.committed = end
+        self._tell_waiters(end, error)
 
     def _tell_waiters(self, end: int, error: StoreError | None) -> None:
         if not self._waiters:

@@ -23,6 +23,9 @@ __all__ = ("ERRORS", "Location", "connect", "create_file", "locate", "translate"
 BUSY_TIMEOUT_S = 5.0
 """How long a connection waits for another process's write transaction; those take milliseconds."""
 
+FILE_BYTES_MIN = 512
+"""SQLite's smallest page. SQLite: fileformat.html"""
+
 ERRORS = (sqlite3.Error, OverflowError, UnicodeEncodeError, MemoryError)
 """What executing a statement may raise; `translate` knows them all."""
 
@@ -47,15 +50,11 @@ def locate(url: str) -> Location:
         raise StoreUrlInvalid(url, "a SQLite URL has three slashes, and a fourth before an absolute path")
     path, _, query = rest.partition("?")
     if not path or path == ":memory:":
-        raise StoreUrlInvalid(
-            url, "it names no file, and a database in SQLite's memory would outlive nothing"
-        )
+        raise StoreUrlInvalid(url, "it names no file, and a database in SQLite's memory would outlive nothing")
     synchronous: str | None = None
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name != "synchronous" or value.upper() not in SYNCHRONOUS:
-            raise StoreUrlInvalid(
-                url, f"unknown option {name}={value}; there is synchronous=normal, full or extra"
-            )
+            raise StoreUrlInvalid(url, f"unknown option {name}={value}; there is synchronous=normal, full or extra")
         synchronous = value.upper()
     return Location(os.path.realpath(path), synchronous)
 
@@ -93,6 +92,12 @@ def connect(path: str, *, reads_only: bool = False, checkpoints: bool = False) -
         StoreUnavailable, StoreCorrupt
     """
     try:
+        size = os.stat(path).st_size  # by `stat`: opening and closing the file would drop SQLite's own locks
+    except OSError as error:
+        raise StoreUnavailable(f"{path} can't be opened: {error.strerror}") from error
+    if 0 < size < FILE_BYTES_MIN:  # SQLite would take it for an empty database, and overwrite it
+        raise StoreCorrupt(path, "is no SQLite database")
+    try:
         connection = sqlite3.connect(
             f"file:{quote(path)}?mode=rw",
             uri=True,
@@ -118,9 +123,7 @@ def connect(path: str, *, reads_only: bool = False, checkpoints: bool = False) -
 
 
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
-_DATA = frozenset(
-    {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE}
-)
+_DATA = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE})
 
 
 def translate(error: BaseException, path: str, *, outcome: Outcome = "dropped") -> StoreError:
@@ -135,9 +138,7 @@ def translate(error: BaseException, path: str, *, outcome: Outcome = "dropped") 
     if code is None:
         if isinstance(error, (OverflowError, UnicodeEncodeError, sqlite3.DataError, sqlite3.IntegrityError)):
             return StoreDataError(f"{name}: {error}")
-        if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)) and "closed" not in str(
-            error
-        ):
+        if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)) and "closed" not in str(error):
             return StoreDataError(f"{name}: {error}")  # raised by the driver at binding
         return StoreUnavailable(f"{path}: {name}: {error}", outcome=outcome)
     primary = code & 0xFF

@@ -22,7 +22,8 @@ class Insertable(Protocol):
 class Stateful(Protocol):
     """Whoever has a state row."""
 
-    address: str
+    @property
+    def address(self) -> str: ...
 
     def actor_row(self, state: bytes) -> ActorRow: ...
 

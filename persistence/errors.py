@@ -62,9 +62,7 @@ class _Interrupted(StoreError):
         self.why = why
         self.outcome: Outcome = outcome
         self.undelivered = undelivered
-        super().__init__(
-            why if outcome == "dropped" else f"{why} (outcome unknown: tell again with the same key)"
-        )
+        super().__init__(why if outcome == "dropped" else f"{why} (outcome unknown: tell again with the same key)")
 
     def handing_back(self, message: Any) -> _Interrupted:
         """A copy of this error that carries `message`, for the one who told it."""

@@ -29,6 +29,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from loguru import logger
 
 __all__ = ("EVENTS", "Event", "Events")
 
@@ -58,7 +59,7 @@ class Events:
         self._subscribers: list[Callable[[Event], object]] = []
 
     def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
-        """Call `subscriber` with every event from now on; returns the way out. It must not block or raise."""
+        """Call `subscriber` with every event from now on; returns the way out. It must not block."""
         self._subscribers.append(subscriber)
         return lambda: self._subscribers.remove(subscriber)
 
@@ -68,4 +69,8 @@ class Events:
         assert name in EVENTS, name
         event = Event(name, self._now(), address, measures)
         for subscriber in tuple(self._subscribers):
-            subscriber(event)
+            try:
+                subscriber(event)
+            except Exception:
+                # Who looks on must not bring down what is looked at.
+                logger.exception("a subscriber failed at {}", name)

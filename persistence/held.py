@@ -205,9 +205,7 @@ class Held:
             from sqlalchemy.ext.asyncio import create_async_engine  # only who uses SQL in turns pays for it
             from sqlalchemy.pool import NullPool
 
-            self._engine = create_async_engine(
-                "sqlite+aiosqlite://", poolclass=NullPool, async_creator=self._lend
-            )
+            self._engine = create_async_engine("sqlite+aiosqlite://", poolclass=NullPool, async_creator=self._lend)
         return self._engine
 
     async def _lend(self) -> Any:

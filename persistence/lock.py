@@ -16,7 +16,7 @@ from threading import Lock
 
 from .errors import StoreFull, StoreLocked, StoreUnavailable
 
-__all__ = ("LockFile",)
+__all__ = ("LockFile", "holder")
 
 _held: set[tuple[int, int]] = set()
 """(device, inode) of the lock files that this process holds."""
@@ -84,6 +84,31 @@ class LockFile:
             self._descriptor = self._identity = None
 
 
+def holder(path: str) -> int | None:
+    """The process that holds the lock file at `path`: its pid, 0 if that can't be told, None if there is none.
+
+    Only asks. Taking the lock for a moment, to see whether it is free, could turn a node away that is just starting.
+
+    Raises:
+        StoreUnavailable: the file can't be read.
+    """
+    with _registry:
+        try:
+            found = os.stat(path)
+            if (found.st_dev, found.st_ino) in _held:
+                return os.getpid()
+            descriptor = os.open(path, _ASK_FLAGS | getattr(os, "O_CLOEXEC", 0))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
+        try:
+            pid = _ask(descriptor)
+            return pid if pid is None or pid > 0 else _pid(descriptor) or 0
+        finally:
+            os.close(descriptor)
+
+
 def _mapped(error: OSError, path: str) -> StoreFull | StoreUnavailable:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(f"{path}: {error.strerror}")
@@ -110,8 +135,18 @@ if sys.platform == "win32":
             return False
         return True
 
+    _ASK_FLAGS = os.O_RDWR
+
+    def _ask(descriptor: int) -> int | None:
+        if not _try(descriptor):
+            return 0
+        os.lseek(descriptor, _BEYOND, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+        return None
+
 else:
     import fcntl
+    import struct
 
     def _try(descriptor: int) -> bool:
         try:
@@ -121,3 +156,14 @@ else:
                 return False
             raise
         return True
+
+    _ASK_FLAGS = os.O_RDONLY
+    # struct flock: (format, place of l_type, place of l_pid). BSDs have the offsets first.
+    _FLOCK, _TYPE, _HOLDER = ("hhqqi", 0, 4) if sys.platform == "linux" else ("qqihhi", 3, 2)
+
+    def _ask(descriptor: int) -> int | None:
+        """Whose lock is in the way (POSIX: fcntl, F_GETLK); 0 or less if the system doesn't say."""
+        wanted: list[int] = [0] * len(_FLOCK)
+        wanted[_TYPE] = fcntl.F_WRLCK
+        answer = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(_FLOCK, *wanted)))
+        return None if answer[_TYPE] == fcntl.F_UNLCK else answer[_HOLDER]

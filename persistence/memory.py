@@ -140,6 +140,9 @@ class MemoryStore(Store):
         self._seen = None
         await uncancelled(self._worker.stop())
 
+    def holder(self) -> int | None:
+        return os.getpid() if self.data.locked else None
+
     async def reopen(self) -> OwnerRow:
         self._check_owned()
         return self._owned()
@@ -172,7 +175,10 @@ class MemoryStore(Store):
         if lease is None:
             raise RuntimeError("no transaction is held")
         self._check(commit)
-        await uncancelled(self._worker.call(_commit_sql, lease))
+        await uncancelled(self._commit_both(lease, commit))
+
+    async def _commit_both(self, lease: Lease, commit: Commit) -> None:
+        await self._worker.call(_commit_sql, lease)
         self._apply(commit)
 
     def _owned(self) -> OwnerRow:
@@ -271,9 +277,7 @@ class MemoryStore(Store):
         return sum(1 for row in self._table(kind).values() if _equals(row, equal))
 
     async def last_id(self) -> int:
-        ids: list[int] = [
-            key for kind in (MessageRow, AttemptRow, DeadLetterRow) for key in self._table(kind)
-        ]
+        ids: list[int] = [key for kind in (MessageRow, AttemptRow, DeadLetterRow) for key in self._table(kind)]
         ids += [row.message_id for row in self._table(KeyRow).values()]
         return max(ids, default=0)
 

@@ -269,9 +269,7 @@ def columns(kind: type[Any]) -> tuple[Column, ...]:
 
 
 def _shapes(kind: type[Row]) -> frozenset[tuple[type, ...]]:
-    choices = [
-        (column.type, type(None)) if column.nullable else (column.type,) for column in columns(kind)[:-1]
-    ]
+    choices = [(column.type, type(None)) if column.nullable else (column.type,) for column in columns(kind)[:-1]]
     return frozenset(product(*choices))
 
 

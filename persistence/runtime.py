@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
 __all__ = ("Runtime",)
@@ -45,6 +45,22 @@ class Runtime:
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
         return asyncio.get_running_loop().call_soon(callback, *args)
+
+    async def wait(self, futures: Collection[asyncio.Future[Any]], timeout_s: float | None) -> bool:
+        """Wait until all of `futures` are done, at most so many seconds; whether they are. Cancels none of them."""
+        waiting = [future for future in futures if not future.done()]
+        if not waiting or timeout_s is None:
+            if waiting:
+                await asyncio.wait(waiting)
+            return True
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = self.call_later(timeout_s, over.set_result, None)
+        try:
+            while not over.done() and (waiting := [future for future in waiting if not future.done()]):
+                await asyncio.wait((over, *waiting), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+        return not waiting
 
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         return asyncio.get_running_loop().create_task(coroutine, name=name)

@@ -56,7 +56,7 @@ _VERSION_DDL = f"""CREATE TABLE {VERSION_TABLE} (
 
 metadata = MetaData()
 
-_tables: list[tuple[type, str, int]] = [(_row, *_table) for _row, _table in ROWS.items()]
+_tables: list[tuple[type, str, int]] = [(_row, _table.name, _table.key) for _row, _table in ROWS.items()]
 for _row, _name, _key in (*_tables, (OwnerRow, "owner", 1)):
     Table(
         _name,

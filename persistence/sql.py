@@ -49,9 +49,7 @@ def _tuples(width: int, rows: int) -> str:
 
 @cache
 def insert(kind: Any, rows: int) -> str:
-    return (
-        f'INSERT INTO "{ROWS[kind].name}" ({_names(kind._fields)}) VALUES {_tuples(len(kind._fields), rows)}'
-    )
+    return f'INSERT INTO "{ROWS[kind].name}" ({_names(kind._fields)}) VALUES {_tuples(len(kind._fields), rows)}'
 
 
 @cache
@@ -129,9 +127,7 @@ def write(connection: sqlite3.Connection, commit: Commit, node: str, epoch: int,
         Fenced: the owner row isn't ours any more.
         driver.ERRORS: as the driver does.
     """
-    owned = connection.execute(
-        "UPDATE owner SET commit_no=? WHERE node=? AND epoch=?", (commit.number, node, epoch)
-    )
+    owned = connection.execute("UPDATE owner SET commit_no=? WHERE node=? AND epoch=?", (commit.number, node, epoch))
     if owned.rowcount != 1:
         raise Fenced(node, epoch)
     handled = commit.deletes.get(MessageRow)

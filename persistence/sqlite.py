@@ -20,7 +20,7 @@ from .beside import Beside
 from .driver import ERRORS, connect, create_file, locate, translate
 from .errors import Fenced, Outcome, StoreUnavailable
 from .held import Held, Lease
-from .lock import LockFile
+from .lock import LockFile, holder
 from .record import OwnerRow
 from .runtime import Runtime
 from .store import Commit
@@ -230,6 +230,9 @@ class SqliteStore(Beside):
                 raise
 
     # -- other processes --------------------------------------------------------------------------------
+
+    def holder(self) -> int | None:
+        return holder(self._lock.path)
 
     def inbox_changed(self) -> bool:
         """Asks the writer, whose own commits don't count as changes; while it is busy the reader, for which

@@ -194,6 +194,16 @@ class Store(abc.ABC):
     def inbox_changed(self) -> bool:
         """Cheaply (microseconds): may another process have written since the last call? True the first time."""
 
+    def holder(self) -> int | None:
+        """Who owns the store at this moment: a pid, 0 if that can't be told, None if nobody does.
+
+        The store needn't be open.
+
+        Raises:
+            StoreUnavailable: it can't be told (permissions).
+        """
+        return None
+
     async def iterate(self, kind: type[R], *, chunk: int = 1000, **equal: Any) -> AsyncIterator[R]:
         """Every row of a kind in key order, in chunks. Not verified."""
         from .record import ROWS

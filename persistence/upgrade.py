@@ -38,10 +38,7 @@ def inspect(connection: sqlite3.Connection, path: str) -> int:
     """
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    tables = {
-        name
-        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")
-    }
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")}
     ours = tables & set(_COLUMNS)
     if application != APPLICATION_ID:
         if application or version:
@@ -67,9 +64,7 @@ def _restored_version(connection: sqlite3.Connection, tables: set[str], path: st
         row = connection.execute(f'SELECT version_num FROM "{VERSION_TABLE}"').fetchone()
         with suppress(TypeError, ValueError):
             return int(row[0])
-    raise StoreCorrupt(
-        path, f"has tables of its own under names that understudy needs: {', '.join(sorted(ours))}"
-    )
+    raise StoreCorrupt(path, f"has tables of its own under names that understudy needs: {', '.join(sorted(ours))}")
 
 
 def _check_columns(connection: sqlite3.Connection, path: str) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from ..actors import lifecycle
 from ..actors.cell import Cell
 from ..actors.envelope import Envelope
-from ..actors.errors import StartFailed
+from ..actors.errors import ActorNotFound, StartFailed
 from ..actors.exits import ExitReason
 from ..actors.mailbox import Mailbox
 from ..actors.status import PASSIVE, STOPPED, UP
 from ..persistence.effects import Effects
 from ..persistence.errors import UnderstudyError
 from ..persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
-from .spec import Spec
+from .spec import Spec, SupervisorSpec
 from .supervisor import shutdown_seconds
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class Administration:
     def __init__(self, system: ActorSystem, tree: Tree) -> None:
         self._system = system
         self._tree = tree
+        self._one_by_one = asyncio.Lock()
+        """So that a letter which is being requeued isn't taken for one that still lies there."""
         self._commands: dict[str, Callable[[str, Any], Awaitable[Any]]] = {
             "actors.live": self.live,
             "actors.reset": self.reset,
@@ -51,24 +55,46 @@ class Administration:
         """
         run = self._commands.get(command)
         if run is None:
-            raise AdministrationFailed(
-                f"this node knows no command {command!r}; is it older than the command line?"
-            )
+            raise AdministrationFailed(f"this node knows no command {command!r}; is it older than the command line?")
         return await run(address, msgspec.json.decode(arguments or b"null"))
 
-    async def live(self, address: str, _: Any) -> list[dict[str, Any]]:
-        """What the node knows of every cell at or below an address."""
+    async def live(self, address: str, limits: dict[str, Any] | None) -> list[dict[str, Any]]:
+        """What the node knows of the cells at or below an address, in the order of their addresses.
+
+        `limits`: `after` (an address) and `limit` for a page; `per_parent` for so many children of each supervisor.
+        """
+        limits = limits or {}
         below = address.rstrip("/") + "/"
-        return [
-            self._describe(cell)
-            for name, cell in sorted(self._system.cells.items())
-            if name == address or name.startswith(below) or address == "/"
-        ]
+        after = limits.get("after", "")
+        names = sorted(
+            name for name in self._system.cells if (name == address or name.startswith(below)) and name > after
+        )[: limits.get("limit")]
+        if "per_parent" in limits:
+            return self._pruned(names, limits["per_parent"])
+        return [self._describe(self._system.cells[name]) for name in names]
+
+    def _pruned(self, names: list[str], per_parent: int) -> list[dict[str, Any]]:
+        """Static children all, dynamic ones up to a number, and how many more there are."""
+        cells = self._system.cells
+        found: dict[str, dict[str, Any]] = {}
+        children: dict[str, int] = {}
+        for name in names:
+            cell = cells[name]
+            above = name.rpartition("/")[0]
+            if cell.on_demand:
+                children[above] = children.get(above, 0) + 1
+                if children[above] > per_parent:
+                    if above in found:
+                        found[above]["hidden"] = children[above] - per_parent
+                    continue
+            found[name] = self._describe(cell)
+        return list(found.values())
 
     def _describe(self, cell: Cell) -> dict[str, Any]:
         turn = cell.turn
         return {
             "address": cell.address,
+            "kind": "supervisor" if isinstance(cell.spec, SupervisorSpec) else "actor",
             "status": cell.status,
             "type": cell.definition.name,
             "incarnation": 0 if cell.incarnation is None else cell.incarnation.number,
@@ -90,16 +116,16 @@ class Administration:
         was_up = await self._halt(cell)
         self._system.committer.submit(Effects(deletes=((ActorRow, address),)))
         await self._system.committer.flush()
-        cell.state = None
-        cell.known = False
-        cell.loaded = True
-        cell.keeps_row = True
+        cell.state.forget(loaded=True)
         await self._resume(cell, was_up)
         return {"address": address, "reset": True}
 
     async def retire(self, address: str, _: Any) -> Any:
         """Delete an actor's state, mailbox and attempts. A static one starts afresh; one under a template with its next message."""
-        cell = self._actor(address)
+        try:
+            cell = self._actor(address)
+        except ActorNotFound:
+            return await self._retire_homeless(address)
         was_up = await self._halt(cell)
         rows = cell.row_ids()
         deletes: list[tuple[Any, Any]] = [(ActorRow, address)]
@@ -109,18 +135,30 @@ class Administration:
         await self._system.committer.flush()
         self._system.delays.drop(address)
         cell.mailbox = Mailbox()
-        cell.state = None
-        cell.known = False
-        cell.loaded = True
-        cell.keeps_row = True
+        cell.state.forget(loaded=True)
         await self._resume(cell, was_up)
+        return {"address": address, "retired": True, "messages": len(rows)}
+
+    async def _retire_homeless(self, address: str) -> Any:
+        """Delete what is stored of an address that nothing in the tree has (any more)."""
+        system = self._system
+        rows = [row.id async for row in system.store.iterate(MessageRow, address=address)]
+        if not rows and not await system.store.scan(ActorRow, address=address):
+            raise AdministrationFailed(f"nothing in the tree has the address {address}, and nothing is stored of it")
+        deletes: list[tuple[Any, Any]] = [(ActorRow, address)]
+        for row_id in rows:
+            deletes += [(MessageRow, row_id), (AttemptRow, row_id)]
+        system.recovery.drop(address)
+        system.delays.drop(address)
+        system.committer.submit(Effects(deletes=deletes))
+        await system.committer.flush()
         return {"address": address, "retired": True, "messages": len(rows)}
 
     async def _halt(self, cell: Cell) -> bool:
         was_up = cell.status is UP
         if was_up:
             timeout_s = shutdown_seconds(cast(Spec, cell.spec).shutdown)
-            await cell.stop(ExitReason.shutdown("administration"), timeout_s, then=PASSIVE)
+            await lifecycle.stop(cell, ExitReason.shutdown("administration"), timeout_s, then=PASSIVE)
         if cell.turn is not None or cell.queued:
             raise AdministrationFailed(f"{cell.address} is busy ({cell.status}); try again")
         return was_up
@@ -130,23 +168,21 @@ class Administration:
         if cell.on_demand:
             cell.status = PASSIVE
             cell.wake()
-        elif (
-            supervisor is not None
-            and supervisor.status is UP
-            and (was_up or cell.status in (PASSIVE, STOPPED))
-        ):
+        elif supervisor is not None and supervisor.status is UP and (was_up or cell.status in (PASSIVE, STOPPED)):
             try:
-                await cell.start()
+                await lifecycle.start(cell)
             except StartFailed as error:
                 cell.status = STOPPED
-                raise AdministrationFailed(
-                    f"{cell.address} was cleared, but doesn't start: {error.reason}"
-                ) from None
+                raise AdministrationFailed(f"{cell.address} was cleared, but doesn't start: {error.reason}") from None
 
     # -- dead letters --------------------------------------------------------------------------------------
 
     async def requeue(self, _: str, ids: list[int]) -> Any:
         """Put dead letters back into their mailboxes, as new messages without failed attempts."""
+        async with self._one_by_one:
+            return await self._requeue(list(dict.fromkeys(ids)))
+
+    async def _requeue(self, ids: list[int]) -> Any:
         done = 0
         for letter_id in ids:
             letter = await self._system.store.get(DeadLetterRow, letter_id)
@@ -155,7 +191,7 @@ class Administration:
             cell = self._system.resolve(letter.address)
             envelope = Envelope(letter.address, letter.uid, None, letter.type, letter.body.encode())
             envelope.sender = letter.sender
-            self._system.accept(cell, envelope, deletes=((DeadLetterRow, letter_id),))
+            self._system.delivery.accept(cell, envelope, deletes=((DeadLetterRow, letter_id),))
             done += 1
         await self._system.committer.flush()
         return {"requeued": done}
@@ -163,7 +199,7 @@ class Administration:
     async def discard(self, _: str, ids: list[int]) -> Any:
         """Delete dead letters."""
         for letter_id in ids:
-            if await self._system.store.get(DeadLetterRow, letter_id) is None:
+            if not await self._system.store.scan(DeadLetterRow, id=letter_id):  # a damaged one can be discarded, too
                 raise AdministrationFailed(f"there is no dead letter {letter_id}")
         self._system.committer.submit(Effects(deletes=[(DeadLetterRow, letter_id) for letter_id in ids]))
         await self._system.committer.flush()

@@ -28,9 +28,7 @@ __all__ = ("convert_args",)
 _KEYWORD = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def convert_args(
-    cls: type, args: Mapping[str, Any], key: str = "args"
-) -> tuple[dict[str, Any], list[Problem]]:
+def convert_args(cls: type, args: Mapping[str, Any], key: str = "args") -> tuple[dict[str, Any], list[Problem]]:
     """The keyword arguments for `cls`, converted as annotated, and what is wrong with them.
 
     Containers are copied, so that no two incarnations share one. Objects that are no plain data (which only
@@ -74,9 +72,7 @@ def convert(value: Any, hint: Any) -> Any:
         return _copied(value)
     try:
         return msgspec.convert(value, hint, dec_hook=_custom)
-    except (
-        TypeError
-    ):  # msgspec can't handle the annotation: a union with a custom class, a Protocol, a Callable
+    except TypeError:  # msgspec can't handle the annotation: a union with a custom class, a Protocol, a Callable
         return _loosely(value, hint)
 
 
@@ -137,7 +133,10 @@ def _signature(cls: type) -> _Signature:
     init: Any = cls.__init__  # type: ignore[misc]  # a class is asked, not an instance
     if init is object.__init__:
         return _Signature({}, {}, "")
-    _, *parameters = inspect.signature(init).parameters.values()
+    try:
+        _, *parameters = inspect.signature(init).parameters.values()
+    except (TypeError, ValueError):  # one of C, or one without self: it takes what it takes
+        parameters = [inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)]
     by_name = {parameter.name: parameter for parameter in parameters}
     try:
         hints = typing.get_type_hints(init, include_extras=True)
@@ -180,8 +179,4 @@ def _choices(hint: Any) -> tuple[Any, ...]:
 def _shown(kind: Any) -> str:
     if kind is Any:
         return "a value"
-    return (
-        kind.__qualname__
-        if isinstance(kind, type) and not get_args(kind)
-        else str(kind).replace("typing.", "")
-    )
+    return kind.__qualname__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace("typing.", "")

@@ -46,9 +46,7 @@ def build_section(
     valid: dict[str, Any] = {}
     for key, value in table.items():
         rule = rules.get(key)
-        problem = (
-            unknown_key(name, key, sorted(rules)) if rule is None else rule.problem(join(name, key), value)
-        )
+        problem = unknown_key(name, key, sorted(rules)) if rule is None else rule.problem(join(name, key), value)
         if problem is None:
             valid[key] = value
         else:
@@ -62,9 +60,7 @@ def build_tree(content: Mapping[str, Any], problems: list[Problem]) -> Any:
     if isinstance(table, dict):
         return _build(table, "supervisor", problems, depth=1)
     found = table if "supervisor" in content else UNSET
-    problems.append(
-        Problem(key="supervisor", found=found, expected='a table with "id"', hint="In TOML: [supervisor]")
-    )
+    problems.append(Problem(key="supervisor", found=found, expected='a table with "id"', hint="In TOML: [supervisor]"))
     return None
 
 
@@ -92,9 +88,7 @@ def _build(raw: Any, key: str, problems: list[Problem], depth: int) -> Any:
         return ChildSpec(**_plain(values))
     if isinstance(children := values.get("children"), list):
         at = join(key, "children")
-        values["children"] = [
-            _build(raw, f"{at}[{i}]", problems, depth + 1) for i, raw in enumerate(children)
-        ]
+        values["children"] = [_build(raw, f"{at}[{i}]", problems, depth + 1) for i, raw in enumerate(children)]
     if isinstance(template := values.get("template"), dict):
         values["template"] = _build(template, join(key, "template"), problems, depth + 1)
     return SupervisorSpec(**values)

@@ -23,7 +23,7 @@ from .build import build_section, build_tree, check_sections
 from .errors import ConfigError, Problem, in_order
 from .recipe import make_recipe, problems_of
 from .reference import folder_first
-from .rules import join, validate
+from .rules import Rule, join, validate
 from .settings import (
     NODE_RULES,
     STORE_RULES,
@@ -37,7 +37,17 @@ from .settings import (
 from .sources import Given, read_environment, read_file, read_overrides, settle
 from .spec import ChildSpec, Spec, SupervisorSpec
 
-__all__ = ("Config", "NodeSettings", "Setting", "StoreSettings", "config_schema", "load_config", "load_tree")
+__all__ = (
+    "Config",
+    "NodeSettings",
+    "Setting",
+    "StoreSettings",
+    "config_schema",
+    "load_config",
+    "load_node",
+    "load_store",
+    "load_tree",
+)
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -68,9 +78,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             *self._section("node", self.node),
             *self._spec("supervisor", self.tree, self.given["supervisor"]),
         ]
-        return [
-            Setting(s.key, hide_password(s.value), s.origin) if s.key == "store.url" else s for s in found
-        ]
+        return [Setting(s.key, hide_password(s.value), s.origin) if s.key == "store.url" else s for s in found]
 
     def _section(self, key: str, values: StoreSettings | NodeSettings) -> Iterator[Setting]:
         for name in values.__struct_fields__:
@@ -85,9 +93,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                     yield from self._spec(f"{at}[{place}]", child, raw)
             elif isinstance(value, ChildSpec):
                 yield from self._spec(at, value, given[name])
-            elif (
-                isinstance(spec, ChildSpec) and options is not None and name in OPTION_NAMES and value is None
-            ):
+            elif isinstance(spec, ChildSpec) and options is not None and name in OPTION_NAMES and value is None:
                 yield Setting(at, _readable(getattr(options, name)), f"class {spec.actor}")
             elif name != "template":
                 yield self._setting(at, _readable(value), name in given)
@@ -152,6 +158,31 @@ def load_config(
         given=content,
         origins={key: entry.origin for key, entry in given.items()},
     )
+
+
+def load_node(path: str | os.PathLike[str], *, overrides: Mapping[str, Any] | None = None) -> NodeSettings:
+    """`[node]` alone. Imports no class of the tree, and doesn't look at it. Arguments and errors as `load_config`."""
+    return NodeSettings(**_load_section(Path(path), "node", NODE_RULES, overrides)[0])
+
+
+def load_store(path: str | os.PathLike[str], *, overrides: Mapping[str, Any] | None = None) -> StoreSettings:
+    """`[store]` alone, as `load_node`."""
+    values, given = _load_section(Path(path), "store", STORE_RULES, overrides)
+    return _store(values, Path(path).parent.resolve(), given)
+
+
+def _load_section(
+    path: Path, name: str, rules: Mapping[str, Rule], overrides: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, Given]]:
+    keys = settable()
+    from_environment, _ = read_environment(os.environ, keys)
+    from_flags, _ = read_overrides(overrides or {}, keys)
+    given = {**from_environment, **from_flags}
+    problems: list[Problem] = []
+    values = build_section(settle(read_file(path), given), name, rules, problems)
+    if problems:
+        raise ConfigError(str(path), [_with_origin(problem, given) for problem in problems])
+    return values, given
 
 
 def _store(values: Mapping[str, Any], folder: Path, given: Mapping[str, Given]) -> StoreSettings:

@@ -147,9 +147,7 @@ class AlreadyStarted(SupervisorError):
 class AlreadyPresent(SupervisorError):
     """`StartChild` for an id whose spec is kept without a process. OTP: `{error, already_present}`."""
 
-    _text = (
-        "{supervisor} already has the spec of {child!r}, which isn't running. Restart it, or delete it first"
-    )
+    _text = "{supervisor} already has the spec of {child!r}, which isn't running. Restart it, or delete it first"
 
 
 class Running(SupervisorError):

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-from loguru import logger
 
-from ..actors.errors import StartFailed
+from ..actors import lifecycle
 from ..actors.inbox import Inbox
 from ..actors.system import ActorSystem, Settings
 from ..actors.watchdog import Watchdog
 from ..persistence.engines import open_store
-from ..persistence.record import OwnerRow
+from ..persistence.events import Event
 from ..persistence.runtime import Runtime
 from ..persistence.store import Store
 from .administration import Administration
 from .config import load_config
+from .log import log_event
 from .recipe import check_tree
 from .spec import SupervisorSpec
 from .tree import Tree
@@ -37,6 +37,7 @@ async def start(
     hang_s: float | None = None,
     settings: Settings | None = None,
     runtime: Runtime | None = None,
+    on_event: Callable[[Event], object] = log_event,
 ) -> AsyncIterator[ActorSystem]:
     """Run a tree of actors for the length of an `async with` block.
 
@@ -51,6 +52,7 @@ async def start(
         hang_s: seconds for which the event loop may stand still before a watchdog ends the *process*, naming the handler. None: no
             watchdog (`understudy run` sets one, since it has a parent that starts the node again).
         runtime: clock, randomness and scheduling.
+        on_event: called with every event, from the boot on; by default it goes to the log (loguru).
 
     Raises:
         ConfigError: the tree, or the file, has mistakes; all of them are listed.
@@ -69,11 +71,15 @@ async def start(
     engine = open_store(store, runtime) if isinstance(store, str) else store
     owner = await engine.open()
     try:
-        system = await _boot(engine, runtime, owner, tree, settings)
+        planted = _Planted()
+        system = ActorSystem(engine, runtime, owner, planted, settings)
+        system.events.subscribe(on_event)
+        planted.tree = Tree(system, tree)
         watchdog = None if hang_s is None else Watchdog(system, hang_s)
         try:
             if watchdog is not None:
-                watchdog.start()
+                watchdog.start()  # before the boot: that is when suspects run
+            await _boot(system, planted.tree)
             yield system
         finally:
             with anyio.CancelScope(shield=True):
@@ -85,37 +91,23 @@ async def start(
             await engine.close()
 
 
-async def _boot(
-    engine: Store, runtime: Runtime, owner: OwnerRow, spec: SupervisorSpec, settings: Settings | None
-) -> ActorSystem:
-    activator = _Planted()
-    system = ActorSystem(engine, runtime, owner, activator, settings)
-    tree = activator.tree = Tree(system, spec)
+async def _boot(system: ActorSystem, tree: Tree) -> None:
+    """Take up what the last life left, and start the tree."""
+    recovery = system.recovery
     system.gave_up_error = tree.gave_up
     root = system.root = tree.plant()
-    system.recovery.note_suspects(engine.attempts.left)
-    pending = await system.recovery.load()
+    recovery.note_suspects(system.attempts.left)
+    pending = await recovery.load()
     system.committer.start()
-    try:
-        await runtime.spawn(root.start(), "understudy start")
-    except StartFailed:
-        with suppress(Exception):
-            await system.stop()
-        raise
+    await system.runtime.spawn(lifecycle.start(root), "understudy start")
     if system.runners.solo:
-        await system.recovery.run_suspects()
-    system.recovery.activate_homeless()
+        await recovery.run_suspects()
+    recovery.activate_homeless()
     system.inbox = Inbox(system, Administration(system, tree))
     system.serve(system.inbox.run(), "understudy inbox")
     system.events.emit(
-        "node.started",
-        root.address,
-        boot=system.boot,
-        pending=pending,
-        suspects=len(system.recovery.suspects),
+        "node.started", root.address, boot=system.boot, pending=pending, suspects=len(recovery.suspects)
     )
-    logger.debug("{} is up: boot {}, {} messages pending", root.address, system.boot, pending)
-    return system
 
 
 class _Planted:
@@ -125,3 +117,6 @@ class _Planted:
 
     def activate(self, parent: Any, key: str) -> Any:
         return self.tree.activate(parent, key)
+
+    def forget(self, cell: Any) -> None:
+        self.tree.forget(cell)

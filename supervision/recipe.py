@@ -159,9 +159,7 @@ def _errors(
 
 
 def _unresolved(key: str, error: Unresolvable) -> Problem:
-    return Problem(
-        key=key, why=f"{show(error.reference)}: {error.why}", hint=error.hint, found=error.reference
-    )
+    return Problem(key=key, why=f"{show(error.reference)}: {error.why}", hint=error.hint, found=error.reference)
 
 
 def _title(spec: object) -> str:

@@ -127,9 +127,7 @@ def _import(reference: str, name: str, folder: Path | None) -> ModuleType:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise Unresolvable(reference, _raised(name, error), _missing_dependency(error)) from error
         where = f"in {folder} or on sys.path" if folder else "on sys.path"
-        raise Unresolvable(
-            reference, f'there is no module "{name}" {where}', _nearest_file(name, folder)
-        ) from error
+        raise Unresolvable(reference, f'there is no module "{name}" {where}', _nearest_file(name, folder)) from error
     except (Exception, SystemExit) as error:
         raise Unresolvable(reference, _raised(name, error)) from error
 
@@ -199,9 +197,7 @@ def _nearest_file(name: str, folder: Path | None) -> str:
     if folder is None or not folder.is_dir():
         return ""
     top, *rest = name.split(".")
-    present = [path.stem for path in folder.glob("*.py")] + [
-        path.parent.name for path in folder.glob("*/__init__.py")
-    ]
+    present = [path.stem for path in folder.glob("*.py")] + [path.parent.name for path in folder.glob("*/__init__.py")]
     near = difflib.get_close_matches(top, present, n=1)
     return f'Did you mean "{".".join([near[0], *rest])}"?' if near else ""
 
@@ -217,9 +213,7 @@ def _raised(name: str, error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if "importlib" not in frame.filename and frame.filename != __file__
     ]
-    lines = "".join(
-        [*traceback.format_list(frames), *traceback.format_exception_only(type(error), error)]
-    ).splitlines()
+    lines = "".join([*traceback.format_list(frames), *traceback.format_exception_only(type(error), error)]).splitlines()
     cut = ["…"] if len(lines) > _TRACEBACK_LINES_MAX else []
     tail = "\n".join(f"    {line}" for line in [*cut, *lines[-_TRACEBACK_LINES_MAX:]])
     return f'importing "{name}" raised {type(error).__name__}:\n{tail}'

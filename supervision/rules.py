@@ -75,12 +75,7 @@ def is_count(value: Any, least: int = 1) -> bool:
 
 
 def _is_id(value: Any) -> bool:
-    return (
-        isinstance(value, str)
-        and 0 < len(value) <= ID_LENGTH_MAX
-        and value.isprintable()
-        and "/" not in value
-    )
+    return isinstance(value, str) and 0 < len(value) <= ID_LENGTH_MAX and value.isprintable() and "/" not in value
 
 
 def is_reference(value: Any) -> TypeGuard[str]:
@@ -247,9 +242,7 @@ def _errors(spec: ChildSpec, key: str) -> Iterator[Problem]:
             yield Problem(key=join(key, name), found=value, expected="an array of exception classes")
 
 
-def _significance(
-    spec: ChildSpec | SupervisorSpec, key: str, parent: SupervisorSpec | None
-) -> Iterator[Problem]:
+def _significance(spec: ChildSpec | SupervisorSpec, key: str, parent: SupervisorSpec | None) -> Iterator[Problem]:
     """OTP: supervisor.erl, `validSignificant`."""
     if spec.significant is not True:
         return
@@ -258,14 +251,10 @@ def _significance(
         yield Problem(key=at, found=True, expected="false: the root has no supervisor that its end could end")
         return
     if parent.strategy == "dynamic":
-        yield Problem(
-            key=at, found=True, expected="false: children of a dynamic supervisor can't be significant"
-        )
+        yield Problem(key=at, found=True, expected="false: children of a dynamic supervisor can't be significant")
     elif parent.auto_shutdown == "never":
         hint = 'Set auto_shutdown = "any_significant" or "all_significant" there.'
-        yield Problem(
-            key=at, found=True, expected=f'false: {show(parent.id)} has auto_shutdown = "never"', hint=hint
-        )
+        yield Problem(key=at, found=True, expected=f'false: {show(parent.id)} has auto_shutdown = "never"', hint=hint)
     if spec.restart == "permanent":
         hint = 'Set restart = "transient" or "temporary".'
         yield Problem(key=at, found=True, expected="false: a permanent child is always restarted", hint=hint)
@@ -317,9 +306,7 @@ def _children(spec: SupervisorSpec, key: str, depth: int) -> Iterator[Problem]:
             yield Problem(key=at, found=spec.template, expected=_CHILD)
     if not isinstance(spec.children, list | tuple):
         hint = f"In TOML: [[{join(key, 'children')}]]" if isinstance(spec.children, dict) else ""
-        yield Problem(
-            key=join(key, "children"), found=spec.children, expected="an array of child specs", hint=hint
-        )
+        yield Problem(key=join(key, "children"), found=spec.children, expected="an array of child specs", hint=hint)
         return
     first: dict[str, int] = {}
     for place, child in enumerate(spec.children):

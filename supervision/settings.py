@@ -69,9 +69,7 @@ def _advise_url(value: Any) -> str:
 
 _SECONDS = Rule("a number of seconds above 0", is_positive)
 
-STORE_RULES = {
-    "url": Rule("a URL as sqlite:///bank.db or postgresql://host/bank", _is_url, advise=_advise_url)
-}
+STORE_RULES = {"url": Rule("a URL as sqlite:///bank.db or postgresql://host/bank", _is_url, advise=_advise_url)}
 NODE_RULES = {
     "hang_s": _SECONDS,
     "respawn_intensity": Rule("a whole number of at least 0", lambda value: is_count(value, 0)),
@@ -90,14 +88,9 @@ def store_url_from(url: str, folder: Path) -> str:
     """The URL, with the relative path of a SQLite file taken from `folder`."""
     engine, _, rest = url.partition(":///")
     path, question, query = rest.partition("?")
-    if (
-        not engine.startswith("sqlite")
-        or not path
-        or path.startswith((":memory:", "file:"))
-        or Path(path).is_absolute()
-    ):
+    if not engine.startswith("sqlite") or not path or path.startswith((":memory:", "file:")):
         return url
-    return f"{engine}:///{folder / path}{question}{query}"
+    return f"{engine}:///{folder / path}{question}{query}"  # an absolute path stays what it is
 
 
 def hide_password(url: str) -> str:

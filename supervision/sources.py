@@ -47,9 +47,7 @@ def read_file(path: Path) -> dict[str, Any]:
     suffix = path.suffix.lower()
     if path.is_dir():
         inside = sorted(found.name for found in path.iterdir() if found.suffix in _PARSERS)
-        raise failed(
-            "this is a folder, expected a file", f'Did you mean "{path / inside[0]}"?' if inside else ""
-        )
+        raise failed("this is a folder, expected a file", f'Did you mean "{path / inside[0]}"?' if inside else "")
     if suffix in (".yaml", ".yml"):
         raise failed("YAML isn't supported yet", "Write it as TOML (.toml) or JSON (.json).")
     if suffix not in _PARSERS:
@@ -107,9 +105,7 @@ def _parse_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
-        raise _SyntaxProblem(
-            f"line {error.lineno}, column {error.colno}: this is no JSON: {error.msg}"
-        ) from None
+        raise _SyntaxProblem(f"line {error.lineno}, column {error.colno}: this is no JSON: {error.msg}") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -135,9 +131,7 @@ def _nearest_file(path: Path) -> str:
 # -- environment and flags ----------------------------------------------------------------------------
 
 
-def read_environment(
-    environ: Mapping[str, str], keys: Mapping[str, Rule]
-) -> tuple[dict[str, Given], list[Problem]]:
+def read_environment(environ: Mapping[str, str], keys: Mapping[str, Rule]) -> tuple[dict[str, Given], list[Problem]]:
     """What the environment says: `UNDERSTUDY_NODE__HANG_S` for the key `node.hang_s`.
 
     Args:
@@ -155,10 +149,7 @@ def read_environment(
         if key := names.get(name):
             given[key] = Given(_parsed(text, keys[key].holds), f"environment {name}")
         else:
-            hint = (
-                _nearest_variable(name, names)
-                or "Only [store], [node] and the root supervisor can be set so."
-            )
+            hint = _nearest_variable(name, names) or "Only [store], [node] and the root supervisor can be set so."
             problems.append(Problem(why="this variable sets nothing", hint=hint, origin=name))
     return given, problems
 
@@ -169,9 +160,7 @@ def _nearest_variable(name: str, names: Iterable[str]) -> str:
     return f'Did you mean "{ENVIRONMENT_PREFIX}{near[0]}"?' if near else ""
 
 
-def read_overrides(
-    overrides: Mapping[str, Any], keys: Mapping[str, Rule]
-) -> tuple[dict[str, Given], list[Problem]]:
+def read_overrides(overrides: Mapping[str, Any], keys: Mapping[str, Rule]) -> tuple[dict[str, Given], list[Problem]]:
     """What flags say: key path to value, as text or typed; None means that the flag wasn't given."""
     given: dict[str, Given] = {}
     problems: list[Problem] = []
@@ -179,9 +168,7 @@ def read_overrides(
         if value is None:
             continue
         if key not in keys:
-            problems.append(
-                Problem(why="this flag sets nothing", hint=did_you_mean(key, keys), origin=f"flag {key}")
-            )
+            problems.append(Problem(why="this flag sets nothing", hint=did_you_mean(key, keys), origin=f"flag {key}"))
         else:
             given[key] = Given(_parsed(value, keys[key].holds) if isinstance(value, str) else value, "flag")
     return given, problems

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from loguru import logger
 
+from ..actors import lifecycle
 from ..actors.actor import Actor, handler
 from ..actors.cell import Cell
 from ..actors.errors import Ignore, StartFailed
@@ -83,7 +84,7 @@ class Supervisor(Actor[None]):
             asking = self.cell.asking = []
         asking.append(child)  # a start that asks its own supervisor would wait for ever: it gets AskCycle
         try:
-            await child.start()
+            await lifecycle.start(child)
         except Ignore as ignored:
             logger.debug("{} doesn't want to run: {}", child.address, ignored)
             if cast(Spec, child.spec).restart == "temporary":
@@ -102,7 +103,7 @@ class Supervisor(Actor[None]):
     async def stop_child(self, child: Cell, *, then: str = PASSIVE) -> None:
         timeout_s = shutdown_seconds(cast(Spec, child.spec).shutdown)
         reason = ExitReason.killed() if timeout_s == 0 else ExitReason.shutdown()
-        await child.stop(reason, timeout_s, then=then)
+        await lifecycle.stop(child, reason, timeout_s, then=then)
 
     # -- exits ------------------------------------------------------------------------------------------
 
@@ -113,9 +114,7 @@ class Supervisor(Actor[None]):
             return  # stopped or started again meanwhile; or it retired
         spec = cast(Spec, child.spec)
         reason = signal.reason
-        if spec.restart == "permanent" or (
-            spec.restart == "transient" and reason.kind in ("error", "killed")
-        ):
+        if spec.restart == "permanent" or (spec.restart == "transient" and reason.kind in ("error", "killed")):
             charged = signal.attempt <= 1
             await self.restart(child, reason, charged=charged)
             return
@@ -177,7 +176,7 @@ class Supervisor(Actor[None]):
                 else:
                     left = group[place:]
                 retry = RestartRetry(address=other.address, resume=tuple(cell.address for cell in left))
-                self.tree.system.post(self.cell, retry, urgent=False)
+                self.tree.system.delivery.post(self.cell, retry, urgent=False)
                 return
 
     @handler
@@ -189,9 +188,7 @@ class Supervisor(Actor[None]):
         if self.intensity.exceeded(self.tree.system.runtime.monotonic()):
             self.give_up(failed, reason)
             return
-        group = [
-            cell for address in message.resume if (cell := self.tree.child(self.cell, address)) is not None
-        ]
+        group = [cell for address in message.resume if (cell := self.tree.child(self.cell, address)) is not None]
         await self.start_again(failed, group)
 
     def give_up(self, child: Cell, reason: ExitReason) -> None:

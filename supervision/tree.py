@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
+from ..actors import lifecycle
 from ..actors.cell import Cell
 from ..actors.errors import ActorNotFound
 from ..actors.exits import ExitReason
@@ -64,10 +65,15 @@ class Tree:
 
     def drop(self, child: Cell) -> None:
         """Forget a child and its spec; state and mail stay in the store."""
-        assert child.supervisor is not None
-        self._children[child.supervisor.address].pop(child.address, None)
         child.fence(STOPPED)
         self.system.remove(child)
+
+    def forget(self, child: Cell) -> None:
+        """It is nobody's child any more."""
+        if child.supervisor is not None:
+            siblings = self._children.get(child.supervisor.address, {})
+            if siblings.get(child.address) is child:
+                del siblings[child.address]
 
     def wake_children_of(self, cell: Cell) -> None:
         """The supervisor is up: mail may start its dynamic children now."""
@@ -97,13 +103,9 @@ class Tree:
         def args() -> dict[str, Any]:
             return {"spec": spec, "tree": self}
 
-        return Cell(
-            self.system, address, definition, definition.options, args, supervisor=supervisor, spec=spec
-        )
+        return Cell(self.system, address, definition, definition.options, args, supervisor=supervisor, spec=spec)
 
-    def _actor_cell(
-        self, recipe: Recipe, address: str, supervisor: Cell | None, *, on_demand: bool = False
-    ) -> Cell:
+    def _actor_cell(self, recipe: Recipe, address: str, supervisor: Cell | None, *, on_demand: bool = False) -> Cell:
         return Cell(
             self.system,
             address,
@@ -128,9 +130,7 @@ class Tree:
         if recipe is None:
             return None
         if not key.isprintable() or len(key) > 200:
-            raise ActorNotFound(
-                f"{parent.address}/{key}", "a key is printable and at most 200 characters long"
-            )
+            raise ActorNotFound(f"{parent.address}/{key}", "a key is printable and at most 200 characters long")
         spec = cast(SupervisorSpec, parent.spec)
         siblings = self._children.setdefault(parent.address, {})
         if len(siblings) >= spec.max_children:
@@ -181,7 +181,7 @@ class Tree:
             and child.admission is None
             and child.status in (UP, PASSIVE)
             and child.after <= self.system.committer.committed
-            and not self.system.delays.rows_of(child.address)
+            and not self.system.delays.entries_of(child.address)
         )
 
     def _passivate(self, child: Cell) -> None:
@@ -195,8 +195,11 @@ class Tree:
         self._leave(child)
 
     async def _stop_and_leave(self, child: Cell) -> None:
-        await child.stop(
-            ExitReason.shutdown("idle"), shutdown_seconds(cast(Spec, child.spec).shutdown), then=PASSIVE
+        await lifecycle.stop(
+            child,
+            ExitReason.shutdown("idle"),
+            shutdown_seconds(cast(Spec, child.spec).shutdown),
+            then=PASSIVE,
         )
         child.queued = False
         if child.mailbox.count or child.after > self.system.committer.committed:
@@ -205,11 +208,9 @@ class Tree:
         self._leave(child)
 
     def _leave(self, child: Cell) -> None:
-        assert child.supervisor is not None
         if child.status is GONE:
             return
         child.fence(PASSIVE)
-        self._children[child.supervisor.address].pop(child.address, None)
         self.system.remove(child)
         self.system.events.emit("actor.passivated", child.address)
 
@@ -220,6 +221,6 @@ class Tree:
         async def stop(child: Cell) -> None:
             timeout_s = shutdown_seconds(cast(Spec, child.spec).shutdown)
             reason = ExitReason.killed() if timeout_s == 0 else ExitReason.shutdown()
-            await child.stop(reason, timeout_s, then=PASSIVE)
+            await lifecycle.stop(child, reason, timeout_s, then=PASSIVE)
 
         await asyncio.gather(*(stop(child) for child in running))

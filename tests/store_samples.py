@@ -59,6 +59,4 @@ def pairs() -> list[tuple[Any, Any, Any]]:
         (ChildRow("/a", "c", 0, "{}", "running"), {"status": "stopped"}, {"supervisor": "/b"}),
         (IncidentRow(1, 1.0, "/a", 1, 1, "error", "E", "t", "tb", "restarted"), {"boot": 2}, {"id": 2}),
     ]
-    return [
-        (seal(row), seal(row._replace(**same)), seal(row._replace(**other))) for row, same, other in found
-    ]
+    return [(seal(row), seal(row._replace(**same)), seal(row._replace(**other))) for row, same, other in found]

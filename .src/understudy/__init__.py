@@ -4,6 +4,7 @@ Every message is a row, every turn is a transaction, every failure is a message.
 """
 
 from .actors.actor import Actor, handler
+from .actors.client import Client
 from .actors.errors import (
     ActorNotFound,
     AskAfterTell,
@@ -69,6 +70,7 @@ __all__ = (
     "Backoff",
     "ChildNotFound",
     "ChildSpec",
+    "Client",
     "ConfigError",
     "Down",
     "Event",

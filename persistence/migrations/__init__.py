@@ -60,13 +60,8 @@ def migrate(
     except CommandError as error:
         raise StoreCorrupt(path, f"can't be migrated: {error}") from error
     except DBAPIError as error:
-        if (
-            isinstance(error.orig, sqlite3.OperationalError)
-            and error.orig.sqlite_errorcode == sqlite3.SQLITE_ERROR
-        ):
-            raise StoreCorrupt(
-                path, f"can't be migrated: {error.orig}"
-            ) from error  # no such table, and the like
+        if isinstance(error.orig, sqlite3.OperationalError) and error.orig.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+            raise StoreCorrupt(path, f"can't be migrated: {error.orig}") from error  # no such table, and the like
         raise translate(error.orig or error, path) from error
 
 

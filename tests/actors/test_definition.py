@@ -651,9 +651,7 @@ class Plain:
     x: int = 0
 
 
-@pytest.mark.parametrize(
-    "kind", [Book, Plain, int, dict[str, int], dict[int, Book], list[Book], set[str], Any]
-)
+@pytest.mark.parametrize("kind", [Book, Plain, int, dict[str, int], dict[int, Book], list[Book], set[str], Any])
 def test_state_types(kind: Any) -> None:
     cls = types.new_class("Keeper", (Actor[kind],))
     if kind is Any:
@@ -700,9 +698,7 @@ def test_a_state_that_needs_arguments_asks_for_initial_state() -> None:
         def initial_state(self) -> Needs:
             return Needs(owner="alice")
 
-    with pytest.raises(
-        StateError, match=r"Needs\(\) doesn't work .*override `def initial_state\(self\) -> Needs`"
-    ):
+    with pytest.raises(StateError, match=r"Needs\(\) doesn't work .*override `def initial_state\(self\) -> Needs`"):
         Owned().initial_state()
     assert Given().initial_state() == Needs(owner="alice")
 
@@ -982,9 +978,7 @@ def test_the_rest_goes_through_json(reply: Any, result: Any, handed: Any) -> Non
     assert (found, type(found)) == (handed, type(handed))
 
 
-@pytest.mark.parametrize(
-    ("reply", "result"), [(float, float("nan")), (Annotated[int, msgspec.Meta(gt=0)], -1)]
-)
+@pytest.mark.parametrize(("reply", "result"), [(float, float("nan")), (Annotated[int, msgspec.Meta(gt=0)], -1)])
 def test_a_reply_is_validated(reply: Any, result: Any) -> None:
     with pytest.raises(ReplyError):
         HandlerSpec(a_function, Balance, reply, is_async=False).reply(result)

@@ -95,9 +95,7 @@ def test_deep_recursion_fits() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        Exited(
-            address="/a/b", boot=3, incarnation=7, reason=caught(ValueError("x")), message_uid="ab", attempt=2
-        ),
+        Exited(address="/a/b", boot=3, incarnation=7, reason=caught(ValueError("x")), message_uid="ab", attempt=2),
         Down(address="/a/b", reason=ExitReason.normal()),
     ],
 )
@@ -125,7 +123,6 @@ EXAMPLES: list[ActorError] = [
     errors.StateError("/bank/x", "nan"),
     errors.SystemStopped("/bank/x", undelivered=Down(address="/y", reason=REASON)),
     errors.TransactionTimeout("/bank/x", 1.0),
-    errors.TreeGaveUp("/bank", "4 exits within 5 s", [f"/bank/{n} exited" for n in range(12)]),
     errors.TurnClosed("/bank/x"),
     errors.UndecodableMessage("/bank/x", "Deposit", "missing field"),
     errors.UnhandledMessage("/bank/x", "Deposit"),
@@ -150,7 +147,7 @@ def test_an_error_survives_pickling_with_its_attributes(error: ActorError) -> No
 def test_an_error_stands_under_the_root_and_says_what_to_do(error: ActorError) -> None:
     assert isinstance(error, UnderstudyError)
     assert type(error).__doc__
-    if isinstance(error, (errors.StateError, errors.TreeGaveUp)):  # what they carry says it
+    if isinstance(error, errors.StateError):  # what they carry says it
         return
     assert ". " in str(error) or ", or " in str(error)
 
@@ -167,16 +164,8 @@ def test_reasons_and_undelivered_messages_are_kept() -> None:
 
 
 def test_unknown_types_are_guessed() -> None:
-    assert "did you mean 'Deposit'" in str(
-        errors.UnknownMessageType("/a", "Deposti", ["Deposit", "Withdraw"])
-    )
+    assert "did you mean 'Deposit'" in str(errors.UnknownMessageType("/a", "Deposti", ["Deposit", "Withdraw"]))
     assert "did you mean" not in str(errors.UnknownMessageType("/a", "Zzz", ["Deposit"]))
-
-
-def test_the_end_of_the_tree_shows_its_last_exits() -> None:
-    text = str(errors.TreeGaveUp("/bank", "4 exits within 5 s", [f"/bank/{n} exited" for n in range(12)]))
-    assert text.splitlines()[0] == "/bank gave up: 4 exits within 5 s"
-    assert text.splitlines()[1:] == [f"  /bank/{n} exited" for n in range(2, 12)]
 
 
 def test_a_class_told_in_place_of_an_instance_is_named() -> None:

@@ -128,9 +128,7 @@ def test_other_options_of_msgspec_work() -> None:
 # -- decoding -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "message", [Deposit(amount=3), Renamed(), Balance(currency="USD"), Tree(children=(Tree(),))]
-)
+@pytest.mark.parametrize("message", [Deposit(amount=3), Renamed(), Balance(currency="USD"), Tree(children=(Tree(),))])
 def test_it_decodes_to_an_equal_one(message: Message) -> None:
     assert decoder_of(type(message)).decode(ENCODER.encode(message)) == message
 

@@ -93,9 +93,7 @@ def test_near_misses() -> None:
     assert near_miss("idle_timeout") == "idle_timeout_s"
     assert near_miss("reject_ons") == "reject_on"
     assert all(near_miss(name) is None for name in OPTION_NAMES)
-    assert not any(
-        map(near_miss, ("timeout_s", "retries", "attempts", "journals_kept", "capacity_kg", "balance"))
-    )
+    assert not any(map(near_miss, ("timeout_s", "retries", "attempts", "journals_kept", "capacity_kg", "balance")))
 
 
 # -- verdicts -----------------------------------------------------------------------------------------

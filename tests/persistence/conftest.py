@@ -17,9 +17,7 @@ def spawn() -> Iterator[Spawn]:
 
     def spawn(what: str, path: Path) -> subprocess.Popen[str]:
         script = Path(__file__).with_name("node_process.py")
-        child = subprocess.Popen(
-            [sys.executable, str(script), what, str(path)], stdout=subprocess.PIPE, text=True
-        )
+        child = subprocess.Popen([sys.executable, str(script), what, str(path)], stdout=subprocess.PIPE, text=True)
         children.append(child)
         return child
 

@@ -32,10 +32,8 @@ async def commit_loop(path: str, *, threaded: bool) -> None:
         number += 1
         commit = Commit(number)
         for place in range(3):
-            id = number * 10 + place
-            commit.inserts.append(
-                seal(MessageRow(id, "/a", 0, None, f"{id:032x}", "", None, "T", "x" * 2000))
-            )
+            row = MessageRow(number * 10 + place, "/a", 0, None, f"{number:032x}", "", None, "T", "x" * 2000)
+            commit.inserts.append(seal(row))
         commit.put(seal(ActorRow("/a", "A", str(number), 1, 1.0)))
         if number > 5:
             commit.delete(MessageRow, *((number - 5) * 10 + place for place in range(3)))

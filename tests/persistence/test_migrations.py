@@ -118,11 +118,12 @@ async def test_open_migrates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = tmp_path / "bank.db"
     await make(path)
     called: list[tuple[int, int]] = []
+
+    def migrate(connection: object, path: str, found: int, wanted: int) -> None:
+        called.append((found, wanted))
+
     monkeypatch.setattr(upgrade, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-    monkeypatch.setattr(
-        "understudy.persistence.migrations.migrate",
-        lambda connection, path, found, wanted: called.append((found, wanted)),
-    )
+    monkeypatch.setattr("understudy.persistence.migrations.migrate", migrate)
     made = store(path)
     await made.open()
     await made.close()
@@ -166,7 +167,9 @@ async def test_tables_of_the_users_may_be_there(tmp_path: Path, connect: Connect
     connection.execute("CREATE TABLE alembic_version (version_num)")
     connection.execute("INSERT INTO alembic_version VALUES ('theirs')")
     await make(path)
-    await make(path)
+    again = store(path)
+    await again.open()
+    await again.close()
     assert connection.execute("SELECT * FROM alembic_version").fetchall() == [("theirs",)]
 
 
@@ -179,9 +182,7 @@ async def test_tables_of_the_users_may_be_there(tmp_path: Path, connect: Connect
         "PRAGMA user_version=3",
     ],
 )
-async def test_a_foreign_database_is_refused_and_untouched(
-    tmp_path: Path, connect: Connect, statement: str
-) -> None:
+async def test_a_foreign_database_is_refused_and_untouched(tmp_path: Path, connect: Connect, statement: str) -> None:
     path = tmp_path / "bank.db"
     connection = connect(path)
     connection.execute("CREATE TABLE theirs (x)")
@@ -198,7 +199,7 @@ async def test_damaged_tables_are_noticed(tmp_path: Path, connect: Connect, stat
     path = tmp_path / "bank.db"
     await make(path)
     connect(path).execute(statement)
-    with pytest.raises(StoreCorrupt, match="child|message"):
+    with pytest.raises(StoreCorrupt, match=r"child|message"):
         await store(path).open()
 
 

@@ -132,6 +132,10 @@ ONE_PROBLEM = [
         ROOT + LEDGER + 'kind = "supervisor"\n',
         'supervisor.children[0].kind: found "supervisor", expected one of actor, supervisor',
     ),
+    (
+        ROOT + '[[supervisor.children]]\nid = "x"\nchildren = []\nkind = []\n',
+        "supervisor.children[0].kind: found an empty array, expected one of actor, supervisor",
+    ),
     (ROOT + LEDGER + "arg = {}\n", 'supervisor.children[0].arg: there is no such key. Did you mean "args"?'),
     (
         ROOT + LEDGER + LEDGER,
@@ -211,8 +215,7 @@ ONE_PROBLEM = [
         'supervisor.template: found 1, expected a ChildSpec (a table with "id" and "actor")',
     ),
     (
-        DYNAMIC
-        + 'template = { id = "a", actor = "bank:Account", significant = true, restart = "temporary" }\n',
+        DYNAMIC + 'template = { id = "a", actor = "bank:Account", significant = true, restart = "temporary" }\n',
         (
             "supervisor.template.significant: found true, expected false: "
             "children of a dynamic supervisor can't be significant"
@@ -349,23 +352,18 @@ ONE_PROBLEM = [
     ),
     (
         ROOT + '[[supervisor.children]]\nid = "x"\nactor = "bank:Archive"\n',
-        (
-            "supervisor.children[0].args.folder: found nothing, expected Path. "
-            "bank:Archive takes it without a default."
-        ),
+        ("supervisor.children[0].args.folder: found nothing, expected Path. bank:Archive takes it without a default."),
     ),
     (
         ROOT + '[[supervisor.children]]\nid = "x"\nactor = "bank:Archive"\nargs = { folder = 5 }\n',
         "supervisor.children[0].args.folder: found 5, expected Path",
     ),
     (
-        ROOT
-        + '[[supervisor.children]]\nid = "x"\nactor = "bank:Archive"\nargs = { folder = "x", sizes = [1, "2"] }\n',
+        ROOT + '[[supervisor.children]]\nid = "x"\nactor = "bank:Archive"\nargs = { folder = "x", sizes = [1, "2"] }\n',
         "supervisor.children[0].args.sizes[1]: Expected int, got str",
     ),
     (
-        ROOT
-        + '[[supervisor.children]]\nid = "x"\nactor = "bank:Archive"\nargs = { folder = "x", sizes = 1 }\n',
+        ROOT + '[[supervisor.children]]\nid = "x"\nactor = "bank:Archive"\nargs = { folder = "x", sizes = 1 }\n',
         "supervisor.children[0].args.sizes: found 1, expected array",
     ),
 ]

@@ -50,9 +50,7 @@ def sample_tree() -> SupervisorSpec:
         strategy="rest_for_one",
         children=[
             ChildSpec(id="ledger", actor="bank:Ledger", args={"currency": "EUR"}),
-            SupervisorSpec(
-                id="accounts", strategy="dynamic", template=ChildSpec(id="account", actor="bank:Account")
-            ),
+            SupervisorSpec(id="accounts", strategy="dynamic", template=ChildSpec(id="account", actor="bank:Account")),
         ],
     )
 

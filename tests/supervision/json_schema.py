@@ -39,9 +39,7 @@ def violations(value: Any, schema: dict[str, Any], root: dict[str, Any], at: str
             case "maximum":
                 found += [f"{at}: too big"] if _is_number(value) and value > rule else []
             case "required":
-                found += [
-                    f"{at}: no {name}" for name in rule if isinstance(value, dict) and name not in value
-                ]
+                found += [f"{at}: no {name}" for name in rule if isinstance(value, dict) and name not in value]
             case "properties" if isinstance(value, dict):
                 for name in value.keys() & rule.keys():
                     found += violations(value[name], rule[name], root, f"{at}.{name}")

@@ -97,17 +97,17 @@ def test_the_running_script_is_not_imported_a_second_time(app: Path) -> None:
     with Path("bank.py").open("a") as script:
         script.write(
             "\nif __name__ == '__main__':\n"
+            "    import sys\n"
             "    from understudy.supervision.config import load_tree\n"
             "    from understudy.supervision.recipe import make_recipe\n"
             "    from understudy.supervision.spec import ChildSpec\n"
             "    spec = load_tree('bank.toml').children[0]\n"
-            "    assert spec == ChildSpec(id='ledger', actor=Ledger)\n"
             "    assert make_recipe(spec).cls is Ledger\n"
+            "    assert 'bank' not in sys.modules\n"
+            "    assert spec == ChildSpec(id='ledger', actor=Ledger)\n"
             "    print(spec.actor)\n"
         )
-    done = subprocess.run(
-        [sys.executable, "bank.py"], capture_output=True, text=True, check=False, timeout=60, cwd=app
-    )
+    done = subprocess.run([sys.executable, "bank.py"], capture_output=True, text=True, check=False, timeout=60, cwd=app)
     assert (done.stdout, done.stderr) == ("bank:Ledger\n", "")
 
 
@@ -117,9 +117,7 @@ def test_the_running_script_is_not_imported_a_second_time(app: Path) -> None:
 def test_toml_json_and_code_give_the_same_tree(app: Path) -> None:
     Path("bank.toml").write_text(SAMPLE)
     assert load_tree("bank.toml", environ={}) == sample_tree()
-    Path("bank.json").write_text(
-        json.dumps({"$schema": "understudy.json", "supervisor": to_config(sample_tree())})
-    )
+    Path("bank.json").write_text(json.dumps({"$schema": "understudy.json", "supervisor": to_config(sample_tree())}))
     assert load_tree("bank.json", environ={}) == sample_tree()
 
 
@@ -186,9 +184,7 @@ def test_environment_sets_the_root_and_texts_stay_texts(app: Path) -> None:
         ),
     ],
 )
-def test_mistakes_in_the_environment_name_the_variable(
-    app: Path, environ: dict[str, str], message: str
-) -> None:
+def test_mistakes_in_the_environment_name_the_variable(app: Path, environ: dict[str, str], message: str) -> None:
     Path("bank.toml").write_text(ROOT)
     assert str(refused("bank.toml", environ=environ)) == message
 

@@ -83,9 +83,7 @@ JSON_PROBLEMS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), JSON_PROBLEMS, ids=[message[:40] for _, message in JSON_PROBLEMS]
-)
+@pytest.mark.parametrize(("text", "message"), JSON_PROBLEMS, ids=[message[:40] for _, message in JSON_PROBLEMS])
 def test_json_is_refused_with_the_same_care(app: Path, text: str, message: str) -> None:
     Path("bank.json").write_text(text)
     wordings = (
@@ -93,9 +91,7 @@ def test_json_is_refused_with_the_same_care(app: Path, text: str, message: str) 
         "Illegal trailing comma before end of object",
     )
     expected = {"bank.json: " + message.replace("{comma}", wording) for wording in wordings}
-    assert str(refused("bank.json")) in expected | {
-        text.replace("column 30", "column 29") for text in expected
-    }
+    assert str(refused("bank.json")) in expected | {text.replace("column 30", "column 29") for text in expected}
 
 
 def test_a_tree_that_never_ends_is_refused(app: Path) -> None:

@@ -98,9 +98,7 @@ NAMES = st.sampled_from(
 
 def places(value: Any) -> list[tuple[Any, Any]]:
     """Every (container, key) of a nested value."""
-    entries = list(
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
+    entries = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
     return [(value, key) for key, _ in entries] + [place for _, entry in entries for place in places(entry)]
 
 
@@ -151,9 +149,7 @@ def test_a_mutated_config_gives_a_valid_tree_or_a_config_error(app: Path, config
 
 
 @FIXTURE
-@given(
-    data=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass"))
-)
+@given(data=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
 @pytest.mark.parametrize("name", ["bank.toml", "bank.json"])
 def test_garbage_gives_a_config_error(app: Path, name: str, data: bytes) -> None:
     Path(name).write_bytes(data)
@@ -173,9 +169,7 @@ def test_a_sample_that_was_cut_or_mistyped_anywhere(app: Path, cut: int, insert:
             check_tree(outcome.tree)
 
 
-IDS = st.text(
-    st.characters(blacklist_categories=("C", "Z"), blacklist_characters="/"), min_size=1, max_size=10
-)
+IDS = st.text(st.characters(blacklist_categories=("C", "Z"), blacklist_characters="/"), min_size=1, max_size=10)
 PLAIN = st.recursive(
     st.none()
     | st.booleans()
@@ -228,8 +222,6 @@ def test_the_schema_takes_the_sample_and_refuses_mistakes() -> None:
     assert violations(tomllib.loads(SAMPLE), SCHEMA, SCHEMA) == []
     assert violations({"supervisor": to_config(sample_tree())}, SCHEMA, SCHEMA) == []
     for text, message in ONE_PROBLEM:
-        structural = (
-            "no such key" in message or "expected a number" in message or "expected a whole" in message
-        )
+        structural = "no such key" in message or "expected a number" in message or "expected a whole" in message
         if structural and "NaN" not in message and "Infinity" not in message and ".args." not in message:
             assert violations(tomllib.loads(text), SCHEMA, SCHEMA), message

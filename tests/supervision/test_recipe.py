@@ -155,9 +155,7 @@ def test_live_objects_pass_in_code() -> None:
             return 0.0
 
     pool, watch = Pool(), Watch()
-    kwargs = build_args(
-        child(actor=Choosy, args={"folder": "f", "pool": pool, "clock": watch, "on_done": print})
-    )
+    kwargs = build_args(child(actor=Choosy, args={"folder": "f", "pool": pool, "clock": watch, "on_done": print}))
     assert (kwargs["pool"], kwargs["clock"], kwargs["on_done"]) == (pool, watch, print)
 
 

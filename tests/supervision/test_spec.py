@@ -122,9 +122,7 @@ def test_to_config_leaves_defaults_out() -> None:
         "kind": "supervisor",
         "id": "root",
         "strategy": "one_for_all",
-        "children": [
-            {"kind": "actor", "id": "c", "actor": "test_spec:Plain", "args": {"a": 1}, "max_attempts": 2}
-        ],
+        "children": [{"kind": "actor", "id": "c", "actor": "test_spec:Plain", "args": {"a": 1}, "max_attempts": 2}],
     }
     with pytest.raises(TypeError):
         to_config(child(args={"pool": Pool()}))
@@ -141,9 +139,7 @@ def test_walk_gives_addresses_in_starting_order() -> None:
 def test_each_field_is_checked_in_code_too() -> None:  # 11
     spec: Any = child(id="", restart="always", shutdown=-1, significant=1, actor=5, args=[], durable="no")
     assert keys(spec) == ["id", "restart", "shutdown", "significant", "actor", "args", "durable"]
-    spec = child(
-        max_attempts=True, capacity=1.5, overflow=0, idle_timeout_s=0, handler_timeout_s="x", retry_on=OSError
-    )
+    spec = child(max_attempts=True, capacity=1.5, overflow=0, idle_timeout_s=0, handler_timeout_s="x", retry_on=OSError)
     assert keys(spec) == [
         "max_attempts",
         "handler_timeout_s",
@@ -183,9 +179,7 @@ def test_duplicate_ids_are_refused() -> None:  # 12
 
 @pytest.mark.parametrize("auto_shutdown", ["never", "any_significant", "all_significant"])
 @pytest.mark.parametrize("restart", ["permanent", "transient", "temporary"])
-def test_significant_children_need_an_end_and_someone_who_minds(
-    auto_shutdown: Any, restart: Any
-) -> None:  # 12
+def test_significant_children_need_an_end_and_someone_who_minds(auto_shutdown: Any, restart: Any) -> None:  # 12
     tree = root(child(restart=restart, significant=True), auto_shutdown=auto_shutdown)
     problems = (auto_shutdown == "never") + (restart == "permanent")
     assert keys(tree) == ["children[0].significant"] * problems
@@ -218,9 +212,7 @@ def test_dynamic_supervisors_have_a_template_and_no_children() -> None:  # 12, 1
     assert keys(SupervisorSpec(id="d", strategy="dynamic", template=child(), max_children=1)) == []
     assert keys(SupervisorSpec(id="d", strategy="dynamic")) == []
     assert keys(SupervisorSpec(id="d", strategy="dynamic", children=[child()])) == ["children"]
-    assert keys(SupervisorSpec(id="d", strategy="dynamic", auto_shutdown="all_significant")) == [
-        "auto_shutdown"
-    ]
+    assert keys(SupervisorSpec(id="d", strategy="dynamic", auto_shutdown="all_significant")) == ["auto_shutdown"]
     assert keys(SupervisorSpec(id="d", template=child(), max_children=9)) == ["template", "max_children"]
     wrong: Any = SupervisorSpec(id="t")
     assert keys(SupervisorSpec(id="d", strategy="dynamic", template=wrong)) == ["template"]
@@ -241,9 +233,7 @@ def test_a_child_started_at_run_time_is_checked_against_its_supervisor() -> None
 
 
 def test_check_tree_reports_rules_classes_and_arguments_together() -> None:
-    tree = root(
-        child(restart="x", args={"y": 1}), child(id="d", actor="test_spec:Plan"), child(id="d"), intensity=-1
-    )
+    tree = root(child(restart="x", args={"y": 1}), child(id="d", actor="test_spec:Plan"), child(id="d"), intensity=-1)
     with pytest.raises(ConfigError) as caught:
         check_tree(tree)
     assert str(caught.value).splitlines() == [
@@ -277,9 +267,7 @@ def test_a_supervisor_names_itself_and_the_child(kind: type[SupervisorError]) ->
 @pytest.mark.parametrize(
     "error",
     [
-        ConfigError(
-            "bank.toml", [Problem(key="a", why="b"), Problem(key="c", found=1, expected="2", hint="d.")]
-        ),
+        ConfigError("bank.toml", [Problem(key="a", why="b"), Problem(key="c", found=1, expected="2", hint="d.")]),
         ChildNotFound("/a", "b"),
         TreeGaveUp("/a", "too many restarts", ["x", "y"]),
         Unresolvable("a:B", "why", "hint"),

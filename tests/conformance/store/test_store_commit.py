@@ -57,9 +57,7 @@ async def test_each_commit_counts(stores: Any, write: Write) -> None:
 
 async def test_deleting_what_isnt_there(stores: Any, write: Write) -> None:
     store = await stores.opened()
-    await write(
-        store, Commit(1).delete(MessageRow, 1, 2, 3, 9).delete(KeyRow, ("/a", "k")).delete(ActorRow, "/a")
-    )
+    await write(store, Commit(1).delete(MessageRow, 1, 2, 3, 9).delete(KeyRow, ("/a", "k")).delete(ActorRow, "/a"))
     assert (await store.owner()).commit_no == 1
 
 

@@ -145,9 +145,7 @@ async def test_attempts_outlive_the_store(stores: Any) -> None:
     store.attempts.note(3, uid, "/bank/alice")
     await store.close()
     again = await stores.opened()
-    assert [(s.slot, s.verdict, s.uid, s.address) for s in again.attempts.left] == [
-        (3, "started", uid, "/bank/alice")
-    ]
+    assert [(s.slot, s.verdict, s.uid, s.address) for s in again.attempts.left] == [(3, "started", uid, "/bank/alice")]
     again.attempts.reset()
     await again.close()
     assert (await stores.opened()).attempts.left == []

@@ -37,9 +37,7 @@ async def test_scan_in_key_order(stores: Any) -> None:
     addresses = ["/b", "/a", "/é", "/Z", "/a/b", "/a\x00", "/😀", "/ａ", ""]
     await store.commit(Commit(1).put(*(actor(address=address) for address in addresses)))
     assert [row.address for row in await store.scan(ActorRow)] == sorted(addresses)
-    assert [row.address for row in await store.scan(ActorRow, descending=True)] == sorted(
-        addresses, reverse=True
-    )
+    assert [row.address for row in await store.scan(ActorRow, descending=True)] == sorted(addresses, reverse=True)
 
 
 async def test_scan_in_pages(stores: Any) -> None:

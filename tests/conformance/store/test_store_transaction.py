@@ -19,18 +19,14 @@ INSERT = text("INSERT INTO ledger VALUES (:id, :amount)")
 async def with_table(stores: Any) -> Any:
     store = await stores.opened()
     async with store.transaction() as connection:
-        await connection.execute(
-            text("CREATE TABLE ledger (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL)")
-        )
+        await connection.execute(text("CREATE TABLE ledger (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL)"))
         await store.commit_held(commit(1))
     return store
 
 
 async def ledger(store: Any) -> list[tuple[int, int]]:
     async with store.transaction() as connection:
-        return [
-            tuple(row) for row in await connection.execute(text("SELECT id, amount FROM ledger ORDER BY id"))
-        ]
+        return [tuple(row) for row in await connection.execute(text("SELECT id, amount FROM ledger ORDER BY id"))]
 
 
 async def test_sql_and_commit_together(stores: Any) -> None:
@@ -172,17 +168,32 @@ async def test_an_unread_result_doesnt_hinder_the_commit(stores: Any) -> None:
     assert len(await ledger(store)) == 1999
 
 
+async def test_nor_does_an_unread_returning(stores: Any) -> None:
+    store = await with_table(stores)
+    async with store.transaction() as connection:
+        values = ", ".join(f"({n}, 1)" for n in range(600))
+        stream = await connection.stream(text(f"INSERT INTO ledger VALUES {values} RETURNING id"))
+        await stream.fetchone()
+        await store.commit_held(commit(2))
+    assert len(await ledger(store)) == 600
+
+
 async def test_cancelled_in_a_statement(stores: Any) -> None:
     """The statement is interrupted, what was queued behind it never runs, and the store goes on."""
     store = await with_table(stores)
-    endless = text("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n")
-    running = asyncio.Event()
+    loop, running = asyncio.get_running_loop(), asyncio.Event()
+
+    def report() -> int:
+        loop.call_soon_threadsafe(running.set)
+        return 1
 
     async def turn() -> None:
         async with store.transaction() as connection:
             await connection.execute(INSERT, {"id": 1, "amount": 5})
-            asyncio.get_running_loop().call_soon(running.set)
-            await connection.execute(endless)
+            raw = await connection.get_raw_connection()
+            await raw.driver_connection.create_function("report", 0, report)
+            numbers = "WITH RECURSIVE n(x) AS (SELECT report() UNION ALL SELECT x + 1 FROM n)"
+            await connection.execute(text(f"{numbers} SELECT count(*) FROM n"))
 
     task = asyncio.create_task(turn())
     await running.wait()
@@ -191,6 +202,22 @@ async def test_cancelled_in_a_statement(stores: Any) -> None:
         await task
     store.commit_now(commit(2, message(1)))
     assert await ledger(store) == []
+
+
+@pytest.mark.parametrize("steps", range(4))
+async def test_cancelled_in_its_commit(stores: Any, steps: int) -> None:
+    store = await with_table(stores)
+    async with store.transaction() as connection:
+        await connection.execute(INSERT, {"id": 1, "amount": 5})
+        task = asyncio.create_task(store.commit_held(commit(2, message(1))))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    landed = await store.count(MessageRow)
+    assert len(await ledger(store)) == landed
+    assert (await store.owner()).commit_no == 1 + landed
+    store.commit_now(commit(3))
 
 
 async def test_cancelled_anywhere(stores: Any) -> None:

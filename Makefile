@@ -1,0 +1,59 @@
+# Everything runs in a virtual environment that these targets make themselves: Python 3.11+ and make are enough.
+# `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The demo and the tests log to stderr as they go.
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo chaos test torture check lint types contracts bench clean
+
+help: ## what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## make the virtual environment
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "understudy needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12"; exit 1; }
+	@echo "==> making $(VENV) and installing understudy with its development tools (once, about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' 2>&1 | grep -v '^WARNING: Location' || true
+	@$(BIN)/python -m pip install --quiet --editable . --group dev 2>&1 | grep -v '^WARNING: Location' || true
+	@$(BIN)/python -c 'import understudy, pytest, hypothesis'
+	@touch $@
+
+demo: $(STAMP) ## index the standard library, through kills and poison, and compare with a sequential pass
+	@$(BIN)/python examples/indexer/demo.py
+
+chaos: $(STAMP) ## transfer money while the node is killed 200 times
+	@$(BIN)/python examples/bank --chaos --kills 200
+
+test: $(STAMP) ## the test suite, with a short version of each torture run
+	@$(BIN)/python -m pytest -m "not torture" --durations=10
+
+torture: $(STAMP) ## the long runs that try to break a promise
+	@$(BIN)/python -m pytest -m torture -v --timeout=3600
+
+check: lint types contracts test ## what CI runs
+
+lint: $(STAMP) ## ruff
+	@echo "==> ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy --strict and pyright
+	@echo "==> mypy" && $(BIN)/mypy
+	@echo "==> pyright" && $(BIN)/pyright
+
+contracts: $(STAMP) ## who may import whom
+	@echo "==> import-linter" && $(BIN)/lint-imports
+
+bench: $(STAMP) ## throughput beside floors measured in the same run
+	@$(BIN)/python tests/benchmarks/bench.py
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

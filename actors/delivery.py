@@ -1,0 +1,232 @@
+"""Delivery: what was told, from the teller to the mailbox."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..persistence.effects import Effects
+from .admission import admit_slowly
+from .dispatch import round_trip
+from .envelope import Envelope
+from .errors import ActorNotFound, NotAMessage, SystemStopped
+from .exits import ExitReason
+from .failures import park
+from .mailbox import SYSTEM
+from .message import Message, tag_of
+from .ref import DONE, Receipt
+from .status import GONE, STARTING, UP
+from .turn import Turn
+from .types import is_deeply_immutable
+
+if TYPE_CHECKING:
+    from .cell import Cell
+    from .system import ActorSystem
+
+__all__ = ("KEY_LENGTH_MAX", "Delivery")
+
+KEY_LENGTH_MAX = 500
+
+
+class Delivery:
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+
+    # -- from outside --------------------------------------------------------------------------------
+
+    def tell(self, cell: Cell, message: Message, key: str | None, delay_s: float | None, priority: int) -> Receipt:
+        """A tell from outside any turn."""
+        if not isinstance(message, Message):
+            raise NotAMessage(message)
+        system = self._system
+        if system.over:
+            raise SystemStopped(cell.address, message)
+        mailbox, room = cell.mailbox, cell.options.capacity
+        waits = mailbox.count >= room or cell.admission is not None
+        cls = type(message)
+        if not (cell.durable or waits or priority or delay_s or key is not None) and (
+            cls.__immutable__ or is_deeply_immutable(cls)
+        ):
+            queue = mailbox.queue
+            if queue is None:
+                mailbox.push(message)
+            else:
+                queue.append(message)
+                mailbox.count += 1
+            if not cell.queued:
+                cell.wake()
+            return DONE
+        failure = system.committer.failure
+        if failure is not None:
+            raise system.recovery.refusal(failure, message)
+        envelope = self._envelope(cell, message, key, delay_s, priority, system.next_uid())
+        if key is not None or (waits and not delay_s):
+            return admit_slowly(system, cell, envelope, message)
+        return Receipt(system, self.accept(cell, envelope), message)
+
+    def accept(self, cell: Cell, envelope: Envelope, deletes: Sequence[tuple[Any, Any]] = ()) -> int:
+        """Insert and deliver a tell from outside; returns its position in the commit order.
+
+        Raises:
+            StoreFull, StoreUnavailable: the store is broken at the moment.
+        """
+        system = self._system
+        if not cell.durable:
+            if deletes:
+                system.committer.submit(Effects(deletes=deletes))
+            self._arrive(cell, envelope)
+            return 0
+        envelope.id = system.next_id()
+        assert envelope.body is not None
+        key = None if envelope.key is None else system.keys.row(envelope)
+        position = envelope.after = system.committer.submit(
+            Effects(
+                inserts=(envelope,),
+                rows=() if key is None else (key,),
+                deletes=deletes,
+                size=200 + len(envelope.body),
+            )
+        )
+        if key is not None:
+            system.keys.remember(key, position)
+        if system.cautious:
+            system.committer.when(position, lambda error: self._arrive(cell, envelope) if error is None else None)
+        else:
+            self._arrive(cell, envelope)
+        return position
+
+    def _envelope(
+        self, cell: Cell, message: Message, key: str | None, delay_s: float | None, priority: int, uid: str
+    ) -> Envelope:
+        # The bytes are the truth: what is handled now is what would be handled after a crash.
+        cls = type(message)
+        body = None
+        if cell.durable or not (cls.__immutable__ or is_deeply_immutable(cls)):
+            body, message = round_trip(cell.address, message)
+        envelope = Envelope(cell.address, uid, message, tag_of(cls), body)
+        if key is not None:
+            envelope.key = _checked_key(key, cell)
+        if priority:
+            envelope.priority = _checked_priority(priority)
+        if delay_s:
+            envelope.due = self._system.runtime.now() + _checked_delay(delay_s)
+        return envelope
+
+    # -- from a turn -----------------------------------------------------------------------------------
+
+    def tell_in_turn(
+        self, turn: Turn, cell: Cell, message: Message, key: str | None, delay_s: float | None, priority: int
+    ) -> None:
+        """Part of the turn: it leaves when the turn finishes."""
+        if not isinstance(message, Message):
+            raise NotAMessage(message)
+        envelope = self._envelope(cell, message, key, delay_s, priority, turn.next_uid())
+        envelope.sender = turn.cell.address
+        turn.send(cell, envelope)
+
+    def deliver(self, sender: Cell, sends: list[tuple[Cell, Envelope]], after: int) -> None:
+        """The sends of a finished turn, into the mailboxes of their receivers."""
+        committer = self._system.committer
+        if self._system.cautious and after > committer.committed:
+            committer.when(after, lambda error: self._deliver(sender, sends, after) if error is None else None)
+        else:
+            self._deliver(sender, sends, after)
+
+    def _deliver(self, sender: Cell, sends: list[tuple[Cell, Envelope]], after: int) -> None:
+        for receiver, envelope in sends:
+            cell: Cell | None = receiver
+            envelope.after = after
+            if receiver.status is GONE:
+                cell = self._successor(envelope)
+                if cell is None:
+                    continue
+            assert cell is not None
+            self._arrive(cell, envelope)
+            if cell.mailbox.count > cell.options.capacity:
+                self._hold_back(sender, cell)
+
+    def _successor(self, envelope: Envelope) -> Cell | None:
+        """The receiver retired after it was told: whoever has the address now, else the message is parked."""
+        try:
+            return self._system.resolve(envelope.address)
+        except ActorNotFound as error:
+            park(self._system, envelope, ExitReason.from_exception(error), "no_actor")
+            return None
+
+    # -- arrival -----------------------------------------------------------------------------------------
+
+    def _arrive(self, cell: Cell, envelope: Envelope) -> None:
+        if envelope.due is not None:
+            self._system.delays.delay(cell.address, envelope, envelope.due)
+        else:
+            cell.push(envelope, envelope.priority)
+
+    def redeliver(self, address: str, entry: Envelope | int) -> None:
+        """A delayed or retried message whose moment has come."""
+        try:
+            cell = self._system.resolve(address)
+        except ActorNotFound:
+            self._system.recovery.keep(address, entry if isinstance(entry, int) else entry.id)
+            return
+        cell.push(entry, getattr(entry, "priority", 0))
+
+    def post(self, cell: Cell, signal: Message, *, urgent: bool = True) -> None:
+        """A system signal; no capacity limits it. An urgent one passes every message."""
+        cell.push(signal, SYSTEM if urgent else 0)
+
+    def wrap(self, cell: Cell, message: Message) -> Envelope:
+        """An envelope for a message that travelled without one."""
+        return Envelope(cell.address, self._system.next_uid(), message, tag_of(type(message)), None)
+
+    # -- back-pressure -----------------------------------------------------------------------------------
+
+    def _hold_back(self, sender: Cell, receiver: Cell) -> None:
+        """Don't schedule a sender until its receiver has room; never in a circle, and never for one that is down."""
+        if sender.blocked_by is not None or receiver.status not in (UP, STARTING):
+            return
+        other: Cell | None = receiver
+        while other is not None:
+            if other is sender:
+                return
+            other = other.blocked_by
+        sender.blocked_by = receiver
+
+        def release() -> None:
+            if sender.blocked_by is receiver:
+                sender.blocked_by = None
+                sender.wake()
+
+        self.when_room(receiver, release)
+
+    def when_room(self, cell: Cell, callback: Callable[[], object]) -> None:
+        """Call back when the mailbox is under its capacity, or its actor stops."""
+        if cell.on_room is None:
+            cell.on_room = []
+        cell.on_room.append(callback)
+
+
+def _checked_key(key: str, cell: Cell) -> str:
+    if not cell.durable:
+        raise ValueError(f"{cell.address} is durable=False: an idempotency key needs a durable mailbox")
+    if not isinstance(key, str):
+        raise TypeError(f"key={key!r}: an idempotency key is a str")
+    if not 0 < len(key) <= KEY_LENGTH_MAX or not key.isprintable():
+        raise ValueError(f"key={key!r}: an idempotency key is printable, and 1 to {KEY_LENGTH_MAX} characters")
+    return key
+
+
+def _checked_priority(priority: int) -> int:
+    if not isinstance(priority, int) or isinstance(priority, bool):
+        raise TypeError(f"priority={priority!r}: a priority is an int")
+    if abs(priority) >= SYSTEM:
+        raise ValueError(f"priority={priority!r}: a priority lies within ±{SYSTEM - 1}")
+    return priority
+
+
+def _checked_delay(delay_s: float) -> float:
+    if not isinstance(delay_s, int | float) or isinstance(delay_s, bool):
+        raise TypeError(f"delay_s={delay_s!r}: a delay is a number of seconds")
+    if not 0 <= delay_s < math.inf:
+        raise ValueError(f"delay_s={delay_s!r}: a delay is finite and not negative")
+    return delay_s

@@ -1,0 +1,189 @@
+"""Lifecycle: the start and the stop of incarnations (docs/runtime-semantics.md, section 4)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .actor import Actor
+from .envelope import Ask
+from .errors import HandlerTimeout, Ignore, StartFailed
+from .exits import ExitReason
+from .incarnation import Incarnation
+from .status import DOWN, STARTING, STOPPED, STOPPING, UP
+from .turn import Turn
+
+if TYPE_CHECKING:
+    from .cell import Cell
+
+__all__ = ("abandon", "cut_off", "run_on_stop", "start", "stop")
+
+CANCEL_GRACE_S = 1.0
+"""How long a cancelled handler may take to end before its incarnation is abandoned."""
+
+STOPPED_MEANWHILE = ExitReason.killed("it was stopped while it started")
+
+
+async def start(cell: Cell) -> None:
+    """A new incarnation: build the instance, restore its state, run `on_start` as a turn of its own.
+
+    Raises:
+        StartFailed: any of these failed; the cell is down (or in the state in which whoever stopped it meanwhile left it).
+        Ignore: `on_start` doesn't want to run; the cell is stopped.
+    """
+    system = cell.system
+    cell.status = STARTING
+    cell.leaving = None
+    incarnation = Incarnation(cell, system.next_incarnation())
+    cell.incarnation = incarnation
+    turn = Turn(incarnation, None, None, system.next_uid())
+    try:
+        await cell.state.load()
+        actor = incarnation.run(_build, cell, incarnation)
+        cell.turn = turn
+        if cell.definition.overrides_on_start:
+            await system.runners.handling.drive(turn, actor.on_start, cell.options.handler_timeout_s)
+        failure = None
+    except BaseException as error:
+        failure = error
+    if failure is None:
+        turn.finish()
+    else:
+        turn.discard()
+    leaving, cell.leaving = cell.leaving, None
+    if cell.incarnation is not incarnation:
+        if isinstance(failure, asyncio.CancelledError):
+            raise failure
+        raise StartFailed(cell.address, STOPPED_MEANWHILE)
+    if failure is None and leaving is None and turn.status == "finished":
+        cell.status = UP
+        cell.last_used = system.runtime.monotonic()
+        system.events.emit("actor.started", cell.address, incarnation=incarnation.number)
+        if cell.mailbox.count:
+            cell.wake()
+        return
+    cell.last_exit = incarnation.number
+    cell.fence(STOPPED if isinstance(failure, Ignore) else DOWN)
+    if isinstance(failure, Ignore | asyncio.CancelledError):
+        raise failure
+    reason = STOPPED_MEANWHILE if leaving is None else leaving[0]
+    if failure is not None:
+        reason = ExitReason.from_exception(failure)
+    raise StartFailed(cell.address, reason) from failure
+
+
+def _build(cell: Cell, incarnation: Incarnation) -> Actor[Any]:
+    """The instance. The runtime is lent to it after `__init__`: it has no address before."""
+    actor: Actor[Any] = cell.definition.cls(**cell.make_args())
+    actor._context = incarnation
+    incarnation.actor = actor
+    cell.state.install(actor)
+    return actor
+
+
+async def stop(cell: Cell, reason: ExitReason, timeout_s: float | None, *, then: str = STOPPED) -> ExitReason:
+    """The shutdown ladder: ask, wait, cancel, abandon. Returns the reason it really ended with.
+
+    OTP: supervisor(3), shutdown().
+
+    Args:
+        timeout_s: for the running turn and `on_stop` together; None waits for ever, 0 begins at cancel.
+        then: the state it is left in.
+    """
+    runtime = cell.system.runtime
+    deadline = None if timeout_s is None else runtime.monotonic() + timeout_s
+    if cell.status is STARTING or cell.status is STOPPING:
+        await cell.until_quiet(timeout_s)  # whoever is at it
+        if cell.status is STARTING and cell.turn is not None:
+            await cut_off(cell.turn, lambda: None)
+    if cell.status is not UP:
+        cell.fence(then)
+        return reason
+    cell.status = STOPPING
+    incarnation = cell.incarnation
+    if cell.turn is not None:
+        if timeout_s != 0:
+            await cell.until_quiet(timeout_s)
+        if cell.turn is not None and not await cut_off(cell.turn, lambda: None):
+            reason = ExitReason.killed("its handler swallowed the cancellation")
+        elif timeout_s != 0 and deadline is not None and runtime.monotonic() >= deadline:
+            reason = ExitReason.killed("it didn't end within its shutdown time")
+    if cell.leaving is not None and reason.kind != "killed":
+        reason = cell.leaving[0]
+    if incarnation is not None and cell.incarnation is incarnation:
+        left_s = None if deadline is None else max(0.0, deadline - runtime.monotonic())
+        reason = await run_on_stop(cell, incarnation, reason, left_s)
+        cell.last_exit = incarnation.number
+    cell.fence(then)
+    return reason
+
+
+async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, left_s: float | None) -> ExitReason:
+    """The `on_stop` turn; returns the reason, changed if it failed or was cut off."""
+    if not cell.definition.overrides_on_stop or reason.kind == "killed":
+        return reason
+    actor = incarnation.actor
+    turn = Turn(incarnation, None, None, cell.system.next_uid())
+    cell.turn = turn
+    try:
+        cell.state.restore(actor)
+        await cell.system.runners.handling.drive(turn, lambda: actor.on_stop(reason), left_s)
+    except HandlerTimeout:
+        turn.discard()
+        return ExitReason.killed("on_stop didn't end within its shutdown time")
+    except Exception as error:
+        turn.discard()
+        failure = ExitReason.from_exception(error)
+        cell.system.events.emit(
+            "actor.stop_failed",
+            cell.address,
+            error=failure.error,
+            text=failure.text,
+            traceback=failure.traceback,
+        )
+        return failure if reason.kind != "error" else reason
+    turn.finish()
+    cell.leaving = None
+    return reason
+
+
+async def cut_off(turn: Turn, interrupt: Callable[[], BaseException | None]) -> bool:
+    """Cancel the running handler; if it swallows that, abandon it. Returns whether it ended.
+
+    A turn whose handler has ended, and which only waits for the store, is let finish: it may be in the commit already.
+
+    Args:
+        interrupt: makes the error to charge to the message; None for no charge.
+    """
+    cell = turn.cell
+    if turn.task is None:
+        await cell.until_quiet(None)
+        return True
+    turn.interrupt = interrupt
+    turn.task.cancel()
+    await cell.until_quiet(CANCEL_GRACE_S)
+    if cell.turn is not turn:
+        return True
+    if turn.task is None:
+        await cell.until_quiet(None)
+        return True
+    await abandon(turn)
+    return False
+
+
+async def abandon(turn: Turn) -> None:
+    """Fence the incarnation off: whatever its handler still does, it can commit nothing."""
+    cell = turn.cell
+    number = cell.last_exit = turn.incarnation.number
+    cell.incarnation = None
+    turn.discard()
+    cell.queued = False
+    cell.runner = -1
+    if turn.held is not None:
+        await turn.held(asyncio.CancelledError(), None)
+    uncharged = turn.interrupt is not None and turn.interrupt() is None
+    if uncharged and turn.envelope is not None and not isinstance(turn.envelope, Ask):
+        cell.give_back(turn.batch or (turn.envelope,))
+    cell.system.events.emit("actor.abandoned", cell.address, incarnation=number, after_s=CANCEL_GRACE_S)
+    cell.now_quiet()

@@ -1,0 +1,141 @@
+"""DurableState: the bytes behind an actor's state. They are the truth; the object is only what the next turn works on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..persistence.record import ActorRow, checksum
+from .actor import Actor
+from .errors import StateError
+from .message import ENCODER
+
+if TYPE_CHECKING:
+    from .cell import Cell
+    from .definition import Definition
+
+__all__ = ("DurableState",)
+
+STATELESS = b"null"
+
+
+class DurableState:
+    """Of one address. Every durable actor has a row, a stateless one too: it is what makes it known."""
+
+    __slots__ = ("_cell", "has_object", "known", "last", "loaded", "writes")
+
+    def __init__(self, cell: Cell, definition: Definition, durable: bool) -> None:
+        self._cell = cell
+        self.has_object = durable and definition.state_type is not None
+        """Whether there is a state to keep."""
+        self.writes = durable
+        """Whether a finish may have something to write: a stateless actor has only its first row."""
+        self.loaded = not durable
+        self.known = False
+        """Whether it has a row, on disk or on its way."""
+        self.last: bytes | None = None
+        """The bytes of the last finished turn: what a restart restores."""
+
+    def forget(self, *, loaded: bool) -> None:
+        """As if nothing were known. `loaded`: there is certainly no row; else it is to be read again."""
+        durable = self._cell.durable
+        self.writes = durable
+        self.known = False
+        self.last = None
+        self.loaded = loaded or not durable
+
+    async def load(self) -> None:
+        """Read the row, unless what it says is known.
+
+        Raises:
+            RecordCorrupt: it is damaged. StateError: it is another class's. Nothing is overwritten.
+        """
+        if self.loaded:
+            return
+        cell = self._cell
+        row = await cell.system.store.get(ActorRow, cell.address)
+        if row is not None:
+            name = cell.definition.name
+            if row.type != name:
+                raise StateError(
+                    cell.address,
+                    f"it is stored as {row.type!r}, and the tree says {name!r}. Give the class name = {row.type!r}, "
+                    f"or delete what is stored: understudy actors retire {cell.address}",
+                )
+            self.last = row.state.encode()
+            self.known = True
+            if not self.has_object:
+                self.writes = False
+        self.loaded = True
+
+    def install(self, actor: Actor[Any]) -> None:
+        """Give a new instance its state: the last finished one, or the initial one.
+
+        Raises:
+            StateError: what is stored doesn't fit the type.
+        """
+        if self.has_object and self.last is not None:
+            actor.state = self._decode(self.last, "what is stored doesn't fit its type")
+        elif self._cell.definition.state_type is not None:
+            actor.state = actor.initial_state()
+
+    def restore(self, actor: Actor[Any]) -> None:
+        """Back to the last finished bytes."""
+        if self.has_object and self.last is not None:
+            actor.state = self._decode(self.last, "the last finished state doesn't decode")
+
+    def changed(self, actor: Actor[Any]) -> bytes | None:
+        """The state's bytes if they differ from the last finished ones.
+
+        Raises:
+            StateError: it can't be encoded, or its bytes don't decode again (a NaN becomes `null`).
+        """
+        if not self.has_object:
+            return None if self.known else STATELESS
+        try:
+            state = ENCODER.encode(actor.state)
+        except Exception as error:
+            raise StateError(self._cell.address, f"it can't be encoded: {error}") from error
+        if state == self.last:
+            return None if self.known else state
+        decoded = self._decode(state, "what this turn left doesn't decode again")
+        if decoded != actor.state and not self._same(decoded, state, actor.state):
+            raise StateError(
+                self._cell.address,
+                f"what this turn left would come back as something else: {actor.state!r:.200} is stored as "
+                f"{state.decode()[:200]}, which is {decoded!r:.200}",
+            )
+        return state
+
+    def _same(self, decoded: Any, state: bytes, live: Any) -> bool:
+        """For types without equality: their bytes have to do."""
+        if self._decode(state, "") == decoded:
+            return False
+        return type(decoded) is type(live) and ENCODER.encode(decoded) == state
+
+    def finished(self, state: bytes) -> None:
+        """A turn with these bytes has its place in the commit order."""
+        if self.has_object:
+            self.last = state
+        else:
+            self.writes = False
+        self.known = True
+
+    def _decode(self, state: bytes, what: str) -> Any:
+        decoder = self._cell.definition.state_decoder
+        assert decoder is not None
+        try:
+            return decoder.decode(state)
+        except Exception as error:
+            raise StateError(self._cell.address, f"{what}: {error}") from error
+
+    # -- what the committer asks for -------------------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        return self._cell.address
+
+    def actor_row(self, state: bytes) -> ActorRow:
+        cell = self._cell
+        number = cell.last_exit if cell.incarnation is None else cell.incarnation.number
+        row = ActorRow(cell.address, cell.definition.name, state.decode(), number, cell.system.runtime.now())
+        return row._replace(crc=checksum(row))

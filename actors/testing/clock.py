@@ -1,0 +1,113 @@
+"""VirtualRuntime: a clock that a test moves by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...persistence.runtime import Runtime
+from ..stepping import breathe
+
+if TYPE_CHECKING:
+    from random import Random  # noqa: TID251 - the name of a type; the draws come from the Runtime
+
+__all__ = ("VirtualRuntime",)
+
+T = TypeVar("T")
+
+SETTLE_ROUNDS = 60
+"""Rounds of the loop after which everything that only waits for other tasks has come to rest."""
+
+
+class VirtualRuntime(Runtime):
+    """Time passes only in `advance` and `run`; everything else is as in `Runtime`.
+
+    Made for stores that work on the loop (`MemoryStore`): the clock doesn't wait for a store's thread.
+    """
+
+    def __init__(self, *, epoch: float = 1_700_000_000.0, seed: str = "understudy") -> None:
+        self._epoch = epoch
+        self._seed = seed
+        self._elapsed = 0.0
+        self._count = 0
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+
+    # -- what the node sees ----------------------------------------------------------------------------
+
+    def now(self) -> float:
+        return self._epoch + self._elapsed
+
+    def monotonic(self) -> float:
+        return self._elapsed
+
+    def perf(self) -> float:
+        return self._elapsed
+
+    def pause(self, seconds: float) -> None:
+        """Costs nothing here."""
+
+    async def sleep(self, seconds: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = self.call_later(seconds, _resolve, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        loop = asyncio.get_running_loop()
+        when = self._elapsed + max(0.0, delay_s)
+        handle = asyncio.TimerHandle(when, callback, args, loop)
+        self._count += 1
+        heapq.heappush(self._timers, (when, self._count, handle))
+        return handle
+
+    def random(self, seed: str | None = None) -> Random:
+        return super().random(self._seed if seed is None else seed)
+
+    # -- what the test does ----------------------------------------------------------------------------
+
+    async def advance(self, seconds: float) -> None:
+        """Let so much time pass. Each timer runs at its moment, and what it causes before the next one."""
+        end = self._elapsed + seconds
+        await self.settle()
+        while self._fire_next(end):
+            await self.settle()
+        self._elapsed = end
+
+    async def run(self, awaitable: Awaitable[T]) -> T:
+        """Wait for something, jumping from timer to timer whenever nothing else can go on."""
+        future = asyncio.ensure_future(awaitable)
+        try:
+            while not future.done():
+                await self.settle(future)
+                if not future.done():
+                    self._fire_next(None)
+            return future.result()
+        finally:
+            future.cancel()
+
+    async def settle(self, until: asyncio.Future[Any] | None = None) -> None:
+        """Let every task run that can, without time passing."""
+        for _ in range(SETTLE_ROUNDS):
+            if until is not None and until.done():
+                return
+            await breathe()
+
+    def _fire_next(self, end: float | None) -> bool:
+        timers = self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+        if not timers or (end is not None and timers[0][0] > end):
+            return False
+        when, _, handle = heapq.heappop(timers)
+        self._elapsed = max(self._elapsed, when)
+        handle._run()
+        return True
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,2 @@
+# -*- coding: klingon -*-
+"""A file in an encoding that there is not."""

@@ -1,0 +1,134 @@
+"""An indexer of Python files: a scanner finds them, a pool of parsers counts, an index keeps the sums.
+
+One message a file. Nothing here looks whether a file was counted before: a turn commits as a whole (the
+message is gone, the rows are written, the sums have grown) or not at all, and that is enough.
+"""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+from pathlib import Path
+from zlib import crc32
+
+import msgspec
+from counting import count, entries, plugin_of
+from plugins import PLUGINS
+from sqlalchemy import text
+
+from understudy import Actor, Message, handler
+
+__all__ = ("Index", "Parser", "Scanner", "folders")
+
+BAD = Path(__file__).resolve().parent / "bad"
+
+
+def folders() -> list[str]:
+    """What is indexed: INDEXER_FOLDERS, or the standard library of this interpreter and the bad files."""
+    chosen = os.environ.get("INDEXER_FOLDERS")
+    return chosen.split(os.pathsep) if chosen else [sysconfig.get_paths()["stdlib"], str(BAD)]
+
+
+class Folder(Message):
+    path: str
+
+
+class Parse(Message):
+    path: str
+
+
+class Parsed(Message):
+    path: str
+    lines: int
+    classes: int
+    functions: int
+    imports: dict[str, int]
+
+
+class Begun(msgspec.Struct):
+    begun: bool = False
+
+
+class Scanner(Actor[Begun]):
+    """Walks the folders, one message each, and gives every file to one of the parsers."""
+
+    def __init__(self, *, parsers: int = 8) -> None:
+        self.parsers = parsers
+
+    async def on_start(self) -> None:
+        if not self.state.begun:  # once in its life, however often it starts
+            self.state.begun = True
+            for folder in folders():
+                self.ref.tell(Folder(path=folder))
+
+    @handler
+    def scan(self, message: Folder) -> None:
+        for path, is_folder in entries(message.path):
+            if is_folder:
+                self.ref.tell(Folder(path=path))
+            else:
+                parser = crc32(path.encode()) % self.parsers
+                self.system.ref(f"/indexer/parsers/{parser}").tell(Parse(path=path))
+
+
+class Parser(Actor[None]):
+    reject_on = (SyntaxError, UnicodeDecodeError, ValueError)  # the file's fault: a dead letter at once
+    retry_on = (OSError,)
+
+    @handler
+    def parse(self, message: Parse) -> None:
+        source = Path(message.path).read_bytes()
+        if (plugin := plugin_of(source)) is not None:
+            source = PLUGINS[plugin](source)
+        counts = count(message.path, source)
+        self.system.ref("/indexer/index").tell(
+            Parsed(
+                path=message.path,
+                lines=counts.lines,
+                classes=counts.classes,
+                functions=counts.functions,
+                imports=counts.imports,
+            )
+        )
+
+
+class Sums(msgspec.Struct):
+    files: int = 0
+    lines: int = 0
+    classes: int = 0
+    functions: int = 0
+
+
+class Index(Actor[Sums]):
+    """Sums in its state, and a row for each file in tables of its own: both in one commit with the messages."""
+
+    async def on_start(self) -> None:
+        async with self.transaction() as db:
+            for table in TABLES:
+                await db.execute(text(table))
+
+    @handler
+    async def add(self, files: list[Parsed]) -> None:  # as many as wait, in one transaction
+        for file in files:
+            self.state.files += 1
+            self.state.lines += file.lines
+            self.state.classes += file.classes
+            self.state.functions += file.functions
+        rows = [(file.path, file.lines, file.classes, file.functions) for file in files]
+        imports = [(file.path, module, times) for file in files for module, times in file.imports.items()]
+        async with self.transaction() as db:
+            await db.execute(INSERT_FILES, {"rows": msgspec.json.encode(rows).decode()})
+            await db.execute(INSERT_IMPORTS, {"rows": msgspec.json.encode(imports).decode()})
+
+
+# No keys: a file that is counted twice shows as two rows.
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS indexed_file (path TEXT, lines INTEGER, classes INTEGER, functions INTEGER)",
+    "CREATE TABLE IF NOT EXISTS indexed_import (path TEXT, module TEXT, times INTEGER)",
+)
+INSERT_FILES = text(
+    "INSERT INTO indexed_file SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(:rows)"
+)
+INSERT_IMPORTS = text(
+    "INSERT INTO indexed_import SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:rows)"
+)

@@ -1,0 +1,181 @@
+"""What a run has left in the database, read with plain sqlite3, and how it differs from the sequential pass."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+__all__ = ("Comparison", "DeadLetter", "Difference", "Progress", "compare", "connect", "progress", "read")
+
+
+def connect(database: Path) -> sqlite3.Connection:
+    """Read-only, and it never checkpoints: fit to look on beside a running node."""
+    connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, isolation_level=None)
+    connection.execute("PRAGMA query_only=1")
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    return connection
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A look at the database."""
+
+    pid: int = 0
+    boot: int = 0
+    commits: int = 0
+    indexed: int = 0
+    dead: int = 0
+    waiting: int = 0
+    """Messages in mailboxes."""
+
+
+def progress(connection: sqlite3.Connection) -> Progress:
+    try:
+        row = connection.execute(
+            "SELECT pid, epoch, commit_no, (SELECT count(*) FROM indexed_file),"
+            " (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM message) FROM owner"
+        ).fetchone()
+    except sqlite3.OperationalError:  # there are no tables yet
+        return Progress()
+    return Progress(*row) if row else Progress()
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    path: str
+    cause: str
+    error: str
+    attempts: int
+    text: str
+    named: str
+    """The handler that the watchdog named."""
+
+
+@dataclass
+class Got:
+    """What a run has left."""
+
+    files: dict[str, list[tuple[int, int, int]]] = field(default_factory=lambda: defaultdict(list))
+    """By path, for each time it was counted: lines, classes, functions."""
+    imports: dict[str, list[tuple[str, int]]] = field(default_factory=lambda: defaultdict(list))
+    """By path: module and number."""
+    sums: dict[str, int] = field(default_factory=dict)
+    """The index actor's state."""
+    dead: list[DeadLetter] = field(default_factory=list)
+    waiting: int = 0
+
+
+def read(database: Path) -> Got:
+    got = Got()
+    connection = connect(database)
+    try:
+        connection.execute("BEGIN")
+        for path, *counts in connection.execute("SELECT path, lines, classes, functions FROM indexed_file"):
+            got.files[path].append(tuple(counts))
+        for path, module, times in connection.execute("SELECT path, module, times FROM indexed_import"):
+            got.imports[path].append((module, times))
+        for (state,) in connection.execute("SELECT state FROM actor WHERE address = '/indexer/index'"):
+            got.sums = json.loads(state)
+        for body, cause, error, attempts, text, trace in connection.execute(
+            "SELECT body, cause, error, attempts, text, traceback FROM dead_letter"
+        ):
+            path = json.loads(body).get("path", body)
+            named = trace.partition("\n")[0] if cause == "hang" else ""
+            got.dead.append(DeadLetter(path, cause, error, attempts, text, named))
+        got.waiting = connection.execute("SELECT count(*) FROM message").fetchone()[0]
+    finally:
+        connection.close()
+    return got
+
+
+@dataclass
+class Difference:
+    """One line of the table."""
+
+    what: str
+    expected: int
+    got: int
+    lost: int
+    twice: int
+
+
+@dataclass
+class Comparison:
+    lines: list[Difference] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    """What is wrong, in words; empty if all is well."""
+    causes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Dead letters by cause and error."""
+
+    def add(self, what: str, expected: Mapping[Any, int], got: Mapping[Any, int]) -> None:
+        """Compare numbers key by key: what is missing of one key can't be made up for by another."""
+        lost = sum(max(0, number - got.get(key, 0)) for key, number in expected.items())
+        twice = sum(max(0, number - expected.get(key, 0)) for key, number in got.items())
+        self.lines.append(Difference(what, sum(expected.values()), sum(got.values()), lost, twice))
+        for key in expected.keys() | got.keys():
+            if expected.get(key, 0) != got.get(key, 0):
+                self.wrong.append(f"{what}: {key}: expected {expected.get(key, 0)}, got {got.get(key, 0)}")
+
+    @property
+    def right(self) -> bool:
+        return not self.wrong
+
+
+KINDS = ("lines", "classes", "functions")
+
+
+def compare(expected: Iterable[Mapping[str, Any]], got: Got) -> Comparison:
+    """
+    Args:
+        expected: the results of `sequential.run`.
+    """
+    counted: dict[str, Mapping[str, Any]] = {}
+    failing: Counter[tuple[str, str, str]] = Counter()
+    for result in expected:
+        if "cause" in result:
+            failing[result["path"], result["cause"], result["error"]] += 1
+        else:
+            counted[result["path"]] = result
+    comparison = Comparison()
+    comparison.add("files", dict.fromkeys(counted, 1), {path: len(rows) for path, rows in got.files.items()})
+    for place, kind in enumerate(KINDS):
+        comparison.add(
+            kind,
+            {path: result[kind] for path, result in counted.items()},
+            {path: sum(row[place] for row in rows) for path, rows in got.files.items()},
+        )
+    imports = {
+        (path, module): times
+        for path, result in counted.items()
+        for module, times in result["imports"].items()
+    }
+    found: Counter[tuple[str, str]] = Counter()
+    for path, rows in got.imports.items():
+        for module, times in rows:
+            found[path, module] += times
+    comparison.add("imports", imports, found)
+    comparison.add("imports by module", _by_module(imports), _by_module(found))
+    sums = {"files": len(counted), **{kind: sum(file[kind] for file in counted.values()) for kind in KINDS}}
+    comparison.add("sums in the actor's state", sums, got.sums)
+    letters = Counter((letter.path, letter.cause, letter.error) for letter in got.dead)
+    comparison.add("dead letters", failing, letters)
+    for letter in got.dead:
+        comparison.causes[letter.cause, letter.error] += 1
+        if letter.cause == "hang" and " was handling " not in letter.named:
+            comparison.wrong.append(f"the dead letter of {letter.path} names no handler: {letter.named!r}")
+    if got.waiting:
+        comparison.wrong.append(f"{got.waiting} messages are left in the mailboxes")
+    return comparison
+
+
+def _by_module(imports: Mapping[tuple[str, str], int]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for (_, module), times in imports.items():
+        found[module] += times
+    return found

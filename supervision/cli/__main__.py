@@ -1,0 +1,7 @@
+"""`python -m understudy.supervision.cli`."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

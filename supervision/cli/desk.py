@@ -1,0 +1,85 @@
+"""Desk: a store as an administrator has it before him: rows to read, and a node that may be there to be asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ...actors.letterbox import Letterbox
+from ...persistence.errors import UnderstudyError
+from ...persistence.record import InboxRow, ReplyRow
+from ...persistence.runtime import Runtime
+from ...persistence.store import Store
+
+__all__ = ("ADMIN_TIMEOUT_S", "Desk", "NodeRefused", "NodeSilent")
+
+ADMIN_TIMEOUT_S = 10.0
+"""How long an administrative command may take; an actor that is stopped for it has its shutdown time."""
+
+
+class NodeRefused(UnderstudyError):
+    """The node's own words."""
+
+
+class NodeSilent(UnderstudyError):
+    """A node runs, and doesn't answer."""
+
+    def __init__(self, pid: int, timeout_s: float) -> None:
+        self.pid = pid
+        self.timeout_s = timeout_s
+        super().__init__(
+            f"the node ({_process(pid)}) did not answer within {timeout_s:g} s. It may be starting, busy, or hanging; "
+            "what was asked of it may still be done"
+        )
+
+
+class Desk:
+    def __init__(self, store: Store, runtime: Runtime) -> None:
+        self.store = store
+        self.runtime = runtime
+        self._letters = Letterbox(store, runtime)
+
+    async def close(self) -> None:
+        await self._letters.close()
+        await self.store.close()
+
+    def node(self) -> int | None:
+        """The pid of the node that runs on the store, 0 if that can't be told, None if none does."""
+        return self.store.holder()
+
+    async def administer(
+        self, command: str, address: str = "/", arguments: Any = None, *, timeout_s: float = ADMIN_TIMEOUT_S
+    ) -> Any:
+        """Have the node do something; its result.
+
+        Raises:
+            NodeRefused, NodeSilent
+        """
+        body = msgspec.json.encode(arguments).decode()
+        row = InboxRow(0, "admin", address, command, body, None, 0, None, None, 1)
+        reply = await self.exchange(row, timeout_s)
+        if not reply.ok:
+            raise NodeRefused(reply.error)
+        return msgspec.json.decode(reply.body)
+
+    async def exchange(self, row: InboxRow, timeout_s: float) -> ReplyRow:
+        """Put a row that wants a reply into the inbox, and wait for it. Nobody acts on it when the time is over.
+
+        Raises:
+            NodeSilent
+        """
+        row = row._replace(expires=self.runtime.now() + timeout_s)
+        reply = await self._letters.reply(await self._letters.put(row), timeout_s)
+        if reply is None:
+            raise NodeSilent(self.node() or 0, timeout_s)
+        return reply
+
+    async def leave(self, row: InboxRow, wait_s: float) -> ReplyRow | None:
+        """Put a row into the inbox, to be taken in whenever a node runs. The reply, if one comes soon."""
+        row_id = await self._letters.put(row)
+        return await self._letters.reply(row_id, wait_s) if row.wants_reply else None
+
+
+def _process(pid: int) -> str:
+    return f"process {pid}" if pid else "on another machine, or of another user"

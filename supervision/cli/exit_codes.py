@@ -1,0 +1,53 @@
+"""Exit codes: how a command ended, for scripts. And how a node's process tells its parent."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from ...persistence.errors import StoreError, StoreUrlInvalid, UnderstudyError
+from ..errors import ConfigError, TreeGaveUp
+
+__all__ = ("CODES_HELP", "VERDICT_BASE", "ExitCode", "code_of", "verdict_of")
+
+
+class ExitCode(IntEnum):
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    STORE = 3
+    GAVE_UP = 70
+    """EX_SOFTWARE (BSD: sysexits.h)."""
+    INTERRUPTED = 130
+    """128 + SIGINT, as shells have it."""
+
+
+CODES_HELP = (
+    "Exit codes: 0 done, 1 failed, 2 usage or config, 3 store (locked, damaged, not to be had), 70 the tree gave up."
+)
+
+_VERDICTS = (ExitCode.DONE, ExitCode.FAILED, ExitCode.USAGE, ExitCode.STORE, ExitCode.GAVE_UP)
+
+VERDICT_BASE = 80
+"""A node that ended in order says so with an exit status of its own, from here on: `os._exit(0)` in somebody's handler,
+or a 1 from the interpreter, is no order to stay down."""
+
+
+def code_of(error: UnderstudyError) -> ExitCode:
+    if isinstance(error, ConfigError | StoreUrlInvalid):
+        return ExitCode.USAGE
+    if isinstance(error, StoreError):
+        return ExitCode.STORE
+    if isinstance(error, TreeGaveUp):
+        return ExitCode.GAVE_UP
+    return ExitCode.FAILED
+
+
+def status_of(code: ExitCode) -> int:
+    """The exit status by which a node tells its parent `code`."""
+    return VERDICT_BASE + _VERDICTS.index(code)
+
+
+def verdict_of(status: int) -> ExitCode | None:
+    """What a node's exit status says, or None if the node didn't end in order."""
+    place = status - VERDICT_BASE
+    return _VERDICTS[place] if 0 <= place < len(_VERDICTS) else None

@@ -1,0 +1,103 @@
+"""Output: data on stdout, as a table for people or as JSON for programs; everything else on stderr."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ("cell", "console", "moment", "note", "parsed", "print_json", "print_pairs", "print_table", "text_of")
+
+PIPED_WIDTH = 250
+"""Columns where stdout is no terminal."""
+BODY_MAX = 120
+
+
+def console() -> Console:
+    """For stdout. Lines that go into a pipe aren't cut to 80 columns."""
+    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False, markup=False)
+
+
+def print_json(data: Any) -> None:
+    """One JSON value. What no JSON has (bytes in a damaged row) as text."""
+    encoded = msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2)
+    sys.stdout.write(f"{encoded.decode()}\n")
+
+
+def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, empty: str) -> None:
+    """The named entries of each row, as a table. Without rows: `empty`, on stderr."""
+    if not rows:
+        note(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        numbers = all(isinstance(row.get(name), int | float | None) for row in rows)
+        long = name in ("body", "error", "state")
+        table.add_column(
+            name.replace("_", " "),
+            justify="right" if numbers and any(row.get(name) is not None for row in rows) else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=None if not long else 1,
+        )
+    for row in rows:
+        table.add_row(*(Text(cell(row.get(name))) for name in columns))
+    console().print(table)
+
+
+def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
+    """Names and values, one a line; long values below their name."""
+    out = console()
+    for name, value in pairs:
+        text = text_of(value)
+        if "\n" in text:
+            out.print(Text(f"{name}:", style="bold"))
+            out.print(Text("\n".join(f"  {line}" for line in text.splitlines())), soft_wrap=True)
+        else:
+            out.print(Text.assemble((f"{name}: ", "bold"), text), soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A remark to whoever sits there."""
+    sys.stderr.write(f"{text}\n")
+
+
+def moment(at: float | None) -> str | None:
+    """Epoch seconds as local time."""
+    if at is None:
+        return None
+    try:
+        return dt.datetime.fromtimestamp(at).isoformat(" ", "seconds")
+    except (ValueError, OverflowError, OSError, TypeError):  # a damaged row
+        return str(at)
+
+
+def parsed(text: str) -> Any:
+    """Stored JSON as data; as it stands, if it is none."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, TypeError, UnicodeEncodeError):
+        return text
+
+
+def cell(value: Any) -> str:
+    """A value in one line of a table."""
+    text = text_of(value, indent=0)
+    line = text.replace("\n", " ")
+    return line if len(line) <= BODY_MAX else f"{line[: BODY_MAX - 1]}…"
+
+
+def text_of(value: Any, *, indent: int = 2) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, dict | list):
+        return msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=indent or -1).decode()
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

@@ -1,0 +1,92 @@
+"""Target: which store a command means.
+
+`--store URL`, else the environment (`UNDERSTUDY_STORE__URL`), else the config file: `--tree FILE`, or understudy.toml in the
+working directory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ...persistence.engines import open_store
+from ...persistence.errors import UnderstudyError
+from ...persistence.runtime import Runtime
+from ..config import load_store
+from ..errors import ConfigError, Problem
+from ..settings import store_url_from
+from .desk import Desk
+
+__all__ = ("DEFAULT_TREE", "CommandFailed", "Target", "default_tree", "open_desk")
+
+DEFAULT_TREE = Path("understudy.toml")
+STORE_VARIABLE = "UNDERSTUDY_STORE__URL"
+
+
+class CommandFailed(UnderstudyError):
+    """A command that can't do what was asked, in words for whoever typed it."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Target:
+    store: Annotated[str | None, Parameter(help="URL of the store, such as sqlite:///bank.db.", group="Store")] = None
+    tree: Annotated[
+        Path | None,
+        Parameter(help="Config file that names the store. Default: understudy.toml, if there is one.", group="Store"),
+    ] = None
+
+    def url(self) -> str:
+        """
+        Raises:
+            ConfigError: nothing says which store, or the file that should is broken.
+        """
+        given = self.store or os.environ.get(STORE_VARIABLE)
+        if given:
+            return store_url_from(given, Path.cwd())
+        if self.tree is None and not DEFAULT_TREE.exists():
+            hint = f"Give --store URL, --tree FILE or {STORE_VARIABLE}, or go where an {DEFAULT_TREE} is."
+            raise ConfigError("", [Problem(why="nothing says which store is meant", hint=hint)])
+        return load_store(self.tree or DEFAULT_TREE).url
+
+    def file(self) -> Path | None:
+        """The config file, where one is known."""
+        if self.tree is not None:
+            return self.tree
+        return DEFAULT_TREE if self.store is None and DEFAULT_TREE.exists() else None
+
+
+def default_tree(tree: Path | None) -> Path:
+    """The config file that was named, or the default one.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    if tree is not None:
+        return tree
+    if not DEFAULT_TREE.exists():
+        raise ConfigError("", [Problem(why=f"no config file was named, and there is no {DEFAULT_TREE} here")])
+    return DEFAULT_TREE
+
+
+@asynccontextmanager
+async def open_desk(target: Target | None) -> AsyncIterator[Desk]:
+    """The store, open for reading, beside a node or without one.
+
+    Raises:
+        ConfigError, StoreError
+    """
+    runtime = Runtime()
+    store = open_store((target or Target()).url(), runtime)
+    await store.open_reader()
+    desk = Desk(store, runtime)
+    try:
+        yield desk
+    finally:
+        await desk.close()

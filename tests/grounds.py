@@ -1,0 +1,127 @@
+"""Where the data of a node live during a test, so that several lives of the node can follow each other on them."""
+
+from __future__ import annotations
+
+import abc
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+from understudy import ActorSystem, ChildSpec, Settings, SupervisorSpec, start
+from understudy.actors.testing import Faults, FaultyMemoryStore, FaultySqliteStore, VirtualRuntime
+from understudy.persistence.memory import MemoryData
+from understudy.persistence.record import ROWS, seal
+from understudy.persistence.runtime import Runtime
+
+
+class Ground(abc.ABC):
+    def __init__(self) -> None:
+        self.plan = Faults()
+        """The faults of every store made here."""
+
+    @abc.abstractmethod
+    def store(self, runtime: Runtime | None = None) -> Any:
+        """A store on these data, not yet open."""
+
+    @abc.abstractmethod
+    def rows(self, kind: type[Any]) -> list[Any]:
+        """The committed rows of a kind in key order, read past the node."""
+
+    @abc.abstractmethod
+    def image(self) -> Ground:
+        """The data as kill -9 at this moment would leave them. No commit may be under way."""
+
+    @abc.abstractmethod
+    def edit(self, kind: type[Any], key: Any, *, sealed: bool = False, **changes: Any) -> None:
+        """Change a stored row by hand, past the node; `sealed` with a checksum that fits."""
+
+    @asynccontextmanager
+    async def node(
+        self, tree: SupervisorSpec, *, runtime: Runtime | None = None, **options: Any
+    ) -> AsyncIterator[ActorSystem]:
+        if isinstance(runtime, VirtualRuntime):  # a poll would be most of what happens there
+            options.setdefault("settings", Settings(inbox_poll_s=1e9))
+        async with start(tree, store=self.store(runtime), runtime=runtime, **options) as system:
+            yield system
+
+
+class MemoryGround(Ground):
+    def __init__(self, data: MemoryData | None = None) -> None:
+        super().__init__()
+        self.data = data or MemoryData()
+
+    def store(self, runtime: Runtime | None = None) -> Any:
+        return FaultyMemoryStore(runtime, data=self.data, plan=self.plan)
+
+    def rows(self, kind: type[Any]) -> list[Any]:
+        table = self.data.tables[kind]
+        return [table[key] for key in sorted(table)]
+
+    def image(self) -> Ground:
+        return MemoryGround(self.data.copy())
+
+    def edit(self, kind: type[Any], key: Any, *, sealed: bool = False, **changes: Any) -> None:
+        row = self.data.tables[kind][key]._replace(**changes)
+        self.data.tables[kind][key] = seal(row) if sealed else row
+
+
+class SqliteGround(Ground):
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self.path = folder / "node.db"
+        self.url = f"sqlite:///{self.path}"
+        self._images = 0
+
+    def store(self, runtime: Runtime | None = None) -> Any:
+        return FaultySqliteStore(self.url, runtime, plan=self.plan)
+
+    def rows(self, kind: type[Any]) -> list[Any]:
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.execute("PRAGMA wal_autocheckpoint=0")
+            found = connection.execute(f'SELECT * FROM "{ROWS[kind].name}"').fetchall()
+        return sorted(kind._make(values) for values in found)
+
+    def image(self) -> Ground:
+        self._images += 1
+        folder = self.folder.with_name(f"{self.folder.name}-{self._images}")
+        folder.mkdir()
+        for name in ("node.db", "node.db-wal", "node.db.slots", "node.db.hang"):
+            if (self.folder / name).exists():
+                shutil.copy(self.folder / name, folder / name)
+        return SqliteGround(folder)
+
+    def edit(self, kind: type[Any], key: Any, *, sealed: bool = False, **changes: Any) -> None:
+        keys = key if isinstance(key, tuple) else (key,)
+        if sealed:
+            (row,) = [row for row in self.rows(kind) if tuple(row[: len(keys)]) == keys]
+            changes["crc"] = seal(row._replace(**changes)).crc
+        where = " AND ".join(f'"{column}"=?' for column in kind._fields[: len(keys)])
+        what = ", ".join(f'"{column}"=?' for column in changes)
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            done = connection.execute(
+                f'UPDATE "{ROWS[kind].name}" SET {what} WHERE {where}', (*changes.values(), *keys)
+            )
+            assert done.rowcount == 1, f"no {kind.__name__} {key}"
+
+
+def tree(*children: Any, id: str = "t", **flags: Any) -> SupervisorSpec:
+    """A root supervisor over actor classes, specs, or (id, class) pairs."""
+    return SupervisorSpec(id=id, children=[as_spec(child) for child in children], **flags)
+
+
+def as_spec(child: Any, **options: Any) -> Any:
+    if isinstance(child, ChildSpec | SupervisorSpec):
+        return child
+    if isinstance(child, Sequence):
+        return ChildSpec(id=child[0], actor=child[1], **options)
+    return ChildSpec(id=child.__name__.lower(), actor=child, **options)
+
+
+def pool(template: Any, id: str = "pool", **flags: Any) -> SupervisorSpec:
+    """A dynamic supervisor with a template."""
+    return SupervisorSpec(id=id, strategy="dynamic", template=as_spec(("template", template)), **flags)
