@@ -12,7 +12,7 @@ from .dispatch import round_trip
 from .envelope import Ask
 from .errors import ActorNotFound, AskAfterTell, AskCycle, AskTimeout, MailboxFull, NotAMessage
 from .message import Request, tag_of
-from .status import GONE, STOPPED
+from .status import DOWN, GONE, PASSIVE, STOPPED
 from .turn import Turn, current_turn
 from .types import is_deeply_immutable
 
@@ -28,7 +28,7 @@ class Asks:
         self._system = system
         self._deadlines: Deadlines[Ask] = Deadlines(system.runtime, _expire)
 
-    async def ask(self, cell: Cell, request: Request[Any], timeout_s: float) -> Any:
+    async def ask(self, cell: Cell, request: Request[Any], timeout_s: float, uid: str = "") -> Any:
         if not isinstance(request, Request):
             raise NotAMessage(request)
         system, turn = self._system, current_turn.get()
@@ -45,7 +45,8 @@ class Asks:
             assert isinstance(copy, Request)
             request = copy
         future: asyncio.Future[tuple[Any, int]] = asyncio.get_running_loop().create_future()
-        uid = system.next_uid() if turn is None else turn.next_uid()
+        if not uid:
+            uid = system.next_uid() if turn is None else turn.next_uid()
         ask = Ask(cell.address, uid, request, tag_of(cls), body, future, timeout_s)
         bucket = self._deadlines.add(ask, timeout_s)
         try:
@@ -127,8 +128,16 @@ def _path(start: Cell, goal: Cell) -> tuple[str, ...] | None:
         if id(cell) in seen:
             continue
         seen.add(id(cell))
-        stack.extend((other, (*path, other.address)) for other in cell.asking or ())
+        stack.extend((other, (*path, other.address)) for other in _waits_for(cell))
     return None
+
+
+def _waits_for(cell: Cell) -> list[Cell]:
+    """Whom it has asked; and for one that isn't running, its supervisor, which has to start it."""
+    others = list(cell.asking or ())
+    if cell.supervisor is not None and cell.status in (PASSIVE, DOWN):
+        others.append(cell.supervisor)
+    return others
 
 
 def _expire(ask: Ask) -> None:

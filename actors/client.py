@@ -4,8 +4,8 @@
         await client.tell("/bank/accounts/alice", Deposit(amount=5))
         print(await client.ask("/bank/accounts/alice", Balance()))
 
-It writes into the inbox of the node's store, and the node takes in what it finds there (docs/runtime-semantics.md). So a tell is
-durable whether the node runs or not; an ask needs one that does.
+It writes into the inbox of the node's store, and the node takes in what it finds there. So a tell is durable whether
+the node runs or not; an ask needs one that does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROUNDING_S = 0.05
 
 
 class Client:
-    """Speaks to the actors of a node from another process, through the node's store. Any number of them at once is fine."""
+    """Speaks to a node's actors from another process, through the node's store. Any number of clients may be open."""
 
     def __init__(self, store: str | Store, *, runtime: Runtime | None = None) -> None:
         """
@@ -76,9 +76,9 @@ class Client:
         delay_s: float | None = None,
         priority: int = 0,
     ) -> None:
-        """Send a message. When this returns it is on disk; it will be handled or dead-lettered, now or when the node runs next.
+        """Send a message. When this returns it is on disk, to be handled or dead-lettered as soon as the node runs.
 
-        Whether there is such an actor only its node knows: a message that nobody can handle becomes a dead letter.
+        Whether there is such an actor only the node knows: a message that nobody can handle becomes a dead letter.
 
         Args:
             key: an idempotency key: the same key to the same mailbox within the retention counts once.
@@ -128,7 +128,8 @@ class Client:
         ):
             raise ActorNotFound(str(address), 'an address is an absolute path, such as "/bank/ledger"')
         body = round_trip(address, message)[0].decode()
-        return InboxRow(0, kind, address, tag_of(type(message)), body, None, 0, None, None, 0)
+        uid, tag = self._runtime.uid(), tag_of(type(message))
+        return InboxRow(0, uid, kind, address, tag, body, None, 0, None, None, 0)
 
     async def _put(self, row: InboxRow, message: Message) -> int:
         try:

@@ -55,8 +55,8 @@ class Deadlines(Generic[T]):
 
     def _due(self) -> None:
         self._timer = None
-        tick = int(self._runtime.monotonic() / RESOLUTION_S)
-        while self._order and self._order[0] <= tick:
+        now_s = self._runtime.monotonic()
+        while self._order and self._order[0] * RESOLUTION_S <= now_s:
             for item in self._buckets.pop(heapq.heappop(self._order)):
                 self._passed(item)
         self._set_timer()

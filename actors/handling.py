@@ -231,6 +231,9 @@ class Handling:
         runtime = self._system.runtime
         try:
             if await runtime.wait((task,), timeout_s):
+                charged = turn.interrupt() if task.cancelled() and turn.interrupt is not None else None
+                if charged is not None:  # the write slot was taken away
+                    raise charged
                 return task.result()
             task.cancel()
             if await runtime.wait((task,), lifecycle.CANCEL_GRACE_S) and not task.cancelled():

@@ -35,6 +35,13 @@ ROWS = 500
 """Inbox rows taken in at once."""
 REPLY_RETENTION_S = 60.0
 """How long a reply waits to be fetched."""
+CAUSES = {
+    "ActorNotFound": "no_actor",
+    "KeyConflict": "rejected",
+    "RecordCorrupt": "corrupt",
+    "UnknownMessageType": "unknown_type",
+}
+"""Of dead letters, by the error; for others the body doesn't fit."""
 
 Administration = Callable[[str, str, bytes], Awaitable[Any]]
 
@@ -57,6 +64,8 @@ class Inbox:
         self._held = False
         """Whether a row waits for room in its mailbox: it is looked at again although nobody has written."""
         self._resets = 0
+        self.looked = False
+        """Whether it has been read since the boot: until then nobody knows which suspects come back from it."""
         self._replies: deque[tuple[float, int]] = deque()
         self._lock = asyncio.Lock()
 
@@ -67,8 +76,10 @@ class Inbox:
         while True:
             if system.committer.failure is None:
                 try:
-                    if system.store.inbox_changed() or self._held:
+                    if system.store.inbox_changed() or self._held or not self.looked:
                         await self.take_in()
+                        if system.cautious:
+                            system.maybe_idle()
                 except StoreError as error:
                     logger.warning("the inbox can't be read: {}", error)
             await system.runtime.sleep(system.settings.inbox_poll_s)
@@ -101,6 +112,7 @@ class Inbox:
                     if not self._held:
                         self._done = row.id
             self._taken = {row_id for row_id in self._taken if row_id > self._done}
+            self.looked = True
             self._purge()
 
     def _take(self, row: InboxRow) -> bool:
@@ -118,6 +130,9 @@ class Inbox:
             if cell.mailbox.count >= cell.options.capacity:
                 return False
             if row.kind == "ask" and isinstance(message, Request):
+                if self._system.recovery.acquit(row.uid):  # an ask is never run twice
+                    reason = ExitReason.killed("the node died while the request was being handled")
+                    raise AskFailed(row.address, reason)
                 self._start(row, self._ask(cell, message, row))
             else:
                 self._tell(cell, message, row)
@@ -132,7 +147,7 @@ class Inbox:
     def _tell(self, cell: Cell, message: Any, row: InboxRow) -> None:
         system = self._system
         body = ENCODER.encode(message)
-        envelope = Envelope(row.address, system.next_uid(), message, row.type, body)
+        envelope = Envelope(row.address, row.uid, message, row.type, body)
         envelope.priority = min(max(row.priority, 1 - SYSTEM), SYSTEM - 1)
         envelope.due, envelope.key = row.due, row.key
         if envelope.key is not None:
@@ -150,7 +165,7 @@ class Inbox:
 
     async def _ask(self, cell: Cell, request: Request[Any], row: InboxRow) -> Any:
         left_s = 60.0 if row.expires is None else max(0.0, row.expires - self._system.runtime.now())
-        return await self._system.asks.ask(cell, request, left_s)
+        return await self._system.asks.ask(cell, request, left_s, row.uid)
 
     def _start(self, row: InboxRow, work: Awaitable[Any]) -> None:
         self._at_work.add(row.id)
@@ -185,42 +200,42 @@ class Inbox:
         self._submit(Effects(deletes=((InboxRow, row.id),)))
 
     def _refuse(self, row: InboxRow, error: UnderstudyError) -> None:
-        """It can't be handled by anybody: a tell is parked, so that it isn't lost; whoever waits is told."""
+        """It can't be done: a tell is parked, so that it isn't lost; whoever waits is told."""
+        if row.kind == "tell":
+            self._park(row, error)
+        else:
+            self._reply(row, False, details_of(error), f"{type(error).__name__}: {error}")
+
+    def _park(self, row: InboxRow, error: UnderstudyError) -> None:
+        """Make a dead letter of a row, which may be damaged: its columns may hold anything."""
         system = self._system
-        if row.kind == "tell" or isinstance(error, RecordCorrupt):
-            reason = ExitReason.from_exception(error)
-            cause = {
-                "ActorNotFound": "no_actor",
-                "RecordCorrupt": "corrupt",
-                "UnknownMessageType": "unknown_type",
-                "KeyConflict": "rejected",
-            }
-            letter = DeadLetterRow(
-                id=system.next_id(),
-                address=str(row.address),
-                uid=system.next_uid(),
-                sender="",
-                key=row.key,
-                type=str(row.type),
-                body=str(row.body),
-                attempts=0,
-                cause=cause.get(type(error).__name__, "undecodable"),
-                error=reason.error,
-                text=reason.text,
-                traceback="",
-                at=system.runtime.now(),
-            )
-            self._submit(Effects(rows=(seal(letter),)))
-            system.events.emit(
-                "message.parked",
-                row.address,
-                uid=letter.uid,
-                type=letter.type,
-                cause=letter.cause,
-                attempts=0,
-                error=letter.error,
-                text=letter.text,
-            )
+        reason = ExitReason.from_exception(error)
+        letter = DeadLetterRow(
+            id=system.next_id(),
+            address=str(row.address),
+            uid=str(row.uid),
+            sender="",
+            key=None if row.key is None else str(row.key),
+            type=str(row.type),
+            body=str(row.body),
+            attempts=0,
+            cause=CAUSES.get(type(error).__name__, "undecodable"),
+            error=reason.error,
+            text=reason.text,
+            traceback="",
+            at=system.runtime.now(),
+        )
+        self._submit(Effects(rows=(seal(letter),)))
+        system.events.emit(
+            "message.parked",
+            letter.address,
+            uid=letter.uid,
+            type=letter.type,
+            cause=letter.cause,
+            attempts=0,
+            error=letter.error,
+            text=letter.text,
+        )
         self._reply(row, False, details_of(error), f"{type(error).__name__}: {error}")
 
     def _submit(self, effects: Effects) -> None:

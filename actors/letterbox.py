@@ -1,6 +1,6 @@
 """Letterbox: rows into the inbox of a node, and the replies that come back. What `Client` and the command line share.
 
-Tells that are under way at the same time go in together, in the order of the calls: one sync of the disk for all of them.
+Tells that are under way at the same time go in together, in the order of the calls: one sync of the disk for them all.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from .errors import HandlerTimeout, Ignore, StartFailed
 from .exits import ExitReason
 from .incarnation import Incarnation
 from .status import DOWN, STARTING, STOPPED, STOPPING, UP
-from .turn import Turn
+from .turn import OPEN, Turn
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -47,10 +47,7 @@ async def start(cell: Cell) -> None:
         failure = None
     except BaseException as error:
         failure = error
-    if failure is None:
-        turn.finish()
-    else:
-        turn.discard()
+    await _end(turn, failure)
     leaving, cell.leaving = cell.leaving, None
     if cell.incarnation is not incarnation:
         if isinstance(failure, asyncio.CancelledError):
@@ -64,7 +61,7 @@ async def start(cell: Cell) -> None:
             cell.wake()
         return
     cell.last_exit = incarnation.number
-    cell.fence(STOPPED if isinstance(failure, Ignore) else DOWN)
+    cell.fence(STOPPED if isinstance(failure, Ignore) and not cell.on_demand else DOWN)
     if isinstance(failure, Ignore | asyncio.CancelledError):
         raise failure
     reason = STOPPED_MEANWHILE if leaving is None else leaving[0]
@@ -129,11 +126,11 @@ async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, 
     try:
         cell.state.restore(actor)
         await cell.system.runners.handling.drive(turn, lambda: actor.on_stop(reason), left_s)
-    except HandlerTimeout:
-        turn.discard()
+    except HandlerTimeout as error:
+        await _end(turn, error)
         return ExitReason.killed("on_stop didn't end within its shutdown time")
     except Exception as error:
-        turn.discard()
+        await _end(turn, error)
         failure = ExitReason.from_exception(error)
         cell.system.events.emit(
             "actor.stop_failed",
@@ -143,9 +140,21 @@ async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, 
             traceback=failure.traceback,
         )
         return failure if reason.kind != "error" else reason
-    turn.finish()
+    await _end(turn, None)
     cell.leaving = None
     return reason
+
+
+async def _end(turn: Turn, failure: BaseException | None) -> None:
+    """The end of an `on_start` or `on_stop` turn, which may hold a transaction."""
+    if turn.held is not None:
+        await turn.held(failure, None)
+        if turn.status is OPEN:  # rolled back; or the store failed, and the tree is being reset
+            turn.discard()
+    elif failure is None:
+        turn.finish()
+    else:
+        turn.discard()
 
 
 async def cut_off(turn: Turn, interrupt: Callable[[], BaseException | None]) -> bool:

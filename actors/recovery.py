@@ -131,6 +131,13 @@ class Recovery:
         self.suspects.pop(uid, None)
         self._system.cautious = bool(self.suspects)
 
+    def acquit(self, uid: str) -> bool:
+        """Whether this was a suspect; it is none any more."""
+        if uid not in self.suspects:
+            return False
+        self._clear(uid)
+        return True
+
     async def run_suspects(self) -> None:
         """After the tree has started: the suspects that have a row, one at a time, nothing else in flight."""
         system = self._system

@@ -24,10 +24,14 @@ __all__ = ("Runners",)
 
 T = TypeVar("T")
 
+HELD_S = 0.001
+"""How long the loop gets while a turn holds the write slot: its SQL makes many short trips to a thread and back."""
 QUANTUM = 64
 """Messages of one cell in a row, before another gets its turn."""
 BREATH = 256
-"""Turns in a row before the loop gets its turn."""
+"""Turns in a row before the loop gets its turn,"""
+BREATH_S = 0.005
+"""or seconds: handlers may be slow, and commits, timers and the watchdog's heartbeat need the loop."""
 PARKED_MAX = 8
 """Idle runners that are kept."""
 CLOSE_S = 1.0
@@ -88,6 +92,8 @@ class Runners:
         committer, attempts = system.committer, system.attempts
         next_message = self.handling.next_message
         turns = 0
+        clock = system.runtime.perf
+        breathed = clock()
         parked: asyncio.Future[None] | None = None
         cell: Cell | None = None
         try:
@@ -123,13 +129,16 @@ class Runners:
                         await self.aside(system.exits.leave(cell))
                     if not cell.mailbox.count or cell.status is not UP or cell.blocked_by is not None:
                         break
+                    if clock() - breathed >= BREATH_S:
+                        break
                 if outcome is not LOST and cell.runner == slot:
                     self._let_go(cell, outcome)
                 cell = None
-                if turns >= BREATH:
+                if turns >= BREATH or clock() - breathed >= BREATH_S:
                     self.handling.turns += turns
                     turns = 0
-                    await breathe()
+                    await (system.runtime.sleep(HELD_S) if committer.held else breathe())
+                    breathed = clock()
         finally:
             # Whatever ended it (the stop; a handler that cancels its own task): the pool must not notice.
             if parked is not None and parked in self._parked:

@@ -155,9 +155,11 @@ class ActorSystem:
                 except StoreError:
                     pass  # the tree is being reset, and that is not idle
                 continue
-            if self._is_idle():
+            if self.gave_up is None and self._is_idle():
                 self.recovery.forget_suspects()
                 return
+            if self.gave_up is not None:
+                continue
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append(future)
             await future
@@ -318,7 +320,7 @@ class ActorSystem:
         """Wake whoever waits for idleness, if it may have come."""
         if not self._idle and not self.cautious:
             return
-        if self.cautious and self._is_idle():
+        if self.cautious and self._is_idle() and self.inbox is not None and self.inbox.looked:
             self.recovery.forget_suspects()
         if self._is_idle() or self.gave_up is not None or self.committer.pending:
             self._wake_idle()

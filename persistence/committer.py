@@ -162,6 +162,11 @@ class Committer:
         return self.position - self.committed
 
     @property
+    def held(self) -> bool:
+        """Whether a turn holds the write transaction, or waits for it to be free."""
+        return self._held
+
+    @property
     def behind(self) -> bool:
         """Whether the run-ahead has reached its bound."""
         return self.position - self.committed >= AHEAD_TURNS_MAX or self._bytes >= AHEAD_BYTES_MAX
@@ -176,22 +181,19 @@ class Committer:
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[tuple[AsyncConnection, Callable[[Effects], Any]]]:
-        """Commit all that is queued, then hold the write transaction: other commits queue meanwhile.
+        """Hold the write transaction: other commits queue meanwhile. What the caller rests on is committed already.
 
         Yields the connection for the user's SQL and `finish(effects)`, which commits both together. Leaving without it rolls
         back.
         """
-        while self._held or self._in_flight or self.pending:
-            if self._held:
-                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._room.append(future)
-                await future
-            else:
-                await self.flush()
-        if self.failure is not None:
-            raise self.failure
-        self._held = True
+        while self._held:
+            await self._next_room()
+        self._held = True  # no batch starts from here on; to wait for an empty queue could take for ever
         try:
+            while self._in_flight:
+                await self._next_room()
+            if self.failure is not None:
+                raise self.failure
             async with self.store.transaction() as connection:
 
                 async def finish(effects: Effects) -> int:
@@ -204,9 +206,15 @@ class Committer:
                 yield connection, finish
         finally:
             self._held = False
-            self._release_room()
             if self._queue:
-                self.request()
+                self.request()  # a batch goes first; its landing lets the next holder in
+            else:
+                self._release_room()
+
+    async def _next_room(self) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._room.append(future)
+        await future
 
     # -- the owner task --------------------------------------------------------------------------------
 

@@ -141,6 +141,8 @@ class InboxRow(NamedTuple):
     """What another process wants of the node; it has ids of its own."""
 
     id: int
+    uid: str
+    """Becomes the message's: a suspect that is taken in a second time is recognised."""
     kind: str
     """tell, ask or admin"""
     address: str

@@ -20,7 +20,7 @@ _LINES: dict[str, tuple[str, str]] = {
         "{address} is up: boot {boot}, {pending} messages pending, {suspects} watched after a crash",
     ),
     "node.stopped": ("INFO", "{address} has stopped"),
-    "actor.started": ("DEBUG", "{address} started, incarnation {incarnation}"),
+    "actor.started": ("TRACE", "{address} started, incarnation {incarnation}"),
     "actor.exited": ("WARNING", "{address} exited: {reason}"),
     "actor.start_failed": ("WARNING", "{address} didn't start: {reason}"),
     "actor.stop_failed": ("WARNING", "{address} failed while it stopped: {reason}"),
@@ -28,7 +28,7 @@ _LINES: dict[str, tuple[str, str]] = {
         "WARNING",
         "{address} didn't end {after_s:g} s after its cancellation and was abandoned, incarnation {incarnation}",
     ),
-    "actor.passivated": ("DEBUG", "{address} left memory"),
+    "actor.passivated": ("TRACE", "{address} left memory"),
     "actor.retired": ("INFO", "{address} retired"),
     "message.failed": (
         "WARNING",

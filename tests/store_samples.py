@@ -32,7 +32,7 @@ def actor(address: str = "/bank/alice", state: str = '{"balance":0}', incarnatio
 
 
 def tell(address: str = "/bank/alice", body: str = "{}", **changes: Any) -> InboxRow:
-    return InboxRow(0, "tell", address, "Deposit", body, None, 0, None, None, 0)._replace(**changes)
+    return InboxRow(0, "0a" * 16, "tell", address, "Deposit", body, None, 0, None, None, 0)._replace(**changes)
 
 
 def commit(number: int, *inserts: MessageRow) -> Commit:

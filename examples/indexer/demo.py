@@ -67,24 +67,30 @@ class Killer:
         self._boot = 0
         self._began = 0
         self._after = 0
+        self._dead = False
+        """Whether this boot's node was killed already."""
 
     def look(self, now: Progress) -> bool:
         """Whether the node has to die now."""
         if now.boot != self._boot:
-            self._boot, self._began = now.boot, now.commits
+            self._boot, self._began, self._dead = now.boot, now.commits, False
             self._after = self._random.randint(*COMMITS)
         done = now.indexed + now.dead
         return (
-            len(self.kills) < len(self._at)
+            not self._dead
+            and len(self.kills) < len(self._at)
             and self._at[len(self.kills)] <= done < self._files
             and now.commits - self._began >= self._after
         )
 
-    def killed(self, before: Progress, after: Progress) -> None:
+    def killed(self, after: Progress) -> Kill | None:
         """Count a kill, if it hit a node that had work to do."""
+        self._dead = True
         left = self._files - after.indexed - after.dead
-        if after.boot == before.boot and left > 0:
-            self.kills.append(Kill(after.boot, after.commits - self._began, left, after.waiting))
+        if after.boot != self._boot or left <= 0:
+            return None
+        self.kills.append(Kill(after.boot, after.commits - self._began, left, after.waiting))
+        return self.kills[-1]
 
 
 class Demo:
@@ -150,10 +156,7 @@ class Demo:
         with suppress(ProcessLookupError):
             os.kill(now.pid, signal.SIGKILL)
         _wait_for_end(now.pid)
-        after = progress(connection)
-        self.killer.killed(now, after)
-        if self.killer.kills and self.killer.kills[-1].boot == now.boot:
-            kill = self.killer.kills[-1]
+        if kill := self.killer.killed(progress(connection)):
             bars.console.print(
                 f"  kill -9 of boot {kill.boot} after its {kill.commits}. commit: "
                 f"{kill.left:,} files to go, {kill.waiting:,} messages in the mailboxes",

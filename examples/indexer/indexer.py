@@ -100,12 +100,11 @@ class Sums(msgspec.Struct):
 
 
 class Index(Actor[Sums]):
-    """Sums in its state, and a row for each file in tables of its own: both in one commit with the messages."""
+    """Sums in its state, and a row for each file in a table of its own: both in one commit with the messages."""
 
     async def on_start(self) -> None:
         async with self.transaction() as db:
-            for table in TABLES:
-                await db.execute(text(table))
+            await db.execute(CREATE)
 
     @handler
     async def add(self, files: list[Parsed]) -> None:  # as many as wait, in one transaction
@@ -114,21 +113,16 @@ class Index(Actor[Sums]):
             self.state.lines += file.lines
             self.state.classes += file.classes
             self.state.functions += file.functions
-        rows = [(file.path, file.lines, file.classes, file.functions) for file in files]
-        imports = [(file.path, module, times) for file in files for module, times in file.imports.items()]
         async with self.transaction() as db:
-            await db.execute(INSERT_FILES, {"rows": msgspec.json.encode(rows).decode()})
-            await db.execute(INSERT_IMPORTS, {"rows": msgspec.json.encode(imports).decode()})
+            await db.execute(INSERT, {"rows": msgspec.json.encode(files).decode()})
 
 
-# No keys: a file that is counted twice shows as two rows.
-TABLES = (
-    "CREATE TABLE IF NOT EXISTS indexed_file (path TEXT, lines INTEGER, classes INTEGER, functions INTEGER)",
-    "CREATE TABLE IF NOT EXISTS indexed_import (path TEXT, module TEXT, times INTEGER)",
+# No key: a file that is counted twice shows as two rows.
+CREATE = text(
+    "CREATE TABLE IF NOT EXISTS indexed_file"
+    " (path TEXT, lines INTEGER, classes INTEGER, functions INTEGER, imports TEXT)"
 )
-INSERT_FILES = text(
-    "INSERT INTO indexed_file SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(:rows)"
-)
-INSERT_IMPORTS = text(
-    "INSERT INTO indexed_import SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:rows)"
+INSERT = text(
+    "INSERT INTO indexed_file SELECT value ->> 'path', value ->> 'lines', value ->> 'classes',"
+    " value ->> 'functions', value ->> 'imports' FROM json_each(:rows)"
 )

@@ -76,10 +76,9 @@ def read(database: Path) -> Got:
     connection = connect(database)
     try:
         connection.execute("BEGIN")
-        for path, *counts in connection.execute("SELECT path, lines, classes, functions FROM indexed_file"):
-            got.files[path].append(tuple(counts))
-        for path, module, times in connection.execute("SELECT path, module, times FROM indexed_import"):
-            got.imports[path].append((module, times))
+        for path, lines, classes, functions, imports in connection.execute("SELECT * FROM indexed_file"):
+            got.files[path].append((lines, classes, functions))
+            got.imports[path] += json.loads(imports).items()
         for (state,) in connection.execute("SELECT state FROM actor WHERE address = '/indexer/index'"):
             got.sums = json.loads(state)
         for body, cause, error, attempts, text, trace in connection.execute(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from ..config import config_schema, load_config
 from ..spec import to_config
 from .forest import Branch, branch_of, print_tree
-from .output import print_json, print_table
+from .output import AsJson, print_json, print_table
 from .target import default_tree
 
 __all__ = ("check", "config")
-
-AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="One JSON value on stdout.")]
 
 config = App(name="config", help="What a config file says in the end, and what it may say.")
 
@@ -25,7 +23,7 @@ def check(tree: Path | None = None, /, *, as_json: AsJson = False) -> None:
 
     Prints the tree if all is well; else every problem, and ends with 2.
 
-    Examples:
+    For example:
 
         understudy check bank.toml
 
@@ -47,7 +45,7 @@ def check(tree: Path | None = None, /, *, as_json: AsJson = False) -> None:
 def show(tree: Path | None = None, /, *, as_json: AsJson = False) -> None:
     """Every value that holds, and where it comes from: environment, file, class or default.
 
-    Examples:
+    For example:
 
         understudy config show bank.toml
 
@@ -72,7 +70,7 @@ def show(tree: Path | None = None, /, *, as_json: AsJson = False) -> None:
 def schema() -> None:
     """The JSON Schema of config files, for editors.
 
-    Examples:
+    For example:
 
         understudy config schema > understudy.schema.json
     """

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from contextlib import suppress
+from typing import Any
 
 from loguru import logger
 
@@ -14,11 +15,12 @@ from ...actors.system import ActorSystem
 from ...persistence.errors import UnderstudyError
 from ...persistence.events import Event
 from ..config import Config, load_config
+from ..log import log_event
 from ..node import start
 from .crash_report import CrashReport
 from .exit_codes import ExitCode, code_of, status_of
 from .lifeline import Deadline, Lifeline
-from .log import log_event, set_up_log
+from .log import set_up_log
 from .orders import Orders
 from .progress import Progress
 
@@ -87,7 +89,10 @@ class Node:
     async def _until_end(self, system: ActorSystem) -> None:
         """Until it is asked to stop, the tree ends by itself, or (if that is wanted) nothing is left to do."""
         self._progress.begin(system)
-        waiting = [asyncio.ensure_future(self._asked.wait()), asyncio.ensure_future(system.ended.wait())]
+        waiting: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(self._asked.wait()),
+            asyncio.ensure_future(system.ended.wait()),
+        ]
         shown: asyncio.Task[None] | None = None
         if self._orders.until_idle:
             waiting.append(asyncio.ensure_future(self._idle(system)))

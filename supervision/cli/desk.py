@@ -57,7 +57,7 @@ class Desk:
             NodeRefused, NodeSilent
         """
         body = msgspec.json.encode(arguments).decode()
-        row = InboxRow(0, "admin", address, command, body, None, 0, None, None, 1)
+        row = InboxRow(0, self.runtime.uid(), "admin", address, command, body, None, 0, None, None, 1)
         reply = await self.exchange(row, timeout_s)
         if not reply.ok:
             raise NodeRefused(reply.error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.markup import escape
+from rich.text import Text
 from rich.tree import Tree
 
 from ..spec import Spec, SupervisorSpec, to_config
@@ -87,28 +87,23 @@ def _grown(branch: Branch, tree: Tree) -> Tree:
     for child in branch.children.values():
         _grown(child, tree.add(_label(child)))
     if branch.hidden:
-        tree.add(f"[dim]… and {branch.hidden:,} more[/dim]")
+        tree.add(Text(f"… and {branch.hidden:,} more", style="dim"))
     return tree
 
 
-def _label(branch: Branch) -> str:
+def _label(branch: Branch) -> Text:
     facts = branch.facts
-    name = branch.address if branch.address.count("/") == 1 else branch.name
-    parts = [f"[bold]{escape(name)}[/bold]"]
-    if facts.get("strategy"):
-        parts.append(facts["strategy"])
-    if facts.get("template"):
-        parts.append(escape(f"of {facts['template']}"))
+    label = Text(branch.address if branch.address.count("/") == 1 else branch.name, style="bold")
     kind = facts.get("actor") or (facts.get("type") if facts.get("kind") != "supervisor" else None)
-    if kind:
-        parts.append(escape(str(kind)))
+    for part in (facts.get("strategy"), facts.get("template") and f"of {facts['template']}", kind):
+        if part:
+            label.append(f"  {part}", style="not bold")
     if facts.get("restart") not in (None, "permanent"):
-        parts.append(str(facts["restart"]))
+        label.append(f"  {facts['restart']}", style="not bold")
     if status := facts.get("status"):
-        style = _STYLES.get(status, "dim")
-        parts.append(f"[{style}]{status}[/{style}]")
+        label.append(f"  {status}", style=f"not bold {_STYLES.get(status, 'dim')}")
     if facts.get("mailbox"):
-        parts.append(f"{facts['mailbox']:,} waiting")
+        label.append(f"  {facts['mailbox']:,} waiting", style="not bold")
     if facts.get("handling"):
-        parts.append(escape(f"handling {facts['handling']}"))
-    return "  ".join(parts)
+        label.append(f"  handling {facts['handling']}", style="not bold")
+    return label

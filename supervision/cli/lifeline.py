@@ -34,7 +34,7 @@ class Lifeline:
 
 
 class Deadline:
-    """Ends the process hard when an orderly end takes too long: a loop that stands still, a thread that doesn't return."""
+    """Ends the process hard when an orderly end takes too long: a loop stands still, a thread doesn't return."""
 
     def __init__(self) -> None:
         self._timer: threading.Timer | None = None

@@ -1,17 +1,17 @@
-"""Log: what a node reports, one line each on stderr."""
+"""Log: where a node's log goes, and in which form. What it says is in `supervision/log.py`."""
 
 from __future__ import annotations
 
 import datetime as dt
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from loguru import logger
 
-from ..log import log_event
 from .orders import Verbosity
 
-__all__ = ("clock_time", "log_event", "set_up_log")
+__all__ = ("clock_time", "set_up_log")
 
 _FORMAT = "{time:HH:mm:ss.SSS} {level: <7} {message}"
 _LEVELS: dict[Verbosity, str] = {"quiet": "ERROR", "normal": "INFO", "verbose": "DEBUG"}
@@ -19,9 +19,10 @@ _LEVELS: dict[Verbosity, str] = {"quiet": "ERROR", "normal": "INFO", "verbose": 
 
 def set_up_log(verbosity: Verbosity, write: Callable[[str], object] | None = None) -> None:
     """Send everything to stderr, or to `write`, in place of what loguru does by itself."""
+    sink: Any = sys.stderr if write is None else write
     logger.remove()
     logger.add(
-        sys.stderr if write is None else write,
+        sink,
         level=_LEVELS[verbosity],
         format=_FORMAT,
         colorize=sys.stderr.isatty() if write is None else False,

@@ -5,14 +5,28 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ("cell", "console", "moment", "note", "parsed", "print_json", "print_pairs", "print_table", "text_of")
+__all__ = (
+    "AsJson",
+    "cell",
+    "console",
+    "moment",
+    "note",
+    "parsed",
+    "print_json",
+    "print_pairs",
+    "print_table",
+    "text_of",
+)
+
+AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="One JSON value on stdout.")]
 
 PIPED_WIDTH = 250
 """Columns where stdout is no terminal."""

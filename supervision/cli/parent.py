@@ -59,13 +59,11 @@ class Parent:
         """One life of the node: how it died, and the exit code if it isn't to be started again."""
         try:
             # Its own process group: Ctrl-C is for the parent to pass on, once and as an orderly stop.
-            group: dict[str, Any] = (
-                {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-                if sys.platform == "win32"
-                else {"process_group": 0}
-            )
+            group: dict[str, Any] = {"process_group": 0}
+            if sys.platform == "win32":
+                group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
             # Its stdin is the lifeline: it ends when the parent does, in whatever way.
-            process = subprocess.Popen(self._command, stdin=subprocess.PIPE, **group)
+            process: subprocess.Popen[Any] = subprocess.Popen(self._command, stdin=subprocess.PIPE, **group)
         except OSError as error:
             return f"not started ({error})", None
         try:
@@ -81,7 +79,7 @@ class Parent:
                 logger.error("the node was {} while it stopped", how_it_died(status))
         return how_it_died(status), code
 
-    def _wait(self, process: subprocess.Popen[bytes], signals: Signals) -> int:
+    def _wait(self, process: subprocess.Popen[Any], signals: Signals) -> int:
         deadline: float | None = None
         while (status := process.poll()) is None:
             asked = signals.wait() if deadline is None else signals.wait(deadline - self._runtime.monotonic())

@@ -1,4 +1,4 @@
-"""Progress: how far a node is on its way to being idle, on stderr: a live line in a terminal, else one every few seconds."""
+"""Progress: how far a node is on its way to being idle. A live line in a terminal, else one every few seconds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLAIN_S = 5.0
 
 class Progress:
     def __init__(self, verbosity: Verbosity) -> None:
-        self._verbosity = verbosity
+        self._verbosity: Verbosity = verbosity
         self.failed = 0
         """Failed attempts since the start."""
         self.parked = 0

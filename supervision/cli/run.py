@@ -33,11 +33,11 @@ def run(
 ) -> int:
     """Run a tree of actors.
 
-    The node is a process of its own. When it dies (a kill, a segfault, a handler that blocks the loop for hang_s), it is started
-    again and goes on where its store is, at most respawn_intensity times within respawn_period_s. SIGTERM or Ctrl-C stops it in
-    order, a second one kills it.
+    The node is a process of its own. When it dies (a kill, a segfault, a handler that blocks the loop for hang_s), it
+    is started again and goes on where its store is, at most respawn_intensity times within respawn_period_s. SIGTERM or
+    Ctrl-C stops it in order, a second one kills it.
 
-    Examples:
+    For example:
 
         understudy run bank.toml
 
@@ -52,7 +52,8 @@ def run(
     store
         URL of the store, in place of the config file's.
     until_idle
-        End with 0 when nothing is left to do: nothing runs, waits, or backs off, and the inbox is empty. Delayed messages don't count.
+        End with 0 when nothing is left to do: nothing runs, waits, or backs off, and the inbox is empty. Delayed
+        messages don't count.
     hang_s
         Seconds for which the event loop may stand still before the watchdog ends the node.
     stop_timeout_s

@@ -10,8 +10,10 @@ from typing import Any
 
 __all__ = ("Signals",)
 
-STOP = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
-CHILD = getattr(signal, "SIGCHLD", None)
+STOP: tuple[int, ...] = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
+CHILD: tuple[int, ...] = (signal.SIGCHLD,) if hasattr(signal, "SIGCHLD") else ()
 LOOK_S = 1.0
 """How long a wait lasts at most; without SIGCHLD (Windows), a child's death shows up after so long."""
 
@@ -31,8 +33,8 @@ class Signals:
 
     def __enter__(self) -> Signals:
         self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        for number in (*STOP, CHILD):
-            if number is not None and signal.getsignal(number) is not signal.SIG_IGN or number == CHILD:
+        for number in (*STOP, *CHILD):
+            if number in CHILD or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, _noted)
         return self
 

@@ -1,7 +1,7 @@
 """Target: which store a command means.
 
-`--store URL`, else the environment (`UNDERSTUDY_STORE__URL`), else the config file: `--tree FILE`, or understudy.toml in the
-working directory.
+`--store URL`, else the environment (`UNDERSTUDY_STORE__URL`), else the config file: `--tree FILE`, or understudy.toml
+in the working directory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..errors import ConfigError, Problem
 from ..settings import store_url_from
 from .desk import Desk
 
-__all__ = ("DEFAULT_TREE", "CommandFailed", "Target", "default_tree", "open_desk")
+__all__ = ("DEFAULT_TREE", "CommandFailed", "Target", "UsageWrong", "default_tree", "open_desk")
 
 DEFAULT_TREE = Path("understudy.toml")
 STORE_VARIABLE = "UNDERSTUDY_STORE__URL"
@@ -31,6 +31,10 @@ STORE_VARIABLE = "UNDERSTUDY_STORE__URL"
 
 class CommandFailed(UnderstudyError):
     """A command that can't do what was asked, in words for whoever typed it."""
+
+
+class UsageWrong(CommandFailed):
+    """What was typed makes no sense."""
 
 
 @Parameter(name="*")

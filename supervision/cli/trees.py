@@ -10,10 +10,9 @@ from cyclopts import Parameter
 from ...persistence.errors import StoreUnavailable
 from ...persistence.record import ActorRow
 from ..config import load_config
-from .checks import AsJson
 from .desk import Desk
 from .forest import Branch, branch_of, live_branches, print_tree, stored_branch
-from .output import note, print_json
+from .output import AsJson, note, print_json
 from .target import Target, open_desk
 
 __all__ = ("tree",)
@@ -27,7 +26,7 @@ def tree(
 ) -> None:
     """Show the tree: with the status of each actor if a node runs, else what the config says and the store keeps.
 
-    Examples:
+    For example:
 
         understudy tree
 

@@ -103,6 +103,7 @@ def upgrade() -> None:
     op.create_table(
         "inbox",
         sa.Column("id", _INT, nullable=False, autoincrement=True),
+        _text("uid"),
         _text("kind"),
         _text("address"),
         _text("type"),

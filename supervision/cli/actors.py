@@ -1,0 +1,169 @@
+"""`understudy actors`: what actors there are, and the cure of those that can't be cured by a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from cyclopts import App
+
+from ...persistence.errors import RecordCorrupt
+from ...persistence.record import ActorRow, DeadLetterRow, MessageRow, verify
+from ...persistence.store import Store
+from .. import offline
+from .desk import Desk
+from .output import AsJson, moment, note, parsed, print_json, print_pairs, print_table
+from .paging import Limit, page
+from .target import CommandFailed, Target, open_desk
+
+__all__ = ("actors",)
+
+actors = App(name="actors", help="List, show, reset and retire actors.")
+
+COLUMNS = ("address", "type", "status", "mailbox", "incarnation", "updated", "state")
+
+
+@actors.command(name="list")
+def list_actors(
+    prefix: str = "/", /, *, target: Target | None = None, limit: Limit = 100, as_json: AsJson = False
+) -> None:
+    """List the actors that are stored, or that are live in a running node.
+
+    For example:
+
+        understudy actors list
+
+        understudy actors list /bank/accounts --limit 1000 --json
+
+    Parameters
+    ----------
+    prefix
+        An address: it and everything below it.
+    """
+    asyncio.run(_list(prefix, target, limit, as_json))
+
+
+async def _list(prefix: str, target: Target | None, limit: int, as_json: bool) -> None:
+    async with open_desk(target) as desk:
+        found: dict[str, dict[str, Any]] = {}
+        for row in await _stored(desk.store, prefix, limit + 1):
+            found[row.address] = _entry(row)
+        if desk.node() is not None:
+            # Both have the first so many in the order of their addresses: so has what they give together.
+            for facts in await desk.administer("actors.live", prefix, {"limit": limit + 1}):
+                found.setdefault(facts["address"], {"address": facts["address"], "type": facts["type"]}).update(facts)
+    entries = page([found[address] for address in sorted(found)], limit, "actors")
+    if as_json:
+        print_json(entries)
+    else:
+        shown = [{**entry, "updated": moment(entry.get("updated"))} for entry in entries]
+        print_table(shown, COLUMNS, empty=f"no actors at or below {prefix}")
+
+
+async def _stored(store: Store, prefix: str, limit: int) -> list[ActorRow]:
+    below = f"{prefix.rstrip('/')}/"
+    rows = await store.scan(ActorRow, address=prefix)
+    rows += await store.scan(ActorRow, after=(below,), limit=limit)
+    return [row for row in rows if row.address == prefix or row.address.startswith(below)]
+
+
+def _entry(row: ActorRow) -> dict[str, Any]:
+    entry = {
+        "address": row.address,
+        "type": row.type,
+        "status": "stored",
+        "incarnation": row.incarnation,
+        "updated": row.updated,
+        "state": parsed(row.state),
+    }
+    try:
+        verify(row)
+    except RecordCorrupt as error:
+        entry.update(status="damaged", damage=str(error))
+    return entry
+
+
+@actors.command
+def show(address: str, /, *, target: Target | None = None, as_json: AsJson = False) -> None:
+    """Show one actor: its state, its mailbox, what it is doing.
+
+    For example:
+
+        understudy actors show /bank/ledger
+    """
+    asyncio.run(_show(address, target, as_json))
+
+
+async def _show(address: str, target: Target | None, as_json: bool) -> None:
+    async with open_desk(target) as desk:
+        rows = await desk.store.scan(ActorRow, address=address)
+        entry: dict[str, Any] = _entry(rows[0]) if rows else {"address": address}
+        if desk.node() is not None:
+            for facts in await desk.administer("actors.live", address, {"limit": 1}):
+                if facts["address"] == address:
+                    entry.update(facts)
+        entry["messages"] = await desk.store.count(MessageRow, address=address)
+        entry["dead_letters"] = await desk.store.count(DeadLetterRow, address=address)
+    if not rows and "status" not in entry and not entry["messages"] and not entry["dead_letters"]:
+        raise CommandFailed(f"nothing is known of {address}. `understudy actors list` shows what there is")
+    if as_json:
+        print_json(entry)
+        return
+    if "updated" in entry:
+        entry["updated"] = moment(entry["updated"])
+    state = entry.pop("state", None)
+    print_pairs((*entry.items(), ("state", state)) if rows else entry.items())
+
+
+@actors.command
+def reset(address: str, /, *, target: Target | None = None, as_json: AsJson = False) -> None:
+    """Forget an actor's state. Its mailbox stays, and it starts afresh: the cure of one whose on_start fails for good.
+
+    For example:
+
+        understudy actors reset /bank/ledger
+    """
+    asyncio.run(_change("actors.reset", offline.reset, address, target, as_json))
+
+
+@actors.command
+def retire(address: str, /, *, target: Target | None = None, as_json: AsJson = False) -> None:
+    """Delete an actor's state and its mailbox. One under a template comes back afresh with its next message.
+
+    For example:
+
+        understudy actors retire /bank/accounts/alice
+    """
+    asyncio.run(_change("actors.retire", offline.retire, address, target, as_json))
+
+
+async def _change(
+    command: str,
+    change: Callable[[Store, str], Awaitable[dict[str, Any]]],
+    address: str,
+    target: Target | None,
+    as_json: bool,
+) -> None:
+    result = await administer_or(
+        target, lambda desk: desk.administer(command, address), lambda store: change(store, address)
+    )
+    if as_json:
+        print_json(result)
+    elif "messages" in result:
+        note(f"{address} was retired, with {result['messages']} messages")
+    else:
+        note(f"{address} was reset")
+
+
+async def administer_or(
+    target: Target | None,
+    online: Callable[[Desk], Awaitable[Any]],
+    without_node: Callable[[Store], Awaitable[Any]],
+) -> Any:
+    """Have a running node do it, or do it on the store while none runs."""
+    async with open_desk(target) as desk:
+        if desk.node() is not None:
+            return await online(desk)
+        store = desk.store
+    return await without_node(store)

@@ -1,0 +1,76 @@
+"""App: all commands, and how each of them ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from ...persistence.errors import UnderstudyError
+from . import actors as actor_commands
+from . import checks, db, dead, letters, messages, run, trees
+from .exit_codes import CODES_HELP, ExitCode, code_of
+from .log import set_up_log
+from .target import UsageWrong
+
+__all__ = ("app", "run_app")
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("understudy")
+
+
+app = App(
+    name="understudy",
+    help=f"""Durable actors with supervision trees: run them, look at them, cure them.
+
+Commands about a store find it by `--store URL`, the environment's UNDERSTUDY_STORE__URL, `--tree FILE`, or the
+understudy.toml of the working directory. They work beside a running node and, but for `ask`, without one. Data goes to
+stdout, anything else to stderr.
+
+{CODES_HELP}""",
+    help_format="markdown",
+    version=_version,
+)
+app.command(run.run)
+app.command(checks.check)
+app.command(checks.config)
+app.command(trees.tree)
+app.command(actor_commands.actors)
+app.command(messages.messages)
+app.command(dead.dead)
+app.command(letters.send)
+app.command(letters.ask)
+app.command(db.db)
+
+
+def run_app(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Errors go to stderr, in words."""
+    set_up_log("normal")
+    try:
+        command, bound, _ = app.parse_args(
+            list(sys.argv[1:] if arguments is None else arguments), exit_on_error=False, print_error=False
+        )
+        result = command(*bound.args, **bound.kwargs)
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _failed(f"{error}\nTry: understudy --help", ExitCode.USAGE)
+    except UsageWrong as error:
+        return _failed(str(error), ExitCode.USAGE)
+    except UnderstudyError as error:
+        return _failed(str(error), code_of(error))
+    except BrokenPipeError:  # `understudy dead list | head`: the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    return int(result) if isinstance(result, int) else ExitCode.DONE
+
+
+def _failed(text: str, code: ExitCode) -> int:
+    sys.stderr.write(f"understudy: {text.strip()}\n")
+    return code
