@@ -45,6 +45,7 @@ class HandlerSpec:
         "function",
         "is_async",
         "is_batch",
+        "is_plain",
         "is_request",
         "message_type",
         "name",
@@ -65,6 +66,8 @@ class HandlerSpec:
         self.is_async = is_async
         """False: the result is there after the call. True: it is to be awaited."""
         self.is_batch = is_batch
+        self.is_plain = not (is_async or is_batch or external)
+        """Whether calling it is all there is to do."""
         self.external = external
         """Whether the turn is settled before the handler begins."""
         self._as_is: frozenset[type] | None = None

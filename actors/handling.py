@@ -41,6 +41,8 @@ class Handling:
         self._runners = runners
         self.stepping: Turn | None = None
         """The turn whose code is on the CPU at this moment; the watchdog reads it."""
+        self.unfinished: Turn | None = None
+        """A light turn whose sends carry keys: they have to be looked up before its finish."""
         self.turns = 0
         """Turns begun since the start, those of runners that are at it right now not yet counted."""
 
@@ -54,7 +56,7 @@ class Handling:
         if cell.on_room is not None:
             cell.has_room()
         if isinstance(entry, Message):
-            return self._light(cell, entry, slot)
+            return self.begin(cell, None, entry, slot)
         if isinstance(entry, int):
             cell.mailbox.push_front(entry)
             return self._page_in(cell, entry)
@@ -69,32 +71,48 @@ class Handling:
             return self._alone(cell, entry)
         return self.begin(cell, entry, message, slot)
 
-    def _light(self, cell: Cell, message: Message, slot: int) -> Coroutine[Any, Any, str] | None:
-        """The shortest way: told in memory, handled by a plain method, nothing to commit. As `begin`, unrolled."""
-        spec = cell.handlers.get(type(message))
-        if spec is None or spec.is_async or cell.durable or spec.is_batch or spec.external:
-            return self.begin(cell, None, message, slot)
-        incarnation = cell.incarnation
+    def run_light(self, cell: Cell, limit: int) -> int:
+        """The shortest way, unrolled: messages told in memory, handled by plain methods of an actor without rows.
+
+        Stops at the first entry that is anything else. Returns how many messages it handled.
+        """
+        mailbox, handlers, incarnation = cell.mailbox, cell.handlers, cell.incarnation
         assert incarnation is not None
-        turn = Turn(incarnation, None, message, "")
-        cell.turn = self.stepping = turn
-        try:
-            incarnation.run(call, turn, spec.function, incarnation.actor, message)
-        except BaseException as error:
-            self.stepping = None
-            turn.fail(error)
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            return None
-        self.stepping = None
-        if turn.eventful or turn.status is not OPEN or cell.incarnation is not incarnation:
-            if turn.keyed:
-                return self._finish(turn, None, spec)
-            turn.finish()
-        else:
+        run, actor = incarnation.run, incarnation.actor
+        handled = 0
+        while handled < limit:
+            queue = mailbox.queue
+            if not queue or mailbox.lanes is not None:
+                break
+            message: Any = queue[0]
+            spec = handlers.get(type(message))
+            if spec is None or not spec.is_plain:
+                break
+            queue.popleft()
+            mailbox.count -= 1
+            if cell.on_room is not None:
+                cell.has_room()
+            turn = Turn(incarnation, None, message, "")
+            cell.turn = self.stepping = turn
+            handled += 1
+            try:
+                run(call, turn, spec.function, actor, message)
+            except BaseException as error:
+                self.stepping = None
+                turn.fail(error)
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                return handled
+            if turn.eventful or turn.status is not OPEN or cell.incarnation is not incarnation:
+                self.stepping = None
+                if turn.keyed:
+                    self.unfinished = turn
+                else:
+                    turn.finish()
+                return handled
             turn.status = FINISHED
-            cell.turn = None
-        return None
+        cell.turn = self.stepping = None
+        return handled
 
     def begin(
         self, cell: Cell, envelope: Envelope | None, message: Message, slot: int, *, solo: bool = False
@@ -161,6 +179,12 @@ class Handling:
             if timer is not None:
                 timer.cancel()
         return await self._finish(turn, result, spec)
+
+    async def finish_light(self) -> str:
+        """The finish of the light turn that couldn't be finished at once."""
+        turn, self.unfinished = self.unfinished, None
+        assert turn is not None
+        return await self._finish(turn, None, turn.cell.handlers[type(turn.message)])
 
     async def _finish(self, turn: Turn, result: Any, spec: HandlerSpec) -> str:
         """The finish of a turn that may have to wait: for keys, for a held transaction, for caution after a crash."""

@@ -32,6 +32,9 @@ BREATH = 256
 """Turns in a row before the loop gets its turn,"""
 BREATH_S = 0.005
 """or seconds: handlers may be slow, and commits, timers and the watchdog's heartbeat need the loop."""
+STRIDE = 32
+"""Light turns in a row without a look at the clock, while such a row takes less than"""
+STRIDE_S = 0.001
 PARKED_MAX = 8
 """Idle runners that are kept."""
 CLOSE_S = 1.0
@@ -90,10 +93,11 @@ class Runners:
     async def _run(self, slot: int) -> None:
         system, ready = self.system, self.ready
         committer, attempts = system.committer, system.attempts
-        next_message = self.handling.next_message
-        turns = 0
+        handling = self.handling
+        next_message = handling.next_message
+        turns, stride = 0, 1
         clock = system.runtime.perf
-        breathed = clock()
+        breathed = stepped = clock()
         parked: asyncio.Future[None] | None = None
         cell: Cell | None = None
         try:
@@ -118,9 +122,18 @@ class Runners:
                 cell = ready.popleft()
                 cell.runner = slot
                 outcome = GO_ON
+                stepped = clock()
                 for _ in range(QUANTUM):
-                    turns += 1
-                    waiting = next_message(cell, slot)
+                    waiting = None
+                    handled = 0
+                    if not cell.durable and cell.status is UP and not self.solo:
+                        handled = handling.run_light(cell, stride)
+                        if handling.unfinished is not None:
+                            waiting = handling.finish_light()
+                    if not handled:
+                        handled = 1
+                        waiting = next_message(cell, slot)
+                    turns += handled
                     if waiting is not None:
                         outcome = await self.aside(waiting)
                         if outcome is not GO_ON:
@@ -129,7 +142,11 @@ class Runners:
                         await self.aside(system.exits.leave(cell))
                     if not cell.mailbox.count or cell.status is not UP or cell.blocked_by is not None:
                         break
-                    if clock() - breathed >= BREATH_S:
+                    now = clock()
+                    if handled > 1 or not cell.durable:
+                        stride = STRIDE if now - stepped < STRIDE_S else 1
+                        stepped = now
+                    if now - breathed >= BREATH_S:
                         break
                 if outcome is not LOST and cell.runner == slot:
                     self._let_go(cell, outcome)
@@ -154,6 +171,8 @@ class Runners:
 
     def _let_go(self, cell: Cell, outcome: str) -> None:
         cell.runner = -1
+        if cell.on_demand:
+            cell.last_used = self.system.runtime.monotonic()
         if cell.quiet is not None:
             cell.now_quiet()
         if outcome is SET_ASIDE:
