@@ -46,7 +46,7 @@ lint: $(STAMP) ## ruff
 
 types: $(STAMP) ## mypy --strict and pyright
 	@echo "==> mypy" && $(BIN)/mypy
-	@echo "==> pyright" && $(BIN)/pyright
+	@echo "==> pyright" && $(BIN)/pyright --pythonpath $(BIN)/python
 
 contracts: $(STAMP) ## who may import whom
 	@echo "==> import-linter" && $(BIN)/lint-imports

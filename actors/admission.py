@@ -1,4 +1,5 @@
-"""Admission: tells from outside that can't go straight into the mailbox, because it is full or their key must be looked up.
+"""Admission: tells from outside that can't go straight into the mailbox, because it is full or their key must be
+looked up.
 
 They wait in line, in the order told, so that a tell never passes an earlier one of the same sender.
 """

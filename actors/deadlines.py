@@ -1,6 +1,7 @@
 """Deadlines: time limits by the thousand, nearly all of which are lifted before they pass.
 
-The loop's own timers cost some 4 µs each (made, kept in a heap, cancelled, swept out); a place in a bucket costs a tenth of
+The loop's own timers cost some 4 µs each (made, kept in a heap, cancelled, swept out); a place in a bucket costs a
+tenth of
 that. The price is precision: a limit passes up to `RESOLUTION_S` late, never early.
 """
 

@@ -58,7 +58,8 @@ class Envelope:
         """Failed ones so far."""
 
     def forget_object(self) -> None:
-        """The handler has had the object in its hands: unless that can't have changed it, the next attempt gets a new one."""
+        """The handler has had the object in its hands: unless that can't have changed it, the next attempt gets a
+        new one."""
         if self.body is not None and self.message is not None and not is_deeply_immutable(type(self.message)):
             self.message = None
 

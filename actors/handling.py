@@ -157,7 +157,7 @@ class Handling:
                 raise
             return None
         self.stepping = None
-        if turn.eventful and turn.keyed or self._system.cautious:
+        if (turn.eventful and turn.keyed) or self._system.cautious:
             return self._finish(turn, result, spec)
         turn.finish(result, spec.reply if type(envelope) is Ask else None)
         return None

@@ -1,6 +1,7 @@
 """Inbox: what other processes want of this node, taken in by commits of its own.
 
-Clients and the command line insert rows into the `inbox` table; only the node writes anything else. A tell becomes a message
+Clients and the command line insert rows into the `inbox` table; only the node writes anything else. A tell becomes
+a message
 row and its inbox row goes in the same commit, so that it is taken in once. The reply of an ask, and the outcome of an
 administration, come back as rows.
 """
@@ -50,7 +51,8 @@ class Inbox:
     def __init__(self, system: ActorSystem, administer: Administration) -> None:
         """
         Args:
-            administer: called with command, address and JSON arguments; what it returns, or the UnderstudyError that it raises, is
+            administer: called with command, address and JSON arguments; what it returns, or the UnderstudyError
+                that it raises, is
                 the reply.
         """
         self._system = system
@@ -268,8 +270,7 @@ class Inbox:
                 old.append((ReplyRow, reply.id))
             else:
                 self._replies.append((reply.at, reply.id))
-        async for key in system.store.iterate(KeyRow):
-            if key.expires < now:
-                old.append((KeyRow, (key.address, key.key)))
+        keys = system.store.iterate(KeyRow)
+        old += [(KeyRow, (key.address, key.key)) async for key in keys if key.expires < now]
         if old:
             self._submit(Effects(deletes=old))

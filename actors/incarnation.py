@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
@@ -14,6 +13,8 @@ from .errors import TurnClosed
 from .exits import ExitReason
 
 if TYPE_CHECKING:
+    from random import Random  # noqa: TID251 - the name of a type; the draws come from the Runtime
+
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from .actor import Actor
@@ -71,7 +72,7 @@ class Incarnation:
         """The wall clock (UTC)."""
         return datetime.fromtimestamp(self.cell.system.runtime.now(), UTC)
 
-    def random(self) -> random.Random:
+    def random(self) -> Random:
         """A generator seeded by the turn: the same draws when the turn is run again."""
         return self.cell.system.runtime.random(self.turn.uid)
 
@@ -92,8 +93,10 @@ class Incarnation:
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """SQL of the user's own, committed together with the turn.
 
-        First commits everything that the turn rests on, then holds the node's write slot until the *turn* ends; other turns go on,
-        their commits queue. An exception that leaves the block fails the turn if it isn't caught; what was written is rolled back
+        First commits everything that the turn rests on, then holds the node's write slot until the *turn* ends;
+        other turns go on,
+        their commits queue. An exception that leaves the block fails the turn if it isn't caught; what was written
+        is rolled back
         either way.
 
         Raises:

@@ -29,7 +29,8 @@ async def start(cell: Cell) -> None:
     """A new incarnation: build the instance, restore its state, run `on_start` as a turn of its own.
 
     Raises:
-        StartFailed: any of these failed; the cell is down (or in the state in which whoever stopped it meanwhile left it).
+        StartFailed: any of these failed; the cell is down (or in the state in which whoever stopped it meanwhile
+            left it).
         Ignore: `on_start` doesn't want to run; the cell is stopped.
     """
     system = cell.system

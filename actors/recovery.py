@@ -1,4 +1,5 @@
-"""Recovery: what a node does after a crash, and after its store has failed (docs/runtime-semantics.md, sections 5 and 6)."""
+"""Recovery: what a node does after a crash, and after its store has failed (docs/runtime-semantics.md, sections 5
+and 6)."""
 
 from __future__ import annotations
 

@@ -195,8 +195,8 @@ class Runners:
         if self.ready and not self._awake:
             self._wake_one()
         try:
-            result = await rest(coro, yielded)
-            return result
+            value: T = await rest(coro, yielded)
+            return value
         finally:
             self._awake += 1
 

@@ -1,4 +1,5 @@
-"""DurableState: the bytes behind an actor's state. They are the truth; the object is only what the next turn works on."""
+"""DurableState: the bytes behind an actor's state. They are the truth; the object is only what the next turn works
+on."""
 
 from __future__ import annotations
 

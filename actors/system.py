@@ -1,6 +1,7 @@
 """ActorSystem: addresses to cells, messages to mailboxes.
 
-It knows nothing of trees: a supervisor registers its children's cells here, and an `Activator` makes cells for addresses
+It knows nothing of trees: a supervisor registers its children's cells here, and an `Activator` makes cells for
+addresses
 that nobody has spoken to yet.
 """
 

@@ -42,7 +42,8 @@ class Turn:
     position: int = 0
     """Its own place in the commit order; 0 if it had nothing to commit."""
     eventful: bool = False
-    """Whether it has sent, recorded, deleted or ended anything: only then is there more to finish than ack and state."""
+    """Whether it has sent, recorded, deleted or ended anything: only then is there more to finish than ack and
+    state."""
     sends: list[tuple[Cell, Envelope]] | None = None
     keyed: bool = False
     """Whether a send carries an idempotency key, which has to be looked up before the finish."""

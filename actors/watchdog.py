@@ -1,7 +1,9 @@
 """Watchdog: a blocked event loop can't be timed out from within, so a thread ends the process, naming the handler.
 
-The verdict goes to the slot file first: at the next boot the message that blocked the loop is charged an attempt, and nothing
-else is. A handler that holds the GIL as well (a regular expression that explodes, say) can't be seen by a Python thread;
+The verdict goes to the slot file first: at the next boot the message that blocked the loop is charged an attempt,
+and nothing
+else is. A handler that holds the GIL as well (a regular expression that explodes, say) can't be seen by a Python
+thread;
 `faulthandler`'s own C thread ends the process then, and the suspects run one by one.
 """
 

@@ -57,7 +57,8 @@ class Committer:
         """
         Args:
             commit_no: the owner row's, at open.
-            refused: called with the effects whose data the database refused, after everything before them is committed; what
+            refused: called with the effects whose data the database refused, after everything before them is
+                committed; what
                 it returns (the failed attempt) is committed next. Everything behind them has been dropped by then.
             broken: called when the store failed and everything uncommitted has been dropped.
         """
@@ -183,7 +184,8 @@ class Committer:
     async def hold(self) -> AsyncIterator[tuple[AsyncConnection, Callable[[Effects], Any]]]:
         """Hold the write transaction: other commits queue meanwhile. What the caller rests on is committed already.
 
-        Yields the connection for the user's SQL and `finish(effects)`, which commits both together. Leaving without it rolls
+        Yields the connection for the user's SQL and `finish(effects)`, which commits both together. Leaving
+        without it rolls
         back.
         """
         while self._held:

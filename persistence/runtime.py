@@ -74,4 +74,4 @@ class Runtime:
         return os.urandom(16).hex()
 
     def random(self, seed: str | None = None) -> random.Random:
-        return random.Random(seed)  # noqa: S311 - jitter and user draws, no secrets
+        return random.Random(seed)

@@ -121,7 +121,8 @@ class Administration:
         return {"address": address, "reset": True}
 
     async def retire(self, address: str, _: Any) -> Any:
-        """Delete an actor's state, mailbox and attempts. A static one starts afresh; one under a template with its next message."""
+        """Delete an actor's state, mailbox and attempts. A static one starts afresh; one under a template with its
+        next message."""
         try:
             cell = self._actor(address)
         except ActorNotFound:

@@ -44,12 +44,14 @@ async def start(
         async with start(tree, store="sqlite:///bank.db") as system:
             await system.ref("/bank/accounts/alice").tell(Deposit(amount=5))
 
-    What the last run left is taken up: states, mailboxes, attempts. Leaving the block stops the tree in order and commits.
+    What the last run left is taken up: states, mailboxes, attempts. Leaving the block stops the tree in order and
+    commits.
 
     Args:
         tree: a spec, or the path of a config file (which then names the store, too).
         store: a URL, or an open-able `Store`; by default the config file's, else `memory://`, which keeps nothing.
-        hang_s: seconds for which the event loop may stand still before a watchdog ends the *process*, naming the handler. None: no
+        hang_s: seconds for which the event loop may stand still before a watchdog ends the *process*, naming the
+            handler. None: no
             watchdog (`understudy run` sets one, since it has a parent that starts the node again).
         runtime: clock, randomness and scheduling.
         on_event: called with every event, from the boot on; by default it goes to the log (loguru).
@@ -105,9 +107,7 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
     recovery.activate_homeless()
     system.inbox = Inbox(system, Administration(system, tree))
     system.serve(system.inbox.run(), "understudy inbox")
-    system.events.emit(
-        "node.started", root.address, boot=system.boot, pending=pending, suspects=len(recovery.suspects)
-    )
+    system.events.emit("node.started", root.address, boot=system.boot, pending=pending, suspects=len(recovery.suspects))
 
 
 class _Planted:

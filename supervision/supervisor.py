@@ -1,6 +1,7 @@
 """Supervisor: an actor whose children are actors.
 
-It reacts to `Exited` by its strategy (docs/runtime-semantics.md, section 7). Its mailbox is in memory, since what it reacts
+It reacts to `Exited` by its strategy (docs/runtime-semantics.md, section 7). Its mailbox is in memory, since what
+it reacts
 to is; what must outlive the node is in rows.
 """
 

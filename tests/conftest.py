@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from grounds import Ground, MemoryGround, SqliteGround
+
 from understudy.actors.testing import VirtualRuntime
 
 

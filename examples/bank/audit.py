@@ -111,9 +111,7 @@ def audit(database: Path, acknowledged: Collection[str] = (), *, accounts: int, 
         connection.close()
 
 
-def _audit(
-    connection: sqlite3.Connection, acknowledged: Collection[str], accounts: int, opening: int
-) -> Findings:
+def _audit(connection: sqlite3.Connection, acknowledged: Collection[str], accounts: int, opening: int) -> Findings:
     findings = Findings()
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
     if "owner" not in tables:  # killed before it had made them

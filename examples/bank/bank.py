@@ -99,6 +99,4 @@ class Journal(Actor[None]):
             await db.execute(INSERT, {"rows": rows})
 
 
-INSERT = text(
-    "INSERT INTO posting SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:rows)"
-)
+INSERT = text("INSERT INTO posting SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:rows)")

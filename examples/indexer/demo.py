@@ -106,7 +106,14 @@ class Demo:
         *,
         kills: int = KILLS,
         seed: int = 0,
-        command: Sequence[str] = (sys.executable, "-m", "understudy", "run", str(HERE / "indexer.toml"), "--until-idle"),
+        command: Sequence[str] = (
+            sys.executable,
+            "-m",
+            "understudy",
+            "run",
+            str(HERE / "indexer.toml"),
+            "--until-idle",
+        ),
     ) -> None:
         self.database = database
         self.folders = list(chosen)

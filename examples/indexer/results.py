@@ -149,11 +149,7 @@ def compare(expected: Iterable[Mapping[str, Any]], got: Got) -> Comparison:
             {path: result[kind] for path, result in counted.items()},
             {path: sum(row[place] for row in rows) for path, rows in got.files.items()},
         )
-    imports = {
-        (path, module): times
-        for path, result in counted.items()
-        for module, times in result["imports"].items()
-    }
+    imports = {(path, module): times for path, result in counted.items() for module, times in result["imports"].items()}
     found: Counter[tuple[str, str]] = Counter()
     for path, rows in got.imports.items():
         for module, times in rows:

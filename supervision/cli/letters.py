@@ -135,7 +135,9 @@ def _row(kind: str, address: str, type_: str, body: str) -> InboxRow:
     if fields.setdefault(TAG_FIELD, type_) != type_:
         raise UsageWrong(f"the body says {TAG_FIELD} {fields[TAG_FIELD]!r}, and the command says {type_!r}")
     tagged = {TAG_FIELD: type_, **fields}
-    return InboxRow(0, Runtime().uid(), kind, address, type_, msgspec.json.encode(tagged).decode(), None, 0, None, None, 0)
+    return InboxRow(
+        0, Runtime().uid(), kind, address, type_, msgspec.json.encode(tagged).decode(), None, 0, None, None, 0
+    )
 
 
 def _with_traceback(error: str, details: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from grounds import Ground, pool, tree
+
 from understudy import (
     Actor,
     ActorNotFound,

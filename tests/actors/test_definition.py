@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 import pytest
+
 from understudy.actors.actor import Actor, handler
 from understudy.actors.definition import RESERVED, Definition, HandlerSpec
 from understudy.actors.errors import NotRunning, ReplyError, StateError, UnhandledMessage

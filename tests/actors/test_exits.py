@@ -4,6 +4,7 @@ import pickle
 from typing import Any
 
 import pytest
+
 from understudy.actors import errors
 from understudy.actors.errors import ActorError, AskFailed, Ignore, Reject, Retry, StartFailed
 from understudy.actors.exits import TEXT_LIMIT_BYTES, TRACEBACK_LIMIT_BYTES, Down, Exited, ExitReason

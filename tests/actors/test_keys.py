@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from grounds import Ground, SqliteGround, pool, tree
+
 from understudy import Actor, Backoff, ChildSpec, KeyConflict, Message, Request, Retry, Settings, StoreFull, handler
 from understudy.actors.testing import Recorder
 from understudy.persistence.record import DeadLetterRow, KeyRow, MessageRow

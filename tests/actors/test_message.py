@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic, Literal, NewType, Optional, TypeVar
 
 import msgspec
 import pytest
+
 from understudy.actors.exits import Down, Exited
 from understudy.actors.message import (
     ENCODER,

@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import pytest
+
 from understudy.actors.options import OPTION_NAMES, Backoff, Options, near_miss
 
 

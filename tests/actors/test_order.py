@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from grounds import Ground, pool, tree
+
 from understudy import Actor, Backoff, ChildSpec, Message, Request, Retry, handler
 from understudy.persistence.record import MessageRow
 

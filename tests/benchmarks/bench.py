@@ -1,6 +1,7 @@
 """Throughput and latency beside floors measured in the same run: `make bench`.
 
-Every figure is the median of the rounds; floors and ours take turns, so that a machine whose speed drifts distorts both alike.
+Every figure is the median of the rounds; floors and ours take turns, so that a machine whose speed drifts distorts
+both alike.
 Ratios are what counts, absolute figures are information.
 """
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from grounds import Ground, pool, tree
+
 from understudy import (
     Actor,
     Backoff,
@@ -254,9 +254,7 @@ async def test_mail_of_a_stopped_actor_waits_for_the_next_boot(ground: Ground) -
 
 
 @pytest.mark.parametrize("intensity", [0, 1, 3])
-async def test_one_more_than_the_intensity_is_too_many(
-    memory: Ground, clock: VirtualRuntime, intensity: int
-) -> None:
+async def test_one_more_than_the_intensity_is_too_many(memory: Ground, clock: VirtualRuntime, intensity: int) -> None:
     """[one_for_one] Each exit is another message's."""
     spec = tree(*kids("a", "b"), intensity=intensity, period_s=5.0)
     async with memory.node(spec, runtime=clock) as system:
@@ -296,9 +294,7 @@ async def test_spaced_restarts_never_trip_the_limit(memory: Ground, clock: Virtu
             await clock.advance(1.1)
 
 
-async def test_a_strategys_restart_of_several_children_counts_once(
-    memory: Ground, clock: VirtualRuntime
-) -> None:
+async def test_a_strategys_restart_of_several_children_counts_once(memory: Ground, clock: VirtualRuntime) -> None:
     spec = tree(*kids("a", "b", "c"), strategy="one_for_all", intensity=1, period_s=5.0)
     async with memory.node(spec, runtime=clock) as system:
         await kill(system, "/t/a")
@@ -373,9 +369,7 @@ async def test_many_failing_messages_escalate_and_stay(ground: Ground) -> None:
 # -- escalation -----------------------------------------------------------------------------------------
 
 
-async def test_an_inner_supervisor_that_gives_up_is_restarted_afresh(
-    memory: Ground, clock: VirtualRuntime
-) -> None:
+async def test_an_inner_supervisor_that_gives_up_is_restarted_afresh(memory: Ground, clock: VirtualRuntime) -> None:
     inner = SupervisorSpec(id="s", intensity=1, period_s=5.0, children=kids("b", "c"))
     spec = tree(*kids("a"), inner, *kids("d"), intensity=1, period_s=5.0)
     async with memory.node(spec, runtime=clock) as system:
@@ -390,9 +384,7 @@ async def test_an_inner_supervisor_that_gives_up_is_restarted_afresh(
             await kill(system, "/t/s/b")
 
 
-async def test_a_transient_supervisor_that_gives_up_is_not_restarted(
-    memory: Ground, clock: VirtualRuntime
-) -> None:
+async def test_a_transient_supervisor_that_gives_up_is_not_restarted(memory: Ground, clock: VirtualRuntime) -> None:
     """It exits with `shutdown` (OTP)."""
     inner = SupervisorSpec(id="s", intensity=0, restart="transient", children=kids("b", "c"))
     async with memory.node(tree(*kids("a"), inner), runtime=clock) as system:

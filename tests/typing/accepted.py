@@ -10,6 +10,7 @@ from typing import Generic, TypeVar, assert_type
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
+
 from understudy.actors.actor import Actor, handler
 from understudy.actors.definition import Definition
 from understudy.actors.errors import AskTimeout, MailboxFull

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import assert_type
 
 import msgspec
+
 from understudy.actors.actor import Actor, handler
 from understudy.actors.message import Message, Request
 from understudy.actors.ref import ActorRef
