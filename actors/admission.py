@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..persistence.errors import UnderstudyError
@@ -48,11 +49,11 @@ class Admission:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
-    def refuse(self, error: UnderstudyError) -> None:
-        """Nobody in the line will get in."""
-        for _, future in self._line:
+    def refuse(self, error: Callable[[object], UnderstudyError]) -> None:
+        """Nobody in the line will get in; each gets an error that hands its message back."""
+        for envelope, future in self._line:
             if not future.done():
-                future.set_exception(error)
+                future.set_exception(error(envelope.message))
         self.room()
 
     async def _admit(self) -> None:

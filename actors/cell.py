@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..persistence.errors import StoreError
@@ -215,7 +216,7 @@ class Cell:
         if turn is not None:
             turn.discard()
         if self.admission is not None:
-            self.admission.refuse(error)
+            self.admission.refuse(partial(self.system.recovery.refusal, error))
         self.mailbox = Mailbox()
         self.state.forget(loaded=False)
         self.leaving = self.blocked_by = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from ..persistence.errors import StoreError
@@ -172,7 +172,7 @@ class Handling:
         if timeout_s is not None:
             timer = self._system.runtime.call_later(timeout_s, self._time_out, turn, timeout_s)
         try:
-            result = await self._runners.inside(turn, resume(turn, self._step, coro, yielded))
+            result = await self._runners.inside(turn, resume(turn, self.step, coro, yielded))
         except BaseException as error:
             return await self._interrupted(turn, error)
         finally:
@@ -241,44 +241,9 @@ class Handling:
             error = HandlerTimeout(cell.address, timeout_s)
             self._system.background(self._system.exits.cut_off(turn, error), f"understudy timeout of {cell.address}")
 
-    def _step(self, turn: Turn | None) -> None:
+    def step(self, turn: Turn | None) -> None:
+        """Note whose code is on the CPU from now on."""
         self.stepping = turn
-
-    async def drive(self, turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: float | None) -> Any:
-        """Run `on_start` or `on_stop` as a turn, in the caller's task.
-
-        Raises:
-            HandlerTimeout: it was cancelled after `timeout_s`.
-        """
-        # A task of its own, so that one that swallows its cancellation can be left behind.
-        task = turn.task = self._system.runtime.spawn(self._driven(turn, function), f"understudy {turn.cell.address}")
-        runtime = self._system.runtime
-        try:
-            if await runtime.wait((task,), timeout_s):
-                charged = turn.interrupt() if task.cancelled() and turn.interrupt is not None else None
-                if charged is not None:  # the write slot was taken away
-                    raise charged
-                return task.result()
-            task.cancel()
-            if await runtime.wait((task,), lifecycle.CANCEL_GRACE_S) and not task.cancelled():
-                task.exception()
-            raise HandlerTimeout(turn.cell.address, timeout_s or 0.0)
-        except asyncio.CancelledError:
-            task.cancel()
-            await runtime.wait((task,), lifecycle.CANCEL_GRACE_S)
-            raise
-        finally:
-            turn.task = None
-
-    async def _driven(self, turn: Turn, function: Callable[[], Awaitable[Any]]) -> Any:
-        self.stepping = turn
-        try:
-            coro, yielded = turn.incarnation.run(call_async, turn, lambda *_: function(), None, None)
-        except StopIteration as stop:
-            return stop.value
-        finally:
-            self.stepping = None
-        return await resume(turn, self._step, coro, yielded)
 
     # -- batches and external handlers ------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from ..persistence.attempts import is_uid
 from ..persistence.effects import Effects
 from ..persistence.errors import RecordCorrupt, StoreError, UnderstudyError
 from ..persistence.record import DeadLetterRow, InboxRow, KeyRow, ReplyRow, seal, verify
@@ -121,6 +122,8 @@ class Inbox:
         """Deal with one row; False if its mailbox is full and it has to wait."""
         try:
             verify(row)
+            if not is_uid(row.uid):  # whoever wrote it isn't one of ours
+                row = row._replace(uid=self._system.next_uid())
             if row.expires is not None and row.expires < self._system.runtime.now():
                 self._forget(row)
                 return True
@@ -215,7 +218,7 @@ class Inbox:
         letter = DeadLetterRow(
             id=system.next_id(),
             address=str(row.address),
-            uid=str(row.uid),
+            uid=row.uid if is_uid(row.uid) else system.next_uid(),
             sender="",
             key=None if row.key is None else str(row.key),
             type=str(row.type),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from .actor import Actor
@@ -12,6 +12,7 @@ from .errors import HandlerTimeout, Ignore, StartFailed
 from .exits import ExitReason
 from .incarnation import Incarnation
 from .status import DOWN, STARTING, STOPPED, STOPPING, UP
+from .stepping import call_async, resume
 from .turn import OPEN, Turn
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ async def start(cell: Cell) -> None:
         actor = incarnation.run(_build, cell, incarnation)
         cell.turn = turn
         if cell.definition.overrides_on_start:
-            await system.runners.handling.drive(turn, actor.on_start, cell.options.handler_timeout_s)
+            await _drive(turn, actor.on_start, cell.options.handler_timeout_s)
         failure = None
     except BaseException as error:
         failure = error
@@ -126,7 +127,7 @@ async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, 
     cell.turn = turn
     try:
         cell.state.restore(actor)
-        await cell.system.runners.handling.drive(turn, lambda: actor.on_stop(reason), left_s)
+        await _drive(turn, lambda: actor.on_stop(reason), left_s)
     except HandlerTimeout as error:
         await _end(turn, error)
         return ExitReason.killed("on_stop didn't end within its shutdown time")
@@ -197,3 +198,43 @@ async def abandon(turn: Turn) -> None:
         cell.give_back(turn.batch or (turn.envelope,))
     cell.system.events.emit("actor.abandoned", cell.address, incarnation=number, after_s=CANCEL_GRACE_S)
     cell.now_quiet()
+
+
+async def _drive(turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: float | None) -> Any:
+    """Run `on_start` or `on_stop` as a turn.
+
+    In a task of its own, so that one that swallows its cancellation can be left behind.
+
+    Raises:
+        HandlerTimeout: it was cancelled after `timeout_s`.
+    """
+    runtime = turn.cell.system.runtime
+    task = turn.task = runtime.spawn(_driven(turn, function), f"understudy {turn.cell.address}")
+    try:
+        if await runtime.wait((task,), timeout_s):
+            charged = turn.interrupt() if task.cancelled() and turn.interrupt is not None else None
+            if charged is not None:  # the write slot was taken away
+                raise charged
+            return task.result()
+        task.cancel()
+        if await runtime.wait((task,), CANCEL_GRACE_S) and not task.cancelled():
+            task.exception()
+        raise HandlerTimeout(turn.cell.address, timeout_s or 0.0)
+    except asyncio.CancelledError:
+        task.cancel()
+        await runtime.wait((task,), CANCEL_GRACE_S)
+        raise
+    finally:
+        turn.task = None
+
+
+async def _driven(turn: Turn, function: Callable[[], Awaitable[Any]]) -> Any:
+    handling = turn.cell.system.runners.handling
+    handling.step(turn)
+    try:
+        coro, yielded = turn.incarnation.run(call_async, turn, lambda *_: function(), None, None)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        handling.step(None)
+    return await resume(turn, handling.step, coro, yielded)

@@ -124,7 +124,9 @@ class Recovery:
         found = list(started)
         hung = [item for item in found if item.verdict == "hang"]
         for item in hung or found:
-            self.suspects[item.uid] = item
+            # One message may stand in two slots: a boot that dies in a solo run leaves the last life's slots alone.
+            if item.verdict != "started" or item.uid not in self.suspects:
+                self.suspects[item.uid] = item
         if found:
             self._system.runners.solo = self._system.cautious = True
 
@@ -169,6 +171,7 @@ class Recovery:
             if started.verdict == "hang":
                 self._clear(started.uid)
             await system.committer.flush()
+            system.runners.clear_if_free(started.slot)  # a death further on in this boot must not charge it again
             return
         entry = cell.mailbox.take(row.uid, row.id)
         if entry is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from ..persistence.committer import Committer
@@ -194,7 +195,7 @@ class ActorSystem:
         self.closing = self.over = True
         for cell in list(self.cells.values()):
             if cell.admission is not None:
-                cell.admission.refuse(SystemStopped(cell.address))
+                cell.admission.refuse(partial(SystemStopped, cell.address))
         root = self.root
         if root is not None:
             await lifecycle.stop(root, ExitReason.shutdown("the node is stopping"), None)

@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple
 
 from .errors import StoreFull, StoreUnavailable
 
-__all__ = ("AttemptLog", "Attempts", "MemoryAttempts", "Started")
+__all__ = ("AttemptLog", "Attempts", "MemoryAttempts", "Started", "is_uid")
 
 SLOTS: Final = 4096
 SLOT_BYTES: Final = 192
@@ -28,6 +28,8 @@ ADDRESS_BYTES_MAX: Final = SLOT_BYTES - 18
 _HEADER: Final = b"understudy slots 1\n".ljust(SLOT_BYTES, b"\0")
 _STARTED, _SOLO, _HANG = b"S", b"A", b"H"
 _LENGTHS: Final = tuple(bytes((length,)) for length in range(ADDRESS_BYTES_MAX + 1))
+
+_HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 Verdict = Literal["started", "solo", "hang"]
 _VERDICTS: Final[dict[int, Verdict]] = {_STARTED[0]: "started", _SOLO[0]: "solo", _HANG[0]: "hang"}
@@ -41,6 +43,11 @@ class Started(NamedTuple):
     uid: str
     address: str
     """Cut to 174 bytes of UTF-8: for reports, the uid is what counts."""
+
+
+def is_uid(text: object) -> bool:
+    """Whether it is 128 bits in hex, the only thing that a slot has room for."""
+    return isinstance(text, str) and len(text) == 32 and set(text) <= _HEX_DIGITS
 
 
 class AttemptLog(abc.ABC):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .effects import Effects, fold
 from .errors import Fenced, StoreCorrupt, StoreDataError, StoreError, StoreFull, StoreUnavailable
+from .pace import Pace
 from .runtime import Runtime
 from .store import Commit, Store
 
@@ -29,12 +30,6 @@ BATCH_TURNS_MAX = 1024
 AHEAD_TURNS_MAX = 8 * BATCH_TURNS_MAX
 AHEAD_BYTES_MAX = 64 * 1024 * 1024
 """Bounds of the run-ahead: beyond either, no turn starts until a commit has landed."""
-ON_LOOP_S_MAX = 0.002
-"""A store whose commits take less than this is written from the loop's own thread: two thread hops cost more."""
-PROBE_EVERY = 200
-"""While commits go through the thread, every so many are tried on the loop, to notice that the disk got faster."""
-PAUSE_S = 50e-6
-"""How long the loop lets go of the GIL, a round, while a batch is in flight in the thread (the GIL convoy)."""
 
 LOST_MAX = 256
 """Failures that are remembered for receipts nobody has awaited yet."""
@@ -63,13 +58,12 @@ class Committer:
             broken: called when the store failed and everything uncommitted has been dropped.
         """
         self.store = store
+        self.pace = Pace(store, runtime)
         self.position = 0
         """Of the last effects submitted."""
         self.committed = 0
         """Everything up to here is on disk, or was dropped and its waiters told so."""
         self.commits = 0
-        self.writing_on_loop = False
-        """The loop stands still for a commit: no handler's fault, if the disk is slow."""
         self.failure: StoreError | None = None
         """Why nothing can be submitted at the moment."""
         self._runtime = runtime
@@ -86,7 +80,6 @@ class Committer:
         self._in_flight = False
         self._held = False
         self._closing = False
-        self._cost_s = 0.0
         self._task: asyncio.Task[None] | None = None
         self._lost: deque[tuple[int, int, StoreError]] = deque(maxlen=LOST_MAX)
         """Ranges of positions that were dropped, and why."""
@@ -267,33 +260,12 @@ class Committer:
     async def _write(self, batch: list[Effects]) -> None:
         commit = fold(batch, Commit(self._number + 1))
         try:
-            await self._through(commit)
+            await self.pace.write(commit)
         except (StoreFull, StoreUnavailable) as error:
             if error.outcome != "unknown" or not await self._landed_after_all(commit):
                 raise
         self._number = commit.number
         self.commits += 1
-
-    async def _through(self, commit: Commit) -> None:
-        """Choose the way: on the loop while the disk is fast, else in the store's thread."""
-        store, clock = self.store, self._runtime.perf
-        if store.synchronous and (self._cost_s < ON_LOOP_S_MAX or self.commits % PROBE_EVERY == 0):
-            began = clock()
-            self.writing_on_loop = True
-            try:
-                store.commit_now(commit)
-            finally:
-                self.writing_on_loop = False
-            self._cost_s += ((clock() - began) - self._cost_s) * 0.1
-            return
-        commit_task = store.commit(commit)
-        self._runtime.call_soon(self._let_go)
-        await commit_task
-
-    def _let_go(self) -> None:
-        if self._in_flight:
-            self._runtime.pause(PAUSE_S)
-            self._runtime.call_soon(self._let_go)
 
     async def _landed_after_all(self, commit: Commit) -> bool:
         """COMMIT itself failed: only the owner row knows whether it landed."""

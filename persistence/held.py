@@ -1,19 +1,18 @@
 """A write transaction held open for the user's SQL, through SQLAlchemy, on a connection of ours.
 
-SQLAlchemy and aiosqlite are given a `_Lent` connection: it can't commit, roll back or close what it was
-lent, and from the moment the lease ends none of its statements runs any more. That matters when a task is
-cancelled inside a statement: aiosqlite's thread may still have that statement in its queue, and run after
-our ROLLBACK it would commit by itself.
+What SQLAlchemy and aiosqlite get is lent (`lent`): they can't end the transaction, and from the moment the lease
+ends none of their statements runs any more. That matters when a task is cancelled inside a statement:
+aiosqlite's thread may still have that statement in its queue, and run after our ROLLBACK it would commit by
+itself.
 """
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from .driver import translate
@@ -26,15 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ("Held", "Lease")
 
-_FETCH_ROWS = 256
-
-_CONTROL = re.compile(
-    r"""(?: \s | ; | --[^\n]*\n | /\*.*?\*/ )*
-    (?P<word> BEGIN | COMMIT | END | ROLLBACK (?! [^;]*? \b TO \b ) ) \b""",
-    re.IGNORECASE | re.VERBOSE | re.DOTALL,
-)
-"""Statements that would begin or end the transaction; a savepoint's ROLLBACK TO isn't one."""
-
 
 class Lease:
     """The right to run statements in one transaction."""
@@ -46,7 +36,7 @@ class Lease:
         self.where = where
         self.over = False
         self.lost: StoreError | None = None
-        """Why SQLite rolled the transaction back on its own (a full disk, for one)."""
+        """Why the transaction is lost: SQLite rolled it back on its own (a full disk, for one)."""
         self.cursors: WeakSet[sqlite3.Cursor] = WeakSet()
 
     def begin(self) -> None:
@@ -92,79 +82,13 @@ class Lease:
     def check(self) -> None:
         """
         Raises:
-            TransactionMisused: the lease is over.
+            TransactionMisused: the lease is over, or a cancelled statement ended it.
             StoreError: SQLite rolled the transaction back.
         """
-        if self.over:
-            raise TransactionMisused("the turn's transaction is over")
         if self.lost is not None:
             raise self.lost
-
-
-class _LentCursor(sqlite3.Cursor):
-    def __init__(self, connection: sqlite3.Connection, lease: Lease) -> None:
-        super().__init__(connection)
-        self._lease = lease
-
-    def execute(self, sql: str, parameters: Any = (), /) -> _LentCursor:
-        self._run(sql, super().execute, parameters)
-        return self
-
-    def executemany(self, sql: str, parameters: Any, /) -> _LentCursor:
-        self._run(sql, super().executemany, parameters)
-        return self
-
-    def executescript(self, sql: str, /) -> _LentCursor:
-        raise TransactionMisused("executescript commits before it runs")
-
-    def _run(self, sql: str, execute: Any, parameters: Any) -> None:
-        lease = self._lease
-        if control := _CONTROL.match(sql):
-            raise TransactionMisused(f"{control['word'].upper()} was executed")
-        with lease.mutex:
-            lease.check()
-            try:
-                execute(sql, parameters)
-            except sqlite3.Error as error:
-                if not lease.connection.in_transaction:
-                    lease.lost = translate(error, lease.where)
-                raise
-
-
-class _Lent:
-    """What aiosqlite takes for its connection."""
-
-    def __init__(self, lease: Lease) -> None:
-        self._lease = lease
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._lease.connection, name)
-
-    def cursor(self, *_: Any) -> sqlite3.Cursor:
-        lease = self._lease
-        cursor = lease.connection.cursor(lambda connection: _LentCursor(connection, lease))
-        lease.cursors.add(cursor)
-        return cursor
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        return self.cursor().execute(sql, parameters)
-
-    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
-        return self.cursor().executemany(sql, parameters)
-
-    def executescript(self, sql: str, /) -> sqlite3.Cursor:
-        return self.cursor().executescript(sql)
-
-    def commit(self) -> None:
-        if not self._lease.over and self._lease.connection.in_transaction:
-            raise TransactionMisused("commit() was called")
-
-    def rollback(self) -> None:
-        if not self._lease.over and self._lease.connection.in_transaction:
-            raise TransactionMisused("rollback() was called")
-
-    def close(self) -> None:
-        """Ends the loan, not the connection."""
+        if self.over:
+            raise TransactionMisused("the turn's transaction is over")
 
 
 class Held:
@@ -209,14 +133,9 @@ class Held:
         return self._engine
 
     async def _lend(self) -> Any:
-        import aiosqlite
+        from .lent import LentConnection
 
         lease = self.lease
         assert lease is not None, "connections are only made inside a transaction"
-
-        def connector() -> sqlite3.Connection:
-            return cast(sqlite3.Connection, _Lent(lease))
-
         # Made on the worker, whose threads inherit that they are daemons: unclosed, it doesn't hang the exit.
-        lent = await self._worker.call(aiosqlite.Connection, connector, _FETCH_ROWS)
-        return await lent
+        return await (await self._worker.call(LentConnection, lease))

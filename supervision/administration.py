@@ -15,6 +15,7 @@ from ..actors.errors import ActorNotFound, StartFailed
 from ..actors.exits import ExitReason
 from ..actors.mailbox import Mailbox
 from ..actors.status import PASSIVE, STOPPED, UP
+from ..persistence.attempts import is_uid
 from ..persistence.effects import Effects
 from ..persistence.errors import UnderstudyError
 from ..persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
@@ -190,7 +191,8 @@ class Administration:
             if letter is None:
                 raise AdministrationFailed(f"there is no dead letter {letter_id} ({done} were requeued)")
             cell = self._system.resolve(letter.address)
-            envelope = Envelope(letter.address, letter.uid, None, letter.type, letter.body.encode())
+            uid = letter.uid if is_uid(letter.uid) else self._system.next_uid()  # parked because it was damaged
+            envelope = Envelope(letter.address, uid, None, letter.type, letter.body.encode())
             envelope.sender = letter.sender
             self._system.delivery.accept(cell, envelope, deletes=((DeadLetterRow, letter_id),))
             done += 1

@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from ..persistence.attempts import is_uid
 from ..persistence.errors import UnderstudyError
 from ..persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow, TimerRow, seal, verify
+from ..persistence.runtime import Runtime
 from ..persistence.store import Commit, Store
 
 __all__ = ("NotStored", "discard", "requeue", "reset", "retire")
@@ -67,7 +69,7 @@ async def requeue(store: Store, ids: Sequence[int]) -> dict[str, Any]:
                 address=letter.address,
                 priority=0,
                 due=None,
-                uid=letter.uid,
+                uid=letter.uid if is_uid(letter.uid) else Runtime().uid(),  # parked because it was damaged
                 sender=letter.sender,
                 key=None,
                 type=letter.type,

@@ -277,7 +277,7 @@ def table(tally: Tally, kills: int) -> Table:
     return found
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def arguments(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, help="default: a random one, which is printed")
     parser.add_argument("--accounts", type=int, default=50)

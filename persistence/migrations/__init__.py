@@ -42,6 +42,7 @@ def migrate(
     config = Config()
     config.set_main_option("script_location", _escaped(_HERE))
     config.set_main_option("path_separator", "os")
+    config.set_main_option("version_path_separator", "os")  # its name before alembic 1.16
     folders = (_HERE / "versions", *scripts)
     config.set_main_option("version_locations", os.pathsep.join(map(_escaped, folders)))
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)

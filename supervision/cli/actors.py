@@ -58,6 +58,9 @@ async def _list(prefix: str, target: Target | None, limit: int, as_json: bool) -
         print_json(entries)
     else:
         shown = [{**entry, "updated": moment(entry.get("updated"))} for entry in entries]
+        for entry in shown:
+            if entry.get("kind") == "supervisor":
+                entry["type"] = "(supervisor)"
         print_table(shown, COLUMNS, empty=f"no actors at or below {prefix}")
 
 

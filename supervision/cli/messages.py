@@ -132,7 +132,7 @@ def _inbox_entry(row: InboxRow) -> dict[str, Any]:
         "priority": row.priority,
         "key": row.key,
         "sender": "",
-        "uid": None,
+        "uid": row.uid,
         "body": parsed(row.body),
     }
     return _checked(entry, lambda: verify(row))

@@ -459,15 +459,17 @@ async def test_close_finishes_the_commits_that_are_queued(make: Make) -> None:
 
 
 async def test_no_thread_is_left(make: Make) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     store = make()
     await store.open()
     await store.commit(commit(1))
     await store.count(MessageRow)
     async with store.transaction():
-        pass
+        ours = set(threading.enumerate()) - before
+        assert len(ours) == 3  # the writer's, the side's, the user's
+        assert all(thread.daemon for thread in ours)  # an unclosed store doesn't hang the interpreter's exit
     await store.close()
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) == before
 
 
 # -- process death ------------------------------------------------------------------------------------

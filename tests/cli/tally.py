@@ -20,7 +20,7 @@ class Total(Request[int]):
 
 
 class Burst(Message):
-    """Add one, so many times, by messages to the cell next door."""
+    """Add one, so many times, by messages to a neighbour."""
 
     count: int
     to: str
@@ -30,12 +30,20 @@ class Fail(Message):
     why: str = "no reason"
 
 
-class Ask(Request[int]):
+class Wonder(Request[int]):
     """A question that raises."""
 
 
 class Kill(Message):
     """Kills the process, as a segfault in a library would."""
+
+
+class Die(Request[int]):
+    """The same, asked."""
+
+
+class Vanish(Message):
+    """Ends the process as if all were well."""
 
 
 class Hang(Message):
@@ -52,8 +60,8 @@ class Sum(msgspec.Struct):
     total: int = 0
 
 
-class Cell(Actor[Sum]):
-    name = "cell"
+class Tally(Actor[Sum]):
+    name = "tally"
     max_attempts = 3
     backoff = Backoff(initial_s=0.01, factor=1.0, jitter=0.0)
     reject_on = (LookupError,)
@@ -76,12 +84,21 @@ class Cell(Actor[Sum]):
         raise LookupError(message.why)
 
     @handler
-    def ask(self, message: Ask) -> int:
+    def wonder(self, message: Wonder) -> int:
         raise ArithmeticError("it doesn't add up")
 
     @handler
     def kill(self, message: Kill) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
+
+    @handler
+    def die(self, message: Die) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    @handler
+    def vanish(self, message: Vanish) -> None:
+        os._exit(0)
 
     @handler
     def hang(self, message: Hang) -> None:

@@ -1,0 +1,57 @@
+"""Pace: whether a commit is made on the loop's own thread or in the store's, whichever costs the loop less."""
+
+from __future__ import annotations
+
+from .runtime import Runtime
+from .store import Commit, Store
+
+__all__ = ("Pace",)
+
+ON_LOOP_S_MAX = 0.002
+"""A store whose commits take less than this is written from the loop's own thread: two thread hops cost more."""
+PROBE_EVERY = 200
+"""While commits go through the thread, every so many are tried on the loop, to notice that the disk got faster."""
+PAUSE_S = 50e-6
+"""How long the loop lets go of the GIL, a round, while a batch is in flight in the thread (the GIL convoy)."""
+MEMORY = 0.1
+"""How much of the average the latest commit is."""
+
+
+class Pace:
+    def __init__(self, store: Store, runtime: Runtime) -> None:
+        self.on_loop = False
+        """The loop stands still for a commit at this moment: no handler's fault, if the disk is slow."""
+        self._store = store
+        self._runtime = runtime
+        self._cost_s = 0.0
+        self._commits = 0
+        self._in_thread = False
+
+    async def write(self, commit: Commit) -> None:
+        """Raises as `Store.commit`."""
+        self._commits += 1
+        if self._store.synchronous and (self._cost_s < ON_LOOP_S_MAX or self._commits % PROBE_EVERY == 0):
+            self._write_now(commit)
+            return
+        self._in_thread = True
+        self._runtime.call_soon(self._let_go)
+        try:
+            await self._store.commit(commit)
+        finally:
+            self._in_thread = False
+
+    def _write_now(self, commit: Commit) -> None:
+        clock = self._runtime.perf
+        began = clock()
+        self.on_loop = True
+        try:
+            self._store.commit_now(commit)
+        finally:
+            self.on_loop = False
+        self._cost_s += (clock() - began - self._cost_s) * MEMORY
+
+    def _let_go(self) -> None:
+        """sqlite3 takes the GIL back at every step; a busy loop beside it would make each step wait for a switch."""
+        if self._in_thread:
+            self._runtime.pause(PAUSE_S)
+            self._runtime.call_soon(self._let_go)
