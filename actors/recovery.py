@@ -61,6 +61,8 @@ class Recovery:
         self._homeless.clear()
         self._attempts.clear()
         system.seen_id(await system.store.last_id())
+        owner = await system.store.owner()
+        system.seen_id(0 if owner is None else owner.last_id)
         async for row in system.store.iterate(AttemptRow):
             self._attempts[row.id] = row
         now = system.runtime.now()

@@ -69,6 +69,7 @@ def fold(batch: Sequence[Effects], commit: Commit) -> Commit:
     gone: dict[type[Row], dict[Any, None]] = {}
     for effects in batch:
         for message in effects.inserts:
+            commit.last_id = message.id
             new[message.id] = message
         if effects.ack and new.pop(effects.ack, None) is None:
             acked.append(effects.ack)

@@ -110,8 +110,8 @@ class MemoryStore(Store):
         if self.data.locked:
             raise StoreLocked(self.url, os.getpid())
         old = self.data.owner
-        epoch, number = (old.epoch, old.commit_no) if old else (0, 0)
-        owner = self.data.owner = OwnerRow(NODE, epoch + 1, number, os.getpid(), self.runtime.now())
+        epoch, number, last = (old.epoch, old.commit_no, old.last_id) if old else (0, 0, 0)
+        owner = self.data.owner = OwnerRow(NODE, epoch + 1, number, os.getpid(), self.runtime.now(), last)
         self.data.locked = self._open = True
         self._epoch = owner.epoch
         self.attempts.open()
@@ -210,7 +210,8 @@ class MemoryStore(Store):
 
     def _apply(self, commit: Commit) -> None:
         data = self.data
-        data.owner = self._owned()._replace(commit_no=commit.number)
+        owner = self._owned()
+        data.owner = owner._replace(commit_no=commit.number, last_id=max(owner.last_id, commit.last_id))
         messages = data.tables[MessageRow]
         for key in commit.deletes.get(MessageRow, ()):
             messages.pop(key, None)

@@ -202,6 +202,8 @@ class OwnerRow(NamedTuple):
     commit_no: int
     pid: int
     started: float
+    last_id: int = 0
+    """The highest sequence number ever given, those of messages that never got a row included."""
 
 
 Row = (

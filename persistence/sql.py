@@ -34,7 +34,8 @@ __all__ = (
 CHUNK_ROWS_MAX = 512
 """Beyond this, longer statements gain nothing more."""
 
-OWNER = "SELECT node, epoch, commit_no, pid, started FROM owner"
+_COUNT = "UPDATE owner SET commit_no=?, last_id=max(last_id, ?) WHERE node=? AND epoch=?"
+OWNER = "SELECT node, epoch, commit_no, pid, started, last_id FROM owner"
 INBOX_LAST_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0)"
 
 
@@ -127,7 +128,7 @@ def write(connection: sqlite3.Connection, commit: Commit, node: str, epoch: int,
         Fenced: the owner row isn't ours any more.
         driver.ERRORS: as the driver does.
     """
-    owned = connection.execute("UPDATE owner SET commit_no=? WHERE node=? AND epoch=?", (commit.number, node, epoch))
+    owned = connection.execute(_COUNT, (commit.number, commit.last_id, node, epoch))
     if owned.rowcount != 1:
         raise Fenced(node, epoch)
     handled = commit.deletes.get(MessageRow)

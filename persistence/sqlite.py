@@ -38,7 +38,7 @@ NODE = "main"
 WAL_BYTES_KEPT = 64 << 20
 """A WAL that grew beyond this is cut at its next reset."""
 
-_RAISE_EPOCH = """INSERT INTO owner (node, epoch, commit_no, pid, started) VALUES (?, 1, 0, ?, ?)
+_RAISE_EPOCH = """INSERT INTO owner (node, epoch, commit_no, pid, started, last_id) VALUES (?, 1, 0, ?, ?, 0)
     ON CONFLICT (node) DO UPDATE SET epoch = epoch + 1, pid = excluded.pid, started = excluded.started"""
 _SET_PID = "UPDATE owner SET pid=? WHERE node=? AND epoch=?"
 

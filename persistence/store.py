@@ -28,11 +28,13 @@ class Commit:
     key, a tuple otherwise). Within one kind no key occurs twice.
     """
 
-    __slots__ = ("deletes", "inserts", "number", "puts")
+    __slots__ = ("deletes", "inserts", "last_id", "number", "puts")
 
     def __init__(self, number: int = 0) -> None:
         self.number = number
         """The commit's number, as the owner row will say after it."""
+        self.last_id = 0
+        """The highest message sequence number that was given up to here; 0 for no news."""
         self.inserts: list[MessageRow] = []
         self.puts: dict[type[Row], list[Any]] = {}
         self.deletes: dict[type[Row], list[Any]] = {}

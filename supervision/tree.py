@@ -45,7 +45,8 @@ class Tree:
 
     def gave_up(self, reason: ExitReason) -> UnderstudyError:
         """The error of a root that exited, with the child that brought it down."""
-        return TreeGaveUp(self.spec_address, reason, () if self.last_words is None else (self.last_words,))
+        history = () if self.last_words is None else (f"{self.last_words[0]} exited: {self.last_words[1]}",)
+        return TreeGaveUp(self.spec_address, reason, history)
 
     @property
     def spec_address(self) -> str:

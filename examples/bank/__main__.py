@@ -41,8 +41,9 @@ async def transfer() -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"Transfers of more than an account holds are dead letters: "
-        f"python -m understudy dead list --tree {TREE.name}\nThe books are in {DATABASE}; run it again, and it goes on.",
+        f"The books are in {DATABASE}; run it again, and it goes on. Transfers of more than an account holds are dead "
+        f"letters:\npython -m understudy dead list --tree {TREE}",
+        soft_wrap=True,
         highlight=False,
     )
 

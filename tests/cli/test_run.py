@@ -122,9 +122,7 @@ def test_a_start_that_fails_isnt_tried_again(place: Place) -> None:
 
 
 def test_a_tree_that_gives_up_leaves_a_report(place: Place) -> None:
-    place.write(
-        supervisor="intensity = 2", children='[[supervisor.children]]\nid = "fragile"\nactor = "tally:Fragile"'
-    )
+    place.write(supervisor="intensity = 2", children='[[supervisor.children]]\nid = "fragile"\nactor = "tally:Fragile"')
     place.prepare()
     place.tell(*[("/t/fragile", Crash())] * 4)
     run = place.run()

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -49,9 +49,7 @@ def test_two_hundred_kills(tmp_path: Path) -> None:
 def test_the_friendly_demo_goes_on_where_it_was(tmp_path: Path) -> None:
     shutil.copytree(BANK, tmp_path / "bank", ignore=shutil.ignore_patterns("*.db*", "__pycache__"))
     for last in ("745", "490"):
-        done = subprocess.run(
-            [sys.executable, str(tmp_path / "bank")], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([sys.executable, str(tmp_path / "bank")], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert last in done.stdout
 
@@ -60,7 +58,7 @@ def test_the_friendly_demo_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[str]]]:
+def books(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A bank that was killed twice and has settled, and the transfers that it acknowledged."""
     chaos = Chaos(tmp_path_factory.mktemp("bank"), seed=3, accounts=ACCOUNTS, tellers=4)
     try:
@@ -72,7 +70,7 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list
     assert chaos.tally.clean, chaos.tally
     with closing(sqlite3.connect(chaos.database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    yield chaos.database, sorted(chaos.tally.acknowledged)
+    return chaos.database, sorted(chaos.tally.acknowledged)
 
 
 def audited(
@@ -131,9 +129,7 @@ def test_a_credit_that_is_gone_is_found(books: tuple[Path, list[str]], tmp_path:
 @pytest.mark.parametrize("side", ["<", ">"])
 def test_a_side_that_was_applied_twice_is_found(books: tuple[Path, list[str]], tmp_path: Path, side: str) -> None:
     def twice(connection: sqlite3.Connection, transfer: str) -> None:
-        connection.execute(
-            f"INSERT INTO posting SELECT * FROM posting WHERE id = ? AND change {side} 0", (transfer,)
-        )
+        connection.execute(f"INSERT INTO posting SELECT * FROM posting WHERE id = ? AND change {side} 0", (transfer,))
 
     findings, chosen = audited(books, tmp_path, twice)
     assert [line.partition(":")[0] for line in findings.twice] == [chosen]

@@ -159,6 +159,7 @@ def upgrade() -> None:
         _int("commit_no"),
         _int("pid"),
         _float("started"),
+        _int("last_id"),
         sa.PrimaryKeyConstraint("node"),
         sqlite_with_rowid=False,
     )

@@ -1,0 +1,132 @@
+"""Client: tell and ask from another process than the node's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from statistics import median
+
+import pytest
+from programs import Place
+from tally import Add, Linger, Total, Wonder
+
+from understudy import (
+    ActorNotFound,
+    AskFailed,
+    AskTimeout,
+    Client,
+    NotAMessage,
+    Request,
+    StoreUnavailable,
+    UndecodableMessage,
+    UnknownMessageType,
+)
+
+
+class Unknown(Request[int]):
+    """Nobody knows it."""
+
+
+class Totals(Request[str], tag="Total"):
+    """What it would be if the reply were text."""
+
+
+async def test_tell_and_ask(running: Place) -> None:
+    async with Client(running.url) as client:
+        await client.tell("/t/tallies/c", Add(amount=2))
+        await client.tell("/t/tallies/c", Add(amount=3), key="once")
+        await client.tell("/t/tallies/c", Add(amount=3), key="once")
+        await client.tell("/t/tallies/c", Add(amount=100), delay_s=3600)
+        assert await client.ask("/t/tallies/c", Total()) == 5
+
+
+async def test_an_ask_takes_less_than_20_ms(running: Place) -> None:
+    took: list[float] = []
+    async with Client(running.url) as client:
+        for _ in range(100):
+            began = time.perf_counter()
+            await client.ask("/t/tallies/q", Total())
+            took.append(time.perf_counter() - began)
+    assert median(took) < 0.020
+
+
+async def test_many_clients_at_once(running: Place) -> None:
+    async def work(number: int) -> None:
+        async with Client(running.url) as client:
+            await asyncio.gather(*(client.tell("/t/tallies/m", Add(amount=1)) for _ in range(50)))
+            await asyncio.gather(*(client.ask("/t/tallies/m", Total()) for _ in range(10)))
+
+    await asyncio.gather(*(work(number) for number in range(8)))
+    async with Client(running.url) as client:
+        assert await client.ask("/t/tallies/m", Total()) == 400
+
+
+async def test_the_nodes_errors_are_raised_here(running: Place) -> None:
+    async with Client(running.url) as client:
+        with pytest.raises(AskFailed) as failed:
+            await client.ask("/t/tallies/w", Wonder())
+        assert failed.value.address == "/t/tallies/w"
+        assert failed.value.reason.error == "ArithmeticError"
+        assert "it doesn't add up" in failed.value.reason.traceback
+        with pytest.raises(ActorNotFound) as missing:
+            await client.ask("/t/nobody", Total())
+        assert missing.value.address == "/t/nobody"
+        with pytest.raises(UnknownMessageType) as unknown:
+            await client.ask("/t/one", Unknown())
+        assert "Total" in unknown.value.known
+        with pytest.raises(AskTimeout) as late:
+            await client.tell("/t/tallies/late", Linger(seconds=1.0))
+            await client.ask("/t/tallies/late", Total(), timeout_s=0.2)
+        assert isinstance(late.value.request, Total)
+
+
+async def test_a_reply_of_another_type(running: Place) -> None:
+    async with Client(running.url) as client:
+        with pytest.raises(AskFailed) as failed:
+            await client.ask("/t/one", Totals())
+        assert "Expected `str`, got `int`" in str(failed.value)
+
+
+async def test_what_cant_be_sent(running: Place) -> None:
+    async with Client(running.url) as client:
+        with pytest.raises(NotAMessage):
+            await client.tell("/t/one", "hello")  # type: ignore[arg-type]
+        for address in ("t/one", "/t/one/", "", "/t/\none"):
+            with pytest.raises(ActorNotFound):
+                await client.tell(address, Add(amount=1))
+        with pytest.raises(UndecodableMessage):
+            await client.tell("/t/one", Add(amount="1"))  # type: ignore[arg-type]
+        with pytest.raises(UnicodeEncodeError):
+            await client.tell("/t/one", Add(amount=1), key="\udc80")
+
+
+async def test_tell_is_durable_without_a_node(stopped: Place) -> None:
+    async with Client(stopped.url) as client:
+        await client.tell("/t/one", Add(amount=2))
+        with pytest.raises(AskTimeout):
+            await client.ask("/t/one", Total(), timeout_s=0.1)
+    run = stopped.up()
+    async with Client(stopped.url) as client:
+        await client.tell("/t/one", Add(amount=3))
+        assert await client.ask("/t/one", Total()) == 5
+        stopped.kill_node()
+        await client.tell("/t/one", Add(amount=4))  # whoever picks it up
+        assert await client.ask("/t/one", Total(), timeout_s=20.0) == 9
+    await asyncio.to_thread(run.stop)
+    assert stopped.data("db", "status")["rows_inbox"] == 0  # the request that had expired is gone, and was not run
+
+
+async def test_order_holds(stopped: Place) -> None:
+    async with Client(stopped.url) as client:
+        await asyncio.gather(*(client.tell("/t/one", Add(amount=n)) for n in range(300)))
+    waiting = stopped.data("messages", "list", "--limit", "300")
+    assert [message["body"]["amount"] for message in waiting] == list(range(300))
+
+
+async def test_no_store_yet(place: Place) -> None:
+    with pytest.raises(StoreUnavailable, match="there is no store"):
+        async with Client(place.url):
+            pass
+    closed = Client(place.url)
+    with pytest.raises(StoreUnavailable, match="isn't open"):
+        await closed.tell("/t/one", Add(amount=1))
