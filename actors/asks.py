@@ -32,7 +32,8 @@ class Asks:
         if not isinstance(request, Request):
             raise NotAMessage(request)
         system, turn = self._system, current_turn.get()
-        system.check_running()
+        if system.over or system.committer.failure is not None:
+            system.check_running()
         if cell.status is STOPPED or cell.status is GONE:
             raise ActorNotFound(cell.address, f"it is {cell.status}")
         if turn is not None:
@@ -44,9 +45,11 @@ class Asks:
             body, copy = round_trip(cell.address, request)
             assert isinstance(copy, Request)
             request = copy
-        future: asyncio.Future[tuple[Any, int]] = asyncio.get_running_loop().create_future()
-        if not uid:
-            uid = system.next_uid() if turn is None else turn.next_uid()
+        future: asyncio.Future[tuple[Any, int]] = asyncio.Future()
+        if turn is not None:
+            uid = turn.next_uid()
+        elif cell.durable and not uid:
+            uid = system.next_uid()
         ask = Ask(cell.address, uid, request, tag_of(cls), body, future, timeout_s)
         bucket = self._deadlines.add(ask, timeout_s)
         try:

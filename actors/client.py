@@ -21,7 +21,7 @@ from ..persistence.record import InboxRow
 from ..persistence.runtime import Runtime
 from ..persistence.store import Store
 from .dispatch import round_trip
-from .errors import ActorNotFound, AskTimeout, NotAMessage
+from .errors import ActorNotFound, AskTimeout, NotAMessage, ReplyError
 from .letterbox import Letterbox
 from .message import Message, Request, request_reply_type, tag_of
 from .outcome import error_of
@@ -101,6 +101,7 @@ class Client:
         Raises:
             AskTimeout: no reply within `timeout_s` seconds (or no node runs). A request that has expired isn't run.
             AskFailed: the handler raised; `reason` says what.
+            ReplyError: the reply is none that this request's class promises.
             NotAMessage, ActorNotFound, UnhandledMessage, UnknownMessageType, UndecodableMessage, MailboxFull
             StoreFull, StoreUnavailable
         """
@@ -115,7 +116,10 @@ class Client:
         if not reply.ok:
             raise error_of(reply, address, request)
         kind: Any = request_reply_type(type(request))
-        return cast(R, msgspec.json.decode(reply.body, type=kind))
+        try:
+            return cast(R, msgspec.json.decode(reply.body, type=kind))
+        except msgspec.DecodeError as error:
+            raise ReplyError(address, row.type, str(error)) from None
 
     def _row(self, kind: str, address: str, message: Message) -> InboxRow:
         if not isinstance(message, Message):

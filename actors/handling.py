@@ -41,7 +41,7 @@ class Handling:
         self._runners = runners
         self.stepping: Turn | None = None
         """The turn whose code is on the CPU at this moment; the watchdog reads it."""
-        self.unfinished: Turn | None = None
+        self.unfinished: tuple[Turn, Any] | None = None
         """A light turn whose sends carry keys: they have to be looked up before its finish."""
         self.turns = 0
         """Turns begun since the start, those of runners that are at it right now not yet counted."""
@@ -74,7 +74,7 @@ class Handling:
     def run_light(self, cell: Cell, limit: int) -> int:
         """The shortest way, unrolled: messages told in memory, handled by plain methods of an actor without rows.
 
-        Stops at the first entry that is anything else. Returns how many messages it handled.
+        Requests may stand among them. Stops at the first entry that is anything else. Returns how many messages it handled.
         """
         mailbox, handlers, incarnation = cell.mailbox, cell.handlers, cell.incarnation
         assert incarnation is not None
@@ -84,31 +84,37 @@ class Handling:
             queue = mailbox.queue
             if not queue or mailbox.lanes is not None:
                 break
+            ask = None
             message: Any = queue[0]
             spec = handlers.get(type(message))
+            if spec is None:
+                if type(message) is not Ask or message.message is None or message.future.done():
+                    break
+                ask, message = message, message.message
+                spec = handlers.get(type(message))
             if spec is None or not spec.is_plain:
                 break
             queue.popleft()
             mailbox.count -= 1
             if cell.on_room is not None:
                 cell.has_room()
-            turn = Turn(incarnation, None, message, "")
+            turn = Turn(incarnation, ask, message, "" if ask is None else ask.uid)
             cell.turn = self.stepping = turn
             handled += 1
             try:
-                run(call, turn, spec.function, actor, message)
+                result = run(call, turn, spec.function, actor, message)
             except BaseException as error:
                 self.stepping = None
                 turn.fail(error)
                 if isinstance(error, KeyboardInterrupt):
                     raise
                 return handled
-            if turn.eventful or turn.status is not OPEN or cell.incarnation is not incarnation:
+            if turn.eventful or ask is not None or turn.status is not OPEN or cell.incarnation is not incarnation:
                 self.stepping = None
                 if turn.keyed:
-                    self.unfinished = turn
+                    self.unfinished = turn, result
                 else:
-                    turn.finish()
+                    turn.finish(result, None if ask is None else spec.reply)
                 return handled
             turn.status = FINISHED
         cell.turn = self.stepping = None
@@ -182,9 +188,10 @@ class Handling:
 
     async def finish_light(self) -> str:
         """The finish of the light turn that couldn't be finished at once."""
-        turn, self.unfinished = self.unfinished, None
-        assert turn is not None
-        return await self._finish(turn, None, turn.cell.handlers[type(turn.message)])
+        unfinished, self.unfinished = self.unfinished, None
+        assert unfinished is not None
+        turn, result = unfinished
+        return await self._finish(turn, result, turn.cell.handlers[type(turn.message)])
 
     async def _finish(self, turn: Turn, result: Any, spec: HandlerSpec) -> str:
         """The finish of a turn that may have to wait: for keys, for a held transaction, for caution after a crash."""

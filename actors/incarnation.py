@@ -74,7 +74,7 @@ class Incarnation:
 
     def random(self) -> Random:
         """A generator seeded by the turn: the same draws when the turn is run again."""
-        return self.cell.system.runtime.random(self.turn.uid)
+        return self.cell.system.runtime.random(self.turn.key)
 
     def stop(self, reason: ExitReason | None = None) -> None:
         """End this incarnation after the turn; state and mailbox stay."""

@@ -46,6 +46,8 @@ async def start(cell: Cell) -> None:
         cell.turn = turn
         if cell.definition.overrides_on_start:
             await _drive(turn, actor.on_start, cell.options.handler_timeout_s)
+            if turn.keyed:
+                await system.keys.check_turn(turn)
         failure = None
     except BaseException as error:
         failure = error
@@ -128,6 +130,8 @@ async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, 
     try:
         cell.state.restore(actor)
         await _drive(turn, lambda: actor.on_stop(reason), left_s)
+        if turn.keyed:
+            await cell.system.keys.check_turn(turn)
     except HandlerTimeout as error:
         await _end(turn, error)
         return ExitReason.killed("on_stop didn't end within its shutdown time")
@@ -188,6 +192,8 @@ async def abandon(turn: Turn) -> None:
     cell = turn.cell
     number = cell.last_exit = turn.incarnation.number
     cell.incarnation = None
+    if turn.task is not None:
+        cell.system.runners.leave_behind(turn.task)
     turn.discard()
     cell.queued = False
     cell.runner = -1

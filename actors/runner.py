@@ -60,12 +60,14 @@ class Runners:
         self._outside: list[asyncio.Future[None]] = []
         self._parked: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._left_behind: set[asyncio.Task[Any] | None] = set()
+        """Runners stuck in handlers that swallowed their cancellation."""
         self._slots = list(range(limit - 1, -1, -1))
 
     @property
     def busy(self) -> bool:
         """Whether any cell is ready or set aside, or any runner is not parked."""
-        return bool(self.ready or self._set_aside) or len(self._tasks) > len(self._parked)
+        return bool(self.ready or self._set_aside) or len(self._tasks) > len(self._parked) + len(self._left_behind)
 
     def ready_cell(self, cell: Cell) -> None:
         """Take a cell up. Its `queued` is set by the caller."""
@@ -86,6 +88,7 @@ class Runners:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._left_behind.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.system.recovery.bug(error)
         self.system.maybe_idle()
@@ -202,18 +205,30 @@ class Runners:
 
     async def inside(self, turn: Turn, awaitable: Awaitable[Any]) -> Any:
         """Await inside a handler."""
-        turn.task = asyncio.current_task()
+        task = turn.task = asyncio.current_task()
         self._inside += 1
         try:
             return await awaitable
         finally:
             turn.task = None
-            self._inside -= 1
-            if not self._inside and self._outside:
-                outside, self._outside = self._outside, []
-                for future in outside:
-                    if not future.done():
-                        future.set_result(None)
+            if task in self._left_behind:
+                self._left_behind.discard(task)
+            else:
+                self._outside_again()
+
+    def leave_behind(self, task: asyncio.Task[Any]) -> None:
+        """The handler in which this runner waits was abandoned: nobody waits for it any more."""
+        if task in self._tasks and task not in self._left_behind:
+            self._left_behind.add(task)
+            self._outside_again()
+
+    def _outside_again(self) -> None:
+        self._inside -= 1
+        if not self._inside and self._outside:
+            outside, self._outside = self._outside, []
+            for future in outside:
+                if not future.done():
+                    future.set_result(None)
 
     async def nothing_else(self) -> None:
         """Wait until no turn is in flight. The caller has set `solo`, so that none begins."""

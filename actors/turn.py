@@ -78,6 +78,8 @@ class Turn:
     @property
     def key(self) -> str:
         """An idempotency key for effects outside the database: the message's uid, the same in each attempt."""
+        if not self.uid:  # told in memory, where nobody has asked for it yet
+            self.uid = self.cell.system.next_uid()
         return self.uid
 
     @property
@@ -113,7 +115,7 @@ class Turn:
 
     def next_uid(self) -> str:
         self.ordinal += 1
-        return derived_uid(self.uid, self.ordinal)
+        return derived_uid(self.key, self.ordinal)
 
     def send(self, cell: Cell, envelope: Envelope) -> None:
         if self.sends is None:

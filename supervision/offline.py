@@ -61,11 +61,11 @@ async def requeue(store: Store, ids: Sequence[int]) -> dict[str, Any]:
         RecordCorrupt: one of them is damaged; it can only be discarded.
     """
     async with _owned(store) as commit:
-        last = await store.last_id()
         letters = [verify(await _letter(store, letter_id)) for letter_id in dict.fromkeys(ids)]
-        for place, letter in enumerate(letters, 1):
+        for letter in letters:
+            commit.last_id += 1
             message = MessageRow(
-                id=last + place,
+                id=commit.last_id,
                 address=letter.address,
                 priority=0,
                 due=None,
@@ -113,6 +113,7 @@ async def _owned(store: Store) -> AsyncIterator[Commit]:
     owner = await store.open()
     try:
         commit = Commit(owner.commit_no + 1)
+        commit.last_id = max(owner.last_id, await store.last_id())
         yield commit
         await store.commit(commit)
     finally:

@@ -45,7 +45,11 @@ class Ground(abc.ABC):
         if isinstance(runtime, VirtualRuntime):  # a poll would be most of what happens there
             options.setdefault("settings", Settings(inbox_poll_s=1e9))
         async with start(tree, store=self.store(runtime), runtime=runtime, **options) as system:
-            yield system
+            try:
+                yield system
+            finally:
+                if isinstance(runtime, VirtualRuntime):  # nobody else moves the clock for what the stop waits for
+                    await runtime.run(system.stop())
 
 
 class MemoryGround(Ground):

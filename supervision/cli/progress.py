@@ -42,7 +42,7 @@ class Progress:
 
     def begin(self, system: ActorSystem) -> None:
         """The tree is up."""
-        self._began = self._last = (system.runtime.monotonic(), self._handled(system))
+        self._began = self._last = (system.runtime.monotonic(), system.runners.handling.turns)
 
     async def show(self, system: ActorSystem) -> None:
         """Until cancelled."""
@@ -53,7 +53,7 @@ class Progress:
                 logger.info(self.line(system))
         console = Console(stderr=True)
         # Log lines go above the live one.
-        set_up_log(self._verbosity, lambda line: console.print(Text(line.rstrip("\n"))))
+        set_up_log(self._verbosity, lambda line: console.print(Text(line.rstrip("\n")), soft_wrap=True))
         try:
             with Live(console=console, auto_refresh=False, transient=True) as live:
                 while True:
@@ -66,13 +66,10 @@ class Progress:
         """The numbers of this moment; the rate is since the last line, or over the whole time."""
         pending = sum(cell.mailbox.count for cell in system.cells.values())
         before, count = self._began if whole else self._last
-        now, handled = system.runtime.monotonic(), self._handled(system)
-        rate = (handled - count) / (now - before) if now > before else 0.0
-        self._last = (now, handled)
+        now, turns = system.runtime.monotonic(), system.runners.handling.turns
+        rate = (turns - count) / (now - before) if now > before else 0.0
+        self._last = (now, turns)
         return (
-            f"{handled:,} handled, {pending:,} pending, {system.delays.retries:,} retrying, "
-            f"{self.parked:,} dead letters, {system.committer.commits:,} commits, {rate:,.0f}/s"
+            f"{turns:,} turns, {self.failed:,} failed, {pending:,} pending, {system.delays.retries:,} retrying, "
+            f"{self.parked:,} dead letters, {system.committer.commits:,} commits, {rate:,.0f} turns/s"
         )
-
-    def _handled(self, system: ActorSystem) -> int:
-        return max(0, system.runners.handling.turns - self.failed)

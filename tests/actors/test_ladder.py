@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -76,9 +77,11 @@ class Worker(Actor[Memory]):
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> None:
+def fresh() -> Iterator[None]:
     log.clear()
     Worker.gate = asyncio.Event()
+    yield
+    Worker.gate.set()  # whatever swallows its cancellation ends now
 
 
 def worker(**options: Any) -> ChildSpec:

@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +21,9 @@ from understudy.persistence.runtime import Runtime
 from understudy.supervision.cli import app, main
 
 TIMEOUT_S = 30.0
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+"""The nodes find the actors of these tests, and no other settings than the tests'."""
 
 TREE = """
 [store]
@@ -52,13 +54,12 @@ class Done(NamedTuple):
 
 
 class Place:
-    """A folder with a config file, the actors that it names, and (once a node has run) their store."""
+    """A folder with a config file and (once a node has run) its store."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = f"sqlite:///{folder}/tally.db"
         self._running: list[Running] = []
-        shutil.copy(Path(__file__).with_name("tally.py"), folder)
         self.write()
 
     def write(self, node: str = "", supervisor: str = "", children: str = "") -> None:
@@ -90,9 +91,9 @@ class Place:
     def shell(self, *arguments: str, code: int = 0, **environment: str) -> Done:
         """Run one command in a process of its own."""
         done = subprocess.run(
-            [sys.executable, "-m", "understudy", *arguments],
+            [sys.executable, "-P", "-m", "understudy", *arguments],
             cwd=self.folder,
-            env={**os.environ, **environment},
+            env={**ENVIRONMENT, **environment},
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
@@ -144,8 +145,9 @@ class Running:
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "understudy", "run", *arguments],
+            [sys.executable, "-P", "-m", "understudy", "run", *arguments],
             cwd=folder,
+            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

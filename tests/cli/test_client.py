@@ -21,6 +21,7 @@ from understudy import (
     UndecodableMessage,
     UnknownMessageType,
 )
+from understudy.actors.errors import ReplyError
 
 
 class Unknown(Request[int]):
@@ -74,17 +75,16 @@ async def test_the_nodes_errors_are_raised_here(running: Place) -> None:
         with pytest.raises(UnknownMessageType) as unknown:
             await client.ask("/t/one", Unknown())
         assert "Total" in unknown.value.known
+        await client.tell("/t/tallies/late", Linger(seconds=1.0))
         with pytest.raises(AskTimeout) as late:
-            await client.tell("/t/tallies/late", Linger(seconds=1.0))
             await client.ask("/t/tallies/late", Total(), timeout_s=0.2)
         assert isinstance(late.value.request, Total)
 
 
 async def test_a_reply_of_another_type(running: Place) -> None:
     async with Client(running.url) as client:
-        with pytest.raises(AskFailed) as failed:
+        with pytest.raises(ReplyError, match="Expected `str`, got `int`"):
             await client.ask("/t/one", Totals())
-        assert "Expected `str`, got `int`" in str(failed.value)
 
 
 async def test_what_cant_be_sent(running: Place) -> None:
@@ -113,13 +113,14 @@ async def test_tell_is_durable_without_a_node(stopped: Place) -> None:
         await client.tell("/t/one", Add(amount=4))  # whoever picks it up
         assert await client.ask("/t/one", Total(), timeout_s=20.0) == 9
     await asyncio.to_thread(run.stop)
-    assert stopped.data("db", "status")["rows_inbox"] == 0  # the request that had expired is gone, and was not run
+    status = await asyncio.to_thread(stopped.data, "db", "status")
+    assert status["rows_inbox"] == 0  # the request that had expired is gone, and was not run
 
 
 async def test_order_holds(stopped: Place) -> None:
     async with Client(stopped.url) as client:
         await asyncio.gather(*(client.tell("/t/one", Add(amount=n)) for n in range(300)))
-    waiting = stopped.data("messages", "list", "--limit", "300")
+    waiting = await asyncio.to_thread(stopped.data, "messages", "list", "--limit", "300")
     assert [message["body"]["amount"] for message in waiting] == list(range(300))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from pathlib import Path
 
 from programs import Place
 from tally import Add, Burst, Crash, Fail
@@ -14,9 +15,9 @@ def test_until_idle_does_what_waits_and_ends(stopped: Place) -> None:
     run = stopped.run("--until-idle")
     assert run.wait() == 0
     summary = run.wait_for("idle: ")
-    handled = re.search(r"idle: (\d+) handled, 0 pending, 0 retrying, 0 dead letters, \d+ commits", summary)
-    assert handled is not None
-    assert 502 <= int(handled[1]) <= 510  # an actor's activation counts as well
+    turns = re.search(r"idle: (\d+) turns, 0 failed, 0 pending, 0 retrying, 0 dead letters, \d+ commits", summary)
+    assert turns is not None
+    assert 502 <= int(turns[1]) <= 510  # an actor's activation counts as well
     assert "/t has stopped" in run.wait_for("has stopped")
     assert stopped.data("actors", "show", "/t/tallies/a")["state"] == {"total": 507}
     assert stopped.data("messages", "list") == []
@@ -134,3 +135,13 @@ def test_a_tree_that_gives_up_leaves_a_report(place: Place) -> None:
     assert "(the same traceback as above)" in report
     assert "starts again" not in run.log
     assert len(place.data("messages", "list")) == 4  # a broken deployment loses nothing
+
+
+def test_the_folder_of_the_config_file_is_importable_and_the_working_directory_isnt(place: Place) -> None:
+    config = place.folder / "config"
+    config.mkdir()
+    (place.folder / "understudy.toml").rename(config / "understudy.toml")
+    (config / "tally.py").write_bytes(Path(__file__).with_name("tally.py").read_bytes())
+    (place.folder / "queue.py").write_text("raise RuntimeError('this is not the queue you are looking for')")
+    assert place.run("config/understudy.toml", "--until-idle").wait() == 0
+    assert (config / "tally.db").exists()

@@ -8,10 +8,26 @@ import pytest
 from programs import Place
 
 COMMANDS = (
-    "run", "check", "config show", "config schema", "tree", "actors list", "actors show", "actors reset", "actors retire",
-    "messages list", "messages show", "dead list", "dead show", "dead requeue", "dead discard", "send", "ask", "db status",
+    "run",
+    "check",
+    "config show",
+    "config schema",
+    "tree",
+    "actors list",
+    "actors show",
+    "actors reset",
+    "actors retire",
+    "messages list",
+    "messages show",
+    "dead list",
+    "dead show",
+    "dead requeue",
+    "dead discard",
+    "send",
+    "ask",
+    "db status",
     "db verify",
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from understudy.persistence.errors import StoreLocked, StoreUnavailable
-from understudy.persistence.lock import LockFile
+from understudy.persistence.lock import LockFile, holder
 from understudy.persistence.runtime import Runtime
 from understudy.persistence.sqlite import SqliteStore
 
@@ -79,3 +79,27 @@ async def test_another_process_holds_the_store(tmp_path: Path, spawn: Any) -> No
     child.wait()
     assert (await store.open()).epoch == 2  # the lock died with its holder
     await store.close()
+
+
+def test_who_holds_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "l")
+    assert holder(path) is None
+    assert not (tmp_path / "l").exists()  # only asked
+    held = lock(tmp_path / "l")
+    held.acquire()
+    assert holder(path) == os.getpid()
+    assert holder(path) == os.getpid()  # asking has not let it go
+    with pytest.raises(StoreLocked):
+        lock(tmp_path / "l").acquire()
+    held.release()
+    assert holder(path) is None
+
+
+def test_who_holds_it_elsewhere(tmp_path: Path, spawn: Any) -> None:
+    child = spawn("hold", tmp_path / "bank.db")
+    assert child.stdout.readline() == "open\n"
+    store = SqliteStore(f"sqlite:///{tmp_path / 'bank.db'}", Runtime())
+    assert store.holder() == child.pid
+    child.kill()
+    child.wait()
+    assert store.holder() is None
