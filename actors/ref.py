@@ -48,14 +48,14 @@ class Receipt:
         system = self._system
         if system is None:
             return
-        if self._admitted is not None:
-            self._position = yield from asyncio.shield(self._admitted)
-            self._admitted = None
-        if self._position > system.committer.committed or system.committer.lost(self._position):
-            try:
+        try:
+            if self._admitted is not None:
+                self._position = yield from asyncio.shield(self._admitted)
+                self._admitted = None
+            if self._position > system.committer.committed or system.committer.lost(self._position):
                 yield from system.committer.wait(self._position).__await__()
-            except (StoreFull, StoreUnavailable) as error:
-                raise error.handing_back(self._message) from None
+        except (StoreFull, StoreUnavailable) as error:
+            raise error.handing_back(self._message) from None
 
     @property
     def committed(self) -> bool:

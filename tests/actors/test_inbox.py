@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from grounds import Ground, tree
 
-from understudy import Actor, ChildSpec, Client, Message, Request, handler
+from understudy import Actor, ChildSpec, Client, Message, Request, StoreFull, handler
 from understudy.persistence.record import DeadLetterRow, InboxRow, ReplyRow
 
 
@@ -34,9 +34,11 @@ class Sum(msgspec.Struct):
 class Counter(Actor[Sum]):
     name = "inbox-counter"
     gate: asyncio.Event
+    added = 0
 
     @handler
     def add(self, message: Add) -> None:
+        Counter.added += self.address == "/t/big"
         self.state.total += message.amount
 
     @handler
@@ -56,6 +58,7 @@ class Fleeting(Counter):
 @pytest.fixture(autouse=True)
 def gate() -> asyncio.Event:
     Counter.gate = asyncio.Event()
+    Counter.added = 0
     return Counter.gate
 
 
@@ -104,6 +107,24 @@ async def test_a_full_mailbox_holds_its_rows_and_no_others(ground: Ground, gate:
         assert await small.ask(Total()) == 6
         assert await system.ref("/t/big").ask(Total()) == 3
         assert ground.rows(InboxRow) == []
+
+
+async def test_rows_behind_one_that_is_held_are_taken_once(ground: Ground, gate: asyncio.Event) -> None:
+    async with ground.node(TREE) as system, submitter(ground) as store:
+        await system.ref("/t/small").tell(Wait())
+        await store.submit([row(address="/t/small") for _ in range(4)])
+        while len(ground.rows(InboxRow)) != 2:
+            await asyncio.sleep(0.001)
+        ground.plan.hold()  # what is taken in now isn't on disk yet when the inbox is read again
+        for n in range(1, 4):
+            await store.submit([row(address="/t/big")])
+            while Counter.added < n:
+                await asyncio.sleep(0.001)
+        gate.set()
+        ground.plan.release()
+        await system.idle()
+        assert await system.ref("/t/big").ask(Total()) == 3
+        assert await system.ref("/t/small").ask(Total()) == 4
 
 
 async def test_a_tell_to_an_actor_without_rows_is_taken_once(ground: Ground) -> None:
@@ -166,6 +187,21 @@ async def test_another_message_under_a_known_key_is_parked(ground: Ground) -> No
         assert await system.ref("/t/big").ask(Total()) == 1
     (letter,) = ground.rows(DeadLetterRow)
     assert (letter.cause, letter.key) == ("rejected", "k")
+
+
+async def test_a_store_that_fails_meanwhile_loses_nothing(ground: Ground) -> None:
+    async with ground.node(TREE) as system, submitter(ground) as store:
+        ground.plan.broken = StoreFull("no space left")
+        await store.submit([row(uid=f"{n:032x}") for n in range(1, 6)])
+        (request,) = await store.submit([row("ask", type="Total", body="{}", uid="0d" * 16)])
+        while system.committer.failure is None:
+            await asyncio.sleep(0.001)
+        ground.plan.broken = None
+        answer = await reply(store, request)
+        assert (answer.ok, answer.body) == (1, "5")
+        await system.idle()
+        assert await system.ref("/t/big").ask(Total()) == 5
+    assert ground.rows(InboxRow) == ground.rows(DeadLetterRow) == []
 
 
 async def test_expired_requests_arent_run(ground: Ground) -> None:
