@@ -78,6 +78,7 @@ class Admission:
                 if not future.done():
                     future.set_exception(error)
         cell.admission = None
+        cell.light = not cell.durable and not self._system.over
 
 
 def admit_slowly(system: ActorSystem, cell: Cell, envelope: Envelope, message: Message) -> Receipt:
@@ -93,6 +94,7 @@ def admit_slowly(system: ActorSystem, cell: Cell, envelope: Envelope, message: M
         raise MailboxFull(cell.address, capacity, message)
     if cell.admission is None:
         cell.admission = Admission(system, cell)
+        cell.light = False
     return Receipt(system, 0, message, cell.admission.join(envelope))
 
 

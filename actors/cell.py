@@ -39,6 +39,7 @@ class Cell:
         "alone",
         "asking",
         "blocked_by",
+        "capacity",
         "definition",
         "durable",
         "handlers",
@@ -46,6 +47,7 @@ class Cell:
         "last_exit",
         "last_used",
         "leaving",
+        "light",
         "mailbox",
         "make_args",
         "on_demand",
@@ -87,7 +89,10 @@ class Cell:
         """What the supervisor made it from; opaque here."""
         self.on_demand = on_demand
         """Whether its first message starts it, rather than its supervisor."""
+        self.capacity = options.capacity
         self.durable: bool = options.durable
+        self.light = not self.durable
+        """Whether a plain tell may go straight into the mailbox: no rows, nobody in line, and the system is open."""
         self.state = DurableState(self, definition, self.durable)
         self.mailbox = Mailbox()
         self.status: str = PASSIVE

@@ -90,8 +90,6 @@ class Definition:
         self.has_receive = _overrides(cls, root, "receive")
         self.overrides_on_start = _overrides(cls, root, "on_start")
         self.overrides_on_stop = _overrides(cls, root, "on_stop")
-        self.overrides_on_start = cls.on_start is not root.on_start
-        self.overrides_on_stop = cls.on_stop is not root.on_stop
         self._resolved: dict[type, HandlerSpec | None] = dict(self.handlers)
 
     def handler_for(self, message_type: type[Message]) -> HandlerSpec | None:

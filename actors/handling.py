@@ -17,7 +17,7 @@ from .handlers import HandlerSpec
 from .message import Message, tag_of
 from .status import DOWN, PASSIVE, UP
 from .stepping import call, call_async, resume
-from .turn import FINISHED, OPEN, Turn
+from .turn import FINISHED, OPEN, LightTurn, Turn
 
 if TYPE_CHECKING:
     from .runner import Runners
@@ -98,7 +98,7 @@ class Handling:
             mailbox.count -= 1
             if cell.on_room is not None:
                 cell.has_room()
-            turn = Turn(incarnation, ask, message, "" if ask is None else ask.uid)
+            turn = LightTurn(incarnation, message) if ask is None else Turn(incarnation, ask, message, ask.uid)
             cell.turn = self.stepping = turn
             handled += 1
             try:

@@ -341,7 +341,7 @@ class Recovery:
         system = self._system
         if system.gave_up is None:
             system.gave_up = error
-            system.over = True
+            system.close_doors()
             system.events.emit(
                 "node.gave_up",
                 "/" if system.root is None else system.root.address,

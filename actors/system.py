@@ -192,7 +192,8 @@ class ActorSystem:
         if self.closing:
             await self._closed.wait()
             return
-        self.closing = self.over = True
+        self.closing = True
+        self.close_doors()
         for cell in list(self.cells.values()):
             if cell.admission is not None:
                 cell.admission.refuse(partial(SystemStopped, cell.address))
@@ -261,6 +262,8 @@ class ActorSystem:
     def add(self, cell: Cell) -> None:
         """Make a cell known. Mail that waited for it on disk moves in."""
         self.cells[cell.address] = cell
+        if self.over:
+            cell.light = False
         self.recovery.move_in(cell)
 
     def remove(self, cell: Cell) -> None:
@@ -293,6 +296,12 @@ class ActorSystem:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.recovery.bug(error)
         self.maybe_idle()
+
+    def close_doors(self) -> None:
+        """Nothing can be told any more."""
+        self.over = True
+        for cell in self.cells.values():
+            cell.light = False
 
     def check_running(self) -> None:
         if self.over:

@@ -21,6 +21,10 @@ SETTLE_ROUNDS = 60
 """Rounds of the loop after which everything that only waits for other tasks has come to rest."""
 
 
+STUCK_ROUNDS = 50
+"""So often nothing may happen in `run`, for threads that are at work."""
+
+
 class VirtualRuntime(Runtime):
     """Time passes only in `advance` and `run`; everything else is as in `Runtime`.
 
@@ -77,14 +81,22 @@ class VirtualRuntime(Runtime):
             await self.settle()
         self._elapsed = end
 
-    async def run(self, awaitable: Awaitable[T]) -> T:
-        """Wait for something, jumping from timer to timer whenever nothing else can go on."""
+    async def run(self, awaitable: Awaitable[T], *, limit_s: float = 86_400.0) -> T:
+        """Wait for something, jumping from timer to timer whenever nothing else can go on.
+
+        Raises:
+            TimeoutError: it didn't come within `limit_s`, or nothing is left that could bring it.
+        """
+        end = self._elapsed + limit_s
         future = asyncio.ensure_future(awaitable)
         try:
+            stuck = 0
             while not future.done():
                 await self.settle(future)
                 if not future.done():
-                    self._fire_next(None)
+                    stuck = 0 if self._fire_next(end) else stuck + 1
+                if stuck > STUCK_ROUNDS:
+                    raise TimeoutError(f"after {self._elapsed - end + limit_s:g} s nothing moves any more")
             return future.result()
         finally:
             future.cancel()

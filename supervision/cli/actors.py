@@ -49,10 +49,9 @@ async def _list(prefix: str, target: Target | None, limit: int, as_json: bool) -
         found: dict[str, dict[str, Any]] = {}
         for row in await _stored(desk.store, prefix, limit + 1):
             found[row.address] = _entry(row)
-        if desk.node() is not None:
-            # Both have the first so many in the order of their addresses: so has what they give together.
-            for facts in await desk.administer("actors.live", prefix, {"limit": limit + 1}):
-                found.setdefault(facts["address"], {"address": facts["address"], "type": facts["type"]}).update(facts)
+        # Both have the first so many in the order of their addresses: so has what they give together.
+        for facts in await desk.live(prefix, limit=limit + 1) or ():
+            found.setdefault(facts["address"], {"address": facts["address"], "type": facts["type"]}).update(facts)
     entries = page([found[address] for address in sorted(found)], limit, "actors")
     if as_json:
         print_json(entries)
@@ -102,10 +101,9 @@ async def _show(address: str, target: Target | None, as_json: bool) -> None:
     async with open_desk(target) as desk:
         rows = await desk.store.scan(ActorRow, address=address)
         entry: dict[str, Any] = _entry(rows[0]) if rows else {"address": address}
-        if desk.node() is not None:
-            for facts in await desk.administer("actors.live", address, {"limit": 1}):
-                if facts["address"] == address:
-                    entry.update(facts)
+        for facts in await desk.live(address, limit=1) or ():
+            if facts["address"] == address:
+                entry.update(facts)
         entry["messages"] = await desk.store.count(MessageRow, address=address)
         entry["dead_letters"] = await desk.store.count(DeadLetterRow, address=address)
     if not rows and "status" not in entry and not entry["messages"] and not entry["dead_letters"]:

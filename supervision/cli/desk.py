@@ -11,11 +11,15 @@ from ...persistence.errors import UnderstudyError
 from ...persistence.record import InboxRow, ReplyRow
 from ...persistence.runtime import Runtime
 from ...persistence.store import Store
+from .output import note
 
 __all__ = ("ADMIN_TIMEOUT_S", "Desk", "NodeRefused", "NodeSilent")
 
 ADMIN_TIMEOUT_S = 10.0
 """How long an administrative command may take; an actor that is stopped for it has its shutdown time."""
+
+
+LIVE_TIMEOUT_S = 2.0
 
 
 class NodeRefused(UnderstudyError):
@@ -62,6 +66,22 @@ class Desk:
         if not reply.ok:
             raise NodeRefused(reply.error)
         return msgspec.json.decode(reply.body)
+
+    async def live(self, address: str, **limits: Any) -> list[dict[str, Any]] | None:
+        """What a running node says of its actors (`Administration.live`); None if none runs, or it doesn't answer.
+
+        Just then somebody will want to see what the store says.
+        """
+        if self.node() is None:
+            return None
+        try:
+            found: list[dict[str, Any]] = await self.administer(
+                "actors.live", address, limits, timeout_s=LIVE_TIMEOUT_S
+            )
+        except NodeSilent as error:
+            note(f"{error}. This is what the store says")
+            return None
+        return found
 
     async def exchange(self, row: InboxRow, timeout_s: float) -> ReplyRow:
         """Put a row that wants a reply into the inbox, and wait for it. Nobody acts on it when the time is over.

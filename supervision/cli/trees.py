@@ -44,11 +44,12 @@ async def _tree(target: Target, limit: int, as_json: bool) -> None:
         branch_of(root, load_config(file).tree)
     try:
         async with open_desk(target) as desk:
-            pid = desk.node()
-            if pid is not None:
-                live_branches(root, await desk.administer("actors.live", "/", {"per_parent": limit}))
-            else:
+            live = await desk.live("/", per_parent=limit)
+            if live is None:
                 await _stored(desk, root, limit)
+            else:
+                live_branches(root, live)
+            if desk.node() is None:
                 note("no node runs on this store: this is what it keeps")
     except StoreUnavailable as error:
         if file is None:

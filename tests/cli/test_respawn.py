@@ -123,7 +123,10 @@ def test_a_node_that_hangs_ends_with_its_parent(place: Place) -> None:
 def test_a_node_that_hangs_is_killed_when_it_is_to_stop(place: Place) -> None:
     place.write(node="stop_timeout_s = 0.3")
     run = place.up()
-    place.do("send", "/t/one", "Hang")
+    place.tell(("/t/one", Hang()))
+    done = place.do("actors", "list", "--json")
+    assert f"the node (process {place.pid()}) did not answer within 2 s" in done.stderr
+    assert '"/t/one"' in done.stdout
     run.signal()
     assert run.wait() == 1
     assert "the node was killed by SIGKILL while it stopped" in run.log
