@@ -1,0 +1,13 @@
+"""One actor's life. A message flows through these files in this order:
+
+    message, ref          what is told, and to whom             client, letterbox   from another process, and
+    delivery, admission   into the mailbox; or in line          inbox               taken in by the node
+    envelope, mailbox     on its way, waiting                   delays              waiting for a moment
+    runner                the task that takes it up             stepping            the handler's code, step by step
+    handling, dispatch    one message becomes one turn          turn, state         what the turn collects, and leaves
+    failures              what a failure is charged to          asks, keys          replies; idempotency
+    exiting, lifecycle    the end and the start of a life       cell, incarnation   an address; one life of it
+    recovery, watchdog    after a crash; when the loop hangs    system              all of it together
+
+What users declare: actor, handlers, options, definition, types. What they see of failures: errors, exits.
+"""

@@ -1,0 +1,9 @@
+"""The database: rows, transactions and events. Knows nothing of actors.
+
+record      the rows and their checksums          store       what every engine keeps
+effects     what a turn asks of a commit          committer   group commit: turns in, one transaction out
+pace        on the loop or in a thread            attempts    the slot file of started messages
+schema, migrations, upgrade                       lock        one owner a database
+sqlite, beside, sql, driver, worker, held, lent   memory      the same without a file
+events      what a node reports                   runtime     clock, randomness, scheduling
+"""

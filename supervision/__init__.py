@@ -1,0 +1,10 @@
+"""The tree.
+
+spec, rules, recipe, args, reference    what a tree is made from, checked
+config, settings, sources, build        the same from a file, the environment and flags
+supervisor, strategies, intensity       who reacts to exits, and how
+tree                                    whose child is whose; activation and passivation
+node                                    store, system and tree together: start()
+administration, offline                 what can be done to a running node, and to the store of a stopped one
+cli                                     the command line
+"""

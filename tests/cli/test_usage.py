@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from programs import Place
@@ -34,6 +36,14 @@ COMMANDS = (
 def test_each_command_helps_with_an_example(place: Place, command: str) -> None:
     shown = place.do(*command.split(), "--help").stdout
     assert f"understudy {command}" in shown.partition("For example")[2]
+
+
+def test_the_page_has_every_command_and_option(place: Place) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    for command in COMMANDS:
+        assert f"`{command}" in page or f"understudy {command}" in page, command
+        for option in re.findall(r"(--[a-z][a-z-]+)", place.do(*command.split(), "--help").stdout):
+            assert option in page, (command, option)
 
 
 def test_help_has_the_exit_codes(place: Place) -> None:
