@@ -32,6 +32,8 @@ class Asks:
         if not isinstance(request, Request):
             raise NotAMessage(request)
         system, turn = self._system, current_turn.get()
+        if turn is not None and turn.cell.system is not system:
+            turn = None
         if system.over or system.committer.failure is not None:
             system.check_running()
         if cell.status is STOPPED or cell.status is GONE:

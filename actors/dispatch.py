@@ -14,6 +14,7 @@ from .message import ENCODER, Message, decoder_of, tag_of
 
 if TYPE_CHECKING:
     from .cell import Cell
+    from .system import ActorSystem
 
 __all__ = ("decode_body", "page_in", "prepare", "refuse", "round_trip")
 
@@ -77,9 +78,8 @@ def refuse(cell: Cell, envelope: Envelope, error: Exception, cause: str) -> None
     park(cell.system, envelope, reason, cause)
 
 
-async def page_in(cell: Cell, ids: list[int]) -> dict[int, Envelope]:
+async def page_in(system: ActorSystem, ids: list[int]) -> dict[int, Envelope]:
     """Read bodies of a backlog. Damaged rows become dead letters, never a crash loop."""
-    system = cell.system
     found: dict[int, Envelope] = {}
     for row in await system.store.messages(ids):
         try:

@@ -74,7 +74,7 @@ class Handling:
     def run_light(self, cell: Cell, limit: int) -> int:
         """The shortest way, unrolled: messages told in memory, handled by plain methods of an actor without rows.
 
-        Requests may stand among them. Stops at the first entry that is anything else. Returns how many messages it handled.
+        Requests may stand among them. Stops at the first entry that is anything else; returns how many it handled.
         """
         mailbox, handlers, incarnation = cell.mailbox, cell.handlers, cell.incarnation
         assert incarnation is not None
@@ -361,7 +361,7 @@ class Handling:
         """Read the bodies at the head of a backlog."""
         ids = cell.mailbox.leading_rows(PAGE) or [row_id]
         try:
-            envelopes = await page_in(cell, ids)
+            envelopes = await page_in(self._system, ids)
         except StoreError as error:
             self._system.recovery.store_failed(error)
             return LOST

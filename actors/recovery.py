@@ -67,8 +67,12 @@ class Recovery:
             self._attempts[row.id] = row
         now = system.runtime.now()
         after = pending = 0
+        damaged: list[int] = []
         while heads := await system.store.heads(after, HEADS):
             for head in heads:
+                if not (isinstance(head.address, str) and isinstance(head.priority, int)):
+                    damaged.append(head.id)
+                    continue
                 attempt = self._attempts.get(head.id)
                 if attempt is not None and attempt.due > now:
                     waiting = PriorityRow.of(head.id, head.priority)
@@ -81,6 +85,8 @@ class Recovery:
             pending += len(heads)
             after = heads[-1].id
             system.seen_id(after)
+        if damaged:
+            await page_in(system, damaged)  # parks what fails its checksum
         return pending
 
     def _settle_in(self, address: str, row_id: int, priority: int) -> None:
@@ -167,7 +173,7 @@ class Recovery:
         if started.verdict != "started":
             if cell.mailbox.take(row.uid, row.id) is None:
                 return
-            envelope = (await page_in(cell, [row.id])).get(row.id)
+            envelope = (await page_in(system, [row.id])).get(row.id)
             if envelope is not None:
                 self._charge_crash(cell, envelope, started)
             if started.verdict == "hang":
@@ -198,7 +204,7 @@ class Recovery:
         runners = system.runners
         runners.solo = True
         if isinstance(entry, int):
-            envelope = (await page_in(cell, [entry])).get(entry)
+            envelope = (await page_in(system, [entry])).get(entry)
             if envelope is None:
                 return
         else:

@@ -102,14 +102,18 @@ class ActorRef:
             # The shortest way (Delivery.tell has all of it): into the mailbox of an actor without rows.
             mailbox = cell.mailbox
             queue = mailbox.queue
-            if queue is not None and mailbox.count < cell.capacity and isinstance(message, Message):
-                if type(message).__immutable__:
-                    queue.append(message)
-                    mailbox.count += 1
-                    if not cell.queued:
-                        cell.wake()
-                    return DONE
-        if turn is not None:
+            if (
+                queue is not None
+                and mailbox.count < cell.capacity
+                and isinstance(message, Message)
+                and type(message).__immutable__
+            ):
+                queue.append(message)
+                mailbox.count += 1
+                if not cell.queued:
+                    cell.wake()
+                return DONE
+        if turn is not None and turn.cell.system is self._system:
             turn.check_open()
             self._system.delivery.tell_in_turn(turn, cell, message, key, delay_s, priority)
             return DONE

@@ -144,7 +144,7 @@ class ActorSystem:
             UnderstudyError: the tree gave up, or the store is lost.
             RuntimeError: called by a handler, which is a turn itself.
         """
-        if current_turn.get() is not None:
+        if self._in_turn():
             raise RuntimeError("idle() inside a handler would wait for itself")
         while True:
             if self.gave_up is not None:
@@ -188,7 +188,13 @@ class ActorSystem:
                 yield await queue.get()
 
     async def stop(self) -> None:
-        """Shut the tree down in order, commit what is left, and close. Safe to call twice."""
+        """Shut the tree down in order, commit what is left, and close. Safe to call twice.
+
+        Raises:
+            RuntimeError: called by a handler, for whose end it would wait.
+        """
+        if self._in_turn():
+            raise RuntimeError("system.stop() inside a handler would wait for itself; self.stop() ends the actor")
         if self.closing:
             await self._closed.wait()
             return
@@ -296,6 +302,10 @@ class ActorSystem:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.recovery.bug(error)
         self.maybe_idle()
+
+    def _in_turn(self) -> bool:
+        turn = current_turn.get()
+        return turn is not None and turn.cell.system is self
 
     def close_doors(self) -> None:
         """Nothing can be told any more."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from . import sql
-from .driver import ERRORS, connect, translate
+from .driver import ERRORS, connect, fetch, translate
 from .errors import StoreUnavailable
 from .record import ROWS, SCHEMA_VERSION, Head, InboxRow, MessageRow, OwnerRow, R, Row, seal, verify
 from .status import describe
@@ -153,14 +153,14 @@ class Beside(Store):
         if self._reader is None:
             raise StoreUnavailable(f"{self.path} isn't open")
         try:
-            return self._reader.execute(text, parameters).fetchall()
+            return fetch(self._reader, text, parameters)
         except ERRORS as error:
             raise translate(error, self.path) from error
 
     async def _read_rows(self, text: str, parameters: Sequence[Any], *, inline: bool) -> list[Any]:
         if inline:
             return self._read(text, parameters)
-        return await self._aside(lambda: self._long_reader().execute(text, parameters).fetchall())
+        return await self._aside(lambda: fetch(self._long_reader(), text, parameters))
 
     def _long_reader(self) -> sqlite3.Connection:
         if self._side_reader is None:

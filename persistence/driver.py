@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote
 
 from .errors import (
@@ -18,7 +19,7 @@ from .errors import (
     StoreUrlInvalid,
 )
 
-__all__ = ("ERRORS", "Location", "connect", "create_file", "locate", "translate", "wal_reset_bug")
+__all__ = ("ERRORS", "Location", "connect", "create_file", "fetch", "locate", "translate", "wal_reset_bug")
 
 BUSY_TIMEOUT_S = 5.0
 """How long a connection waits for another process's write transaction; those take milliseconds."""
@@ -158,3 +159,25 @@ def wal_reset_bug(version: tuple[int, int, int]) -> bool:
     if version[:2] == (3, 44):
         return version < (3, 44, 6)
     return (3, 7, 0) <= version < (3, 51, 3)
+
+
+def fetch(connection: sqlite3.Connection, text: str, parameters: Sequence[Any]) -> list[Any]:
+    """Every row of a query. Text that isn't UTF-8 comes back with its bytes escaped, and fails its checksum.
+
+    Raises:
+        ERRORS: as the driver does.
+    """
+    try:
+        return connection.execute(text, parameters).fetchall()
+    except sqlite3.OperationalError as error:
+        if "decode to UTF-8" not in str(error):
+            raise
+    usual, connection.text_factory = connection.text_factory, _escaped
+    try:
+        return connection.execute(text, parameters).fetchall()
+    finally:
+        connection.text_factory = usual
+
+
+def _escaped(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")

@@ -128,4 +128,9 @@ def as_spec(child: Any, **options: Any) -> Any:
 
 def pool(template: Any, id: str = "pool", **flags: Any) -> SupervisorSpec:
     """A dynamic supervisor with a template."""
-    return SupervisorSpec(id=id, strategy="dynamic", template=as_spec(("template", template)), **flags)
+    return SupervisorSpec(
+        id=id,
+        strategy="dynamic",
+        template=template if isinstance(template, ChildSpec) else as_spec(("template", template)),
+        **flags,
+    )

@@ -8,8 +8,8 @@ from contextlib import closing
 
 import msgspec
 import pytest
-
 from grounds import Ground, SqliteGround, pool, tree
+
 from understudy import Actor, Backoff, ChildSpec, Message, Request, StartFailed, handler
 from understudy.actors.testing import Recorder
 from understudy.persistence.record import ActorRow, AttemptRow, DeadLetterRow, KeyRow, MessageRow
@@ -250,6 +250,7 @@ async def test_a_class_of_the_same_stored_name_takes_over(ground: Ground) -> Non
 
 async def test_a_damaged_attempt_row(ground: Ground) -> None:
     class_ = ChildSpec(id="flaky", actor=Flaky)
+    Flaky.failing = True
     async with ground.node(tree(class_)) as system:
         events = Recorder(system)
         await system.ref("/t/flaky").tell(Note(text="a"))

@@ -16,6 +16,8 @@ from audit import Findings, audit
 from chaos import OPENING, Chaos
 
 BANK = Path(__file__).resolve().parents[2] / "examples" / "bank"
+pytestmark = pytest.mark.timeout(300)
+
 ACCOUNTS = 10
 
 
