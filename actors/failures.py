@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .definition import Options
     from .system import ActorSystem
 
-__all__ = ("Verdict", "charge", "judge", "park")
+__all__ = ("Verdict", "charge", "judge", "letter_effects", "park", "report_parked")
 
 
 class Verdict(NamedTuple):
@@ -83,6 +83,15 @@ def charge(
 
 def park(system: ActorSystem, envelope: Envelope, reason: ExitReason, cause: str) -> None:
     """Make a dead letter of a message, in one commit with its removal from the mailbox."""
+    try:
+        system.committer.submit(letter_effects(system, envelope, reason, cause))
+    except StoreError:
+        return
+    report_parked(system, envelope, reason, cause)
+
+
+def letter_effects(system: ActorSystem, envelope: Envelope, reason: ExitReason, cause: str) -> Effects:
+    """The dead letter in, the message out."""
     body = envelope.body
     if body is None:
         body = ENCODER.encode(envelope.message)
@@ -104,10 +113,10 @@ def park(system: ActorSystem, envelope: Envelope, reason: ExitReason, cause: str
         )
     )
     gone = ((MessageRow, envelope.id), (AttemptRow, envelope.id)) if envelope.id else ()
-    try:
-        system.committer.submit(Effects(rows=(letter,), deletes=gone))
-    except StoreError:
-        return
+    return Effects(rows=(letter,), deletes=gone)
+
+
+def report_parked(system: ActorSystem, envelope: Envelope, reason: ExitReason, cause: str) -> None:
     system.events.emit(
         "message.parked",
         envelope.address,

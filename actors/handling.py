@@ -223,7 +223,9 @@ class Handling:
             task = asyncio.current_task()
             while task is not None and task.cancelling():
                 task.uncancel()
-        elif isinstance(error, asyncio.CancelledError) and self._runners.closed:
+        elif isinstance(error, asyncio.CancelledError) and (
+            self._runners.closed or self._system.committer.cancelled  # the loop itself ends: nobody's failure
+        ):
             turn.discard()
             raise error
         if turn.held is not None:

@@ -75,10 +75,13 @@ class Inbox:
     async def run(self) -> None:
         """Poll until cancelled. A look that finds nothing costs microseconds."""
         system = self._system
-        await self._tidy()
+        tidied = False
         while True:
             if system.committer.failure is None:
                 try:
+                    if not tidied:
+                        await self._tidy()
+                        tidied = True
                     if system.store.inbox_changed() or self._held or not self.looked:
                         await self.take_in()
                         if system.cautious:

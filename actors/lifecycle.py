@@ -61,6 +61,7 @@ async def start(cell: Cell) -> None:
         cell.status = UP
         cell.last_used = system.runtime.monotonic()
         system.events.emit("actor.started", cell.address, incarnation=incarnation.number)
+        system.activator.started(cell)
         if cell.mailbox.count:
             cell.wake()
         return

@@ -26,7 +26,7 @@ from .dispatch import page_in, prepare
 from .envelope import Envelope
 from .errors import ActorNotFound, Ignore, StartFailed
 from .exits import ExitReason
-from .failures import charge
+from .failures import charge, letter_effects, report_parked
 from .mailbox import Entry, PriorityRow
 from .status import PASSIVE, UP
 from .turn import Turn
@@ -38,6 +38,8 @@ __all__ = ("Recovery",)
 
 HEADS = 10_000
 """Message heads read at once at boot."""
+SUSPICION_S = 60.0
+"""How long a suspect without a row is waited for, in a node that is never idle: caution costs run-ahead."""
 RETRY_S_MIN, RETRY_S_MAX = 0.1, 5.0
 """Backoff between attempts to reopen a broken store."""
 
@@ -162,6 +164,7 @@ class Recovery:
             system.runners.end_solo()
         if self.suspects:
             logger.info("{} messages that were running when the node died are watched", len(self.suspects))
+            system.runtime.call_later(SUSPICION_S, self.forget_suspects)
 
     async def _suspect_row(self, started: Started, row: MessageRow) -> None:
         system = self._system
@@ -181,10 +184,12 @@ class Recovery:
             await system.committer.flush()
             system.runners.clear_if_free(started.slot)  # a death further on in this boot must not charge it again
             return
-        entry = cell.mailbox.take(row.uid, row.id)
-        if entry is None:
-            return
-        await self.run_alone(cell, entry)
+        # What stands before it in the mailbox goes first, alone as well: order is promised to its senders.
+        while row.id in cell.mailbox.entries() and cell.status in (UP, PASSIVE):
+            entry = cell.mailbox.pop()
+            await self.run_alone(cell, entry)
+            if entry == row.id:
+                return
 
     def _charge_crash(self, cell: Cell, envelope: Envelope, started: Started) -> None:
         if started.verdict == "hang":
@@ -200,6 +205,8 @@ class Recovery:
 
     async def run_alone(self, cell: Cell, entry: Entry) -> None:
         """A solo run. Survived, it clears the suspicion."""
+        if not isinstance(entry, int | Envelope):
+            return
         system = self._system
         runners = system.runners
         runners.solo = True
@@ -208,7 +215,6 @@ class Recovery:
             if envelope is None:
                 return
         else:
-            assert isinstance(entry, Envelope)
             envelope = entry
         if cell.status is PASSIVE and cell.may_start():
             start = True
@@ -260,6 +266,10 @@ class Recovery:
             return None
         envelope = turn.envelope
         envelope.attempts += 1
+        if envelope.attempts >= turn.cell.options.max_attempts:
+            reason = ExitReason.from_exception(error)
+            report_parked(self._system, envelope, reason, "failed")
+            return letter_effects(self._system, envelope, reason, "failed")
         delay_s = turn.cell.options.backoff.delay_s(envelope.attempts, self._system.jitter)
         due = self._system.runtime.now() + delay_s
         row = seal(AttemptRow(envelope.id, envelope.uid, envelope.attempts, due, f"refused: {error.why}"))

@@ -120,6 +120,7 @@ class Runners:
                     parked = None
                     continue
                 if committer.behind:
+                    attempts.clear(slot)
                     await committer.room()
                     continue
                 cell = ready.popleft()
@@ -157,6 +158,7 @@ class Runners:
                 if turns >= BREATH or clock() - breathed >= BREATH_S:
                     self.handling.turns += turns
                     turns = 0
+                    attempts.clear(slot)
                     await (system.runtime.sleep(HELD_S) if committer.held else breathe())
                     breathed = clock()
         finally:

@@ -53,6 +53,9 @@ class Activator(Protocol):
     def forget(self, cell: Cell) -> None:
         """A child has retired: nobody starts it again."""
 
+    def started(self, cell: Cell) -> None:
+        """A cell is up; if it is a supervisor, mail may start its children now."""
+
 
 class Settings:
     """What a node can set for its system; the defaults are DESIGN's."""

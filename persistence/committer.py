@@ -216,6 +216,11 @@ class Committer:
     def start(self) -> None:
         self._task = self._runtime.spawn(self._run(), "understudy committer")
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the event loop ends under the node: nothing else cancels this task."""
+        return self._task is not None and self._task.cancelling() > 0
+
     async def close(self) -> None:
         """Commit what is queued and end the task."""
         self._closing = True
@@ -262,20 +267,23 @@ class Committer:
         try:
             await self.pace.write(commit)
         except (StoreFull, StoreUnavailable) as error:
-            if error.outcome != "unknown" or not await self._landed_after_all(commit):
+            if error.outcome != "unknown":
                 raise
+            landed = await self._has_landed(commit)
+            if landed is None:
+                raise
+            if not landed:
+                raise type(error)(error.why) from error
         self._number = commit.number
         self.commits += 1
 
-    async def _landed_after_all(self, commit: Commit) -> bool:
-        """COMMIT itself failed: only the owner row knows whether it landed."""
+    async def _has_landed(self, commit: Commit) -> bool | None:
+        """COMMIT itself failed: only the owner row knows whether it landed. None: it can't be read."""
         try:
             owner = await self.store.reopen()
         except StoreError:
-            return False
-        if owner.commit_no != commit.number:
-            raise StoreUnavailable("the commit failed, and the store says that it didn't land") from None
-        return True
+            return None
+        return owner.commit_no == commit.number
 
     async def _bisect(self, batch: list[Effects], error: StoreDataError) -> None:
         """Commit the longest prefix that the database takes; charge the one after it; drop the rest."""

@@ -116,13 +116,16 @@ class Held:
             yield lent
         finally:
             lease.end()
-            try:
-                await uncancelled(self._worker.call(lease.roll_back))
-                if lent is not None:
-                    with suppress(Exception):
-                        await uncancelled(lent.close())
-            finally:
-                self.lease = None
+            await uncancelled(self._take_back(lease, lent))
+
+    async def _take_back(self, lease: Lease, lent: AsyncConnection | None) -> None:
+        try:
+            await self._worker.call(lease.roll_back)
+            if lent is not None:
+                with suppress(Exception):
+                    await lent.close()
+        finally:
+            self.lease = None
 
     def _connected(self) -> AsyncEngine:
         if self._engine is None:

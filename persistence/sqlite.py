@@ -98,8 +98,14 @@ class SqliteStore(Beside):
         return await uncancelled(self._reopen())
 
     async def _reopen(self) -> OwnerRow:
-        await self._close_beside()
-        return await self._worker.call(self._connect_again)
+        """Who reads meanwhile goes on with the old connections; they are closed where they are used."""
+        old = self._reader
+        await self._side.call(self._disconnect)
+        try:
+            return await self._worker.call(self._connect_again)
+        finally:
+            if old is not None and old is not self._reader:
+                old.close()
 
     def _take(self) -> OwnerRow:
         self._lock.acquire()

@@ -120,3 +120,6 @@ class _Planted:
 
     def forget(self, cell: Any) -> None:
         self.tree.forget(cell)
+
+    def started(self, cell: Any) -> None:
+        self.tree.started(cell)

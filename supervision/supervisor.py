@@ -69,7 +69,6 @@ class Supervisor(Actor[None]):
             except StartFailed:
                 await self.stop_children(self.children)
                 raise
-        self.tree.wake_children_of(self.cell)
 
     async def on_stop(self, reason: ExitReason) -> None:
         await self.stop_children(self.children)

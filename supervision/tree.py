@@ -76,8 +76,8 @@ class Tree:
             if siblings.get(child.address) is child:
                 del siblings[child.address]
 
-    def wake_children_of(self, cell: Cell) -> None:
-        """The supervisor is up: mail may start its dynamic children now."""
+    def started(self, cell: Cell) -> None:
+        """A supervisor is up: mail may start its dynamic children now."""
         for child in self.children_of(cell):
             if child.on_demand:
                 child.wake()

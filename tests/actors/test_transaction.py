@@ -307,7 +307,7 @@ async def test_the_connection_is_dead_after_the_turn(disk: SqliteGround) -> None
     async with disk.node(tree(Plain, Writer, ("keeper", Keeper), intensity=20)) as system:
         await system.ref("/t/keeper").tell(Put(value="a"))
         await system.idle()
-        with pytest.raises(Exception, match="over|closed"):
+        with pytest.raises(Exception, match=r"over|closed"):
             await Keeper.kept.execute(text("INSERT INTO item VALUES ('late')"))
         await system.ref("/t/writer").tell(Put(value="b"))
         await system.idle()
