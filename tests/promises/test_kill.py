@@ -53,7 +53,7 @@ def told(victim: Victim, tmp_path: Path, kills: int) -> None:
     draw = random.Random(kills)
     sent: set[tuple[int, int]] = set()
     acked: set[tuple[int, int]] = set()
-    for life in range(kills):
+    for _ in range(kills):
         child = victim("tell", 1 + max((number for _, number in sent), default=0), 4)
         enough = len(acked) + draw.randrange(1, 60)
         killed = False
