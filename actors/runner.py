@@ -76,6 +76,8 @@ class Runners:
             self._wake_one()
 
     def _wake_one(self) -> None:
+        while self._parked and self._parked[-1].done():
+            self._parked.pop()  # its runner was cancelled, and is about to go
         if self._parked:
             self._awake += 1
             self._parked.pop().set_result(None)

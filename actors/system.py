@@ -123,7 +123,7 @@ class ActorSystem:
         self._incarnations = 0
         self._uids = 0
         self._uid_prefix = runtime.uid()[:20]
-        self._closed = asyncio.Event()
+        self._stopping: asyncio.Task[None] | None = None
         self._services: list[asyncio.Task[Any]] = []
         self._background: set[asyncio.Task[Any]] = set()
         self._idle: list[asyncio.Future[None]] = []
@@ -198,9 +198,12 @@ class ActorSystem:
         """
         if self._in_turn():
             raise RuntimeError("system.stop() inside a handler would wait for itself; self.stop() ends the actor")
-        if self.closing:
-            await self._closed.wait()
-            return
+        if self._stopping is None:
+            # In a task of its own: a caller that is cancelled must not leave the node half stopped.
+            self._stopping = self.runtime.spawn(self._stop(), "understudy stop")
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         self.closing = True
         self.close_doors()
         for cell in list(self.cells.values()):
@@ -225,7 +228,6 @@ class ActorSystem:
         await self.committer.close()
         self.events.emit("node.stopped", root.address if root is not None else "/")
         self._wake_idle()
-        self._closed.set()
 
     # -- identity ----------------------------------------------------------------------------------------
 

@@ -21,6 +21,8 @@ class Ground(abc.ABC):
     def __init__(self) -> None:
         self.plan = Faults()
         """The faults of every store made here."""
+        self.systems: list[ActorSystem] = []
+        """Of the nodes that were started here."""
 
     @abc.abstractmethod
     def store(self, runtime: Runtime | None = None) -> Any:
@@ -45,6 +47,7 @@ class Ground(abc.ABC):
         if isinstance(runtime, VirtualRuntime):  # a poll would be most of what happens there
             options.setdefault("settings", Settings(inbox_poll_s=1e9))
         async with start(tree, store=self.store(runtime), runtime=runtime, **options) as system:
+            self.systems.append(system)
             try:
                 yield system
             finally:

@@ -193,7 +193,9 @@ async def test_a_broken_store_refuses_who_waits_in_line(ground: Ground) -> None:
         waits = task(ref.tell(Item(number=1)))
         await asyncio.sleep(0)
         ground.plan.fail(StoreUnavailable("cable pulled"))
-        await asyncio.wait([task(system.ref("/t/sink").tell(Item(number=5), delay_s=1000))])
+        doomed = task(system.ref("/t/sink").tell(Item(number=5), delay_s=1000))
+        await asyncio.wait([doomed])
+        assert isinstance(doomed.exception(), StoreUnavailable)
         with pytest.raises(StoreUnavailable) as caught:
             await waits
         assert caught.value.undelivered == Item(number=1)
