@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio
-
 from ..actors import lifecycle
 from ..actors.inbox import Inbox
 from ..actors.system import ActorSystem, Settings
@@ -17,6 +15,7 @@ from ..persistence.engines import open_store
 from ..persistence.events import Event
 from ..persistence.runtime import Runtime
 from ..persistence.store import Store
+from ..persistence.worker import uncancelled
 from .administration import Administration
 from .config import load_config
 from .log import log_event
@@ -84,13 +83,11 @@ async def start(
             await _boot(system, planted.tree)
             yield system
         finally:
-            with anyio.CancelScope(shield=True):
-                await system.stop()
+            await uncancelled(system.stop())
             if watchdog is not None:
                 watchdog.stop()
     finally:
-        with anyio.CancelScope(shield=True):
-            await engine.close()
+        await uncancelled(engine.close())
 
 
 async def _boot(system: ActorSystem, tree: Tree) -> None:

@@ -260,6 +260,7 @@ async def test_the_block_is_cancelled(ground: Ground) -> None:
 async def test_the_block_is_cancelled_while_it_ends(ground: Ground) -> None:
     """A second cancellation, of the stop itself: it is carried through all the same, the store closes after it."""
     for rounds in range(15):
+        ground.systems.clear()
         tasks = asyncio.all_tasks()
 
         async def run() -> None:
