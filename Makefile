@@ -52,7 +52,7 @@ contracts: $(STAMP) ## who may import whom
 	@echo "==> import-linter" && $(BIN)/lint-imports
 
 bench: $(STAMP) ## throughput beside floors measured in the same run
-	@$(BIN)/python tests/benchmarks/bench.py
+	@$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
