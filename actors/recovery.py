@@ -221,7 +221,7 @@ class Recovery:
         else:
             start = False
         slot = runners.take_slot()
-        cell.runner = slot
+        before, cell.runner = cell.runner, slot  # it may be in a runner's hands, which lets go of it later
         try:
             system.attempts.note(slot, envelope.uid, cell.address, True)
             if start:
@@ -244,7 +244,7 @@ class Recovery:
                     await system.exits.leave(cell)
         finally:
             if cell.runner == slot:
-                cell.runner = -1
+                cell.runner = before
             runners.give_slot(slot)
         self._clear(envelope.uid)
         try:

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlite_making import Make
+
+from understudy.persistence.runtime import Runtime
+from understudy.persistence.sqlite import SqliteStore
 
 Spawn = Callable[[str, Path], "subprocess.Popen[str]"]
 
@@ -27,3 +31,16 @@ def spawn() -> Iterator[Spawn]:
         child.wait()
         if child.stdout is not None:
             child.stdout.close()
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    made: list[SqliteStore] = []
+
+    def make(path: Path | None = None) -> SqliteStore:
+        made.append(SqliteStore(f"sqlite:///{path or tmp_path / 'bank.db'}", Runtime()))
+        return made[-1]
+
+    yield make
+    for store in made:
+        await store.close()

@@ -1,0 +1,106 @@
+"""Actors whose turns add, send and fail."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from understudy import (
+    Actor,
+    Backoff,
+    Message,
+    Reject,
+    Request,
+    Retry,
+    handler,
+)
+
+FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
+
+
+class Add(Message):
+    amount: int
+
+
+class Total(Request[int]):
+    pass
+
+
+class Relay(Message):
+    amounts: list[int]
+    fail: str = ""
+    """How the turn ends, after everything is told: "" well, else which exception."""
+    times: int = 1
+    """The first so many attempts fail."""
+
+
+class Steps(Request[list[int]]):
+    pass
+
+
+class Sum(msgspec.Struct):
+    total: int = 0
+    steps: list[int] = []
+
+
+class Adder(Actor[Sum]):
+    @handler
+    def add(self, message: Add) -> None:
+        self.state.total += message.amount
+        self.state.steps.append(message.amount)
+
+    @handler
+    def total(self, message: Total) -> int:
+        return self.state.total
+
+    @handler
+    def steps(self, message: Steps) -> list[int]:
+        return self.state.steps
+
+
+class Expected(Exception):
+    pass
+
+
+class Sender(Actor[Sum]):
+    backoff = FAST
+    retry_on = (Expected,)
+    max_attempts = 3
+
+    def __init__(self, *, waits: bool = False) -> None:
+        self.waits = waits
+
+    @handler
+    async def relay(self, message: Relay) -> None:
+        to = self.system.ref("/t/adder")
+        for amount in message.amounts:
+            self.state.total += amount
+            to.tell(Add(amount=amount))
+            if self.waits:
+                await asyncio.sleep(0)
+        if message.fail and self.turn.attempt <= message.times:
+            match message.fail:
+                case "retry":
+                    raise Retry(after_s=0.0)
+                case "expected":
+                    raise Expected
+                case "reject":
+                    raise Reject("no")
+                case "state":
+                    self.state.total = "nonsense"  # type: ignore[assignment]
+                case "cancelled":
+                    raise asyncio.CancelledError
+                case "exit":
+                    raise SystemExit(3)
+                case "stop":
+                    raise StopIteration
+                case _:
+                    raise RuntimeError(message.fail)
+
+    @handler
+    def total(self, message: Total) -> int:
+        return self.state.total
+
+
+FAILURES = ["retry", "expected", "error", "state", "cancelled", "exit", "stop"]
