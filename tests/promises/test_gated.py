@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from grounds import Ground, MemoryGround, pool, tree
+
 from understudy import Actor, Message, Request, StoreUnavailable, handler
 from understudy.actors.testing import Collector, Probe, Recorder, VirtualRuntime
 from understudy.persistence.record import MessageRow

@@ -131,7 +131,7 @@ class Bystander(Actor[Book]):
     @handler
     async def innocent(self, message: Innocent) -> None:
         say("innocent", message.number, self.turn.attempt)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
         self.state.entries.append((0, message.number))
 
     @handler
@@ -183,15 +183,15 @@ async def books(url: str) -> None:
 async def bomb(url: str, how: str, way: str) -> None:
     """Light the fuse once; innocents around it. Later lives only carry on."""
     lit = f"{sys.argv[2]}.lit"
-    async with start(TREE, store=url, hang_s=0.7) as system:
+    async with start(TREE, store=url, hang_s=0.7 if how == "hang" else 30.0) as system:
         say("suspects", len(system.recovery.suspects))
         if not os.path.exists(lit):
             open(lit, "w").close()
+            for number in range(8):  # all on disk before it goes off, and some in flight when it does
+                await system.ref(f"/v/by{number % 4}").tell(Innocent(number=number), delay_s=0.1)
             fuse = Fuse(how=how) if way == "turn" else Bomb(how=how)
-            await system.ref("/v/bomber").tell(fuse, delay_s=0.03)  # on disk before it goes off
-            for number in range(8):
-                await system.ref(f"/v/by{number % 4}").tell(Innocent(number=number), delay_s=0.025)
-            await asyncio.sleep(0.2)  # delays don't count for idle()
+            await system.ref("/v/bomber").tell(fuse, delay_s=0.1)
+            await asyncio.sleep(0.5)  # delays don't count for idle()
         await system.idle()
         seen: list[Any] = []
         for number in range(4):
