@@ -9,12 +9,14 @@ __all__ = ("Pace",)
 
 ON_LOOP_S_MAX = 0.002
 """A store whose commits take less than this is written from the loop's own thread: two thread hops cost more."""
-PROBE_EVERY = 200
+PROBE_EVERY = 50
 """While commits go through the thread, every so many are tried on the loop, to notice that the disk got faster."""
+STALL_S = 2 * ON_LOOP_S_MAX
+"""No single commit counts for more: a disk that hiccups once isn't a slow disk."""
 PAUSE_S = 50e-6
 """How long the loop lets go of the GIL, a round, while a batch is in flight in the thread (the GIL convoy)."""
-MEMORY = 0.1
-"""How much of the average the latest commit is."""
+WEIGHT, PROBE_WEIGHT = 0.1, 0.5
+"""How much of the average the latest commit is; probes are rare, and count for more."""
 
 
 class Pace:
@@ -48,7 +50,8 @@ class Pace:
             self._store.commit_now(commit)
         finally:
             self.on_loop = False
-        self._cost_s += (clock() - began - self._cost_s) * MEMORY
+        weight = WEIGHT if self._cost_s < ON_LOOP_S_MAX else PROBE_WEIGHT
+        self._cost_s += (min(clock() - began, STALL_S) - self._cost_s) * weight
 
     def _let_go(self) -> None:
         """sqlite3 takes the GIL back at every step; a busy loop beside it would make each step wait for a switch."""

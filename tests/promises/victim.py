@@ -183,7 +183,7 @@ async def books(url: str) -> None:
 async def bomb(url: str, how: str, way: str) -> None:
     """Light the fuse once; innocents around it. Later lives only carry on."""
     lit = f"{sys.argv[2]}.lit"
-    async with start(TREE, store=url, hang_s=0.7 if how == "hang" else 30.0) as system:
+    async with start(TREE, store=url, hang_s=1.0 if how == "hang" else 30.0) as system:
         say("suspects", len(system.recovery.suspects))
         if not os.path.exists(lit):
             open(lit, "w").close()
