@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from grounds import Ground, MemoryGround, pool, tree
+
 from understudy import (
     Actor,
     AskFailed,
@@ -174,7 +174,7 @@ async def test_one_odd_message_among_many(memory: MemoryGround, how: str, place:
         assert found == [-1, *(number for number in range(100) if number != place)]
     else:
         assert rest == sorted(rest)
-        assert found == [number for number in range(place + 1, 100)], "a restart gives fresh state"
+        assert found == list(range(place + 1, 100)), "a restart gives fresh state"
     assert len(memory.rows(DeadLetterRow)) == (0 if how in ("once", "stop") else 1)
 
 
