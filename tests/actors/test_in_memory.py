@@ -1,4 +1,4 @@
-"""`durable=False`: no rows, no commits, the shortest way; the rules of turns, order and supervision hold all the same."""
+"""`durable=False`: no rows, no commits, the shortest way; the rules of turns, order and supervision hold."""
 
 from __future__ import annotations
 
