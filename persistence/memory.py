@@ -111,6 +111,7 @@ class MemoryStore(Store):
             raise StoreLocked(self.url, os.getpid())
         old = self.data.owner
         epoch, number, last = (old.epoch, old.commit_no, old.last_id) if old else (0, 0, 0)
+        self.unclean = old is not None and old.pid != 0
         owner = self.data.owner = OwnerRow(NODE, epoch + 1, number, os.getpid(), self.runtime.now(), last)
         self.data.locked = self._open = True
         self._epoch = owner.epoch
@@ -129,6 +130,8 @@ class MemoryStore(Store):
             return
         self._open = False
         if self._epoch:
+            if self.data.owner is not None and self.data.owner.epoch == self._epoch:
+                self.data.owner = self.data.owner._replace(pid=0)
             self._epoch = 0
             self.data.locked = False
             self.attempts.close()

@@ -26,6 +26,7 @@ __all__ = (
     "IncidentRow",
     "KeyRow",
     "MessageRow",
+    "MonitorRow",
     "OwnerRow",
     "ReplyRow",
     "Row",
@@ -37,7 +38,7 @@ __all__ = (
 )
 
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Rises with each migration: each change of the rows below, or of the tables made of them."""
 
 
@@ -168,13 +169,28 @@ class ReplyRow(NamedTuple):
 
 
 class ChildRow(NamedTuple):
-    """A child started at run time (`StartChild`)."""
+    """A child of a supervisor, so that a node that starts again has the children it had."""
 
     supervisor: str
     id: str
     position: int
+    """Its place among its siblings, in start order."""
     spec: str
+    """JSON."""
     status: str
+    """planned (the tree names it), started (by `StartChild`), stopped (its spec is kept, it isn't to run)"""
+    crc: int = 0
+
+
+class MonitorRow(NamedTuple):
+    """Who is to be told of somebody's exit, once. Of durable watchers."""
+
+    id: str
+    """Derived from the turn that set it."""
+    watcher: str
+    target: str
+    kind: str
+    """monitor or link"""
     crc: int = 0
 
 
@@ -182,7 +198,9 @@ class IncidentRow(NamedTuple):
     """An exit, and what its supervisor did about it."""
 
     id: int
+    """Its number, rising."""
     at: float
+    supervisor: str
     address: str
     boot: int
     incarnation: int
@@ -191,6 +209,9 @@ class IncidentRow(NamedTuple):
     text: str
     traceback: str
     action: str
+    """What the supervisor did, in words."""
+    charged: int
+    """Whether it counts for the supervisor's restart intensity."""
     crc: int = 0
 
 
@@ -201,6 +222,7 @@ class OwnerRow(NamedTuple):
     epoch: int
     commit_no: int
     pid: int
+    """0 after an orderly end."""
     started: float
     last_id: int = 0
     """The highest sequence number ever given, those of messages that never got a row included."""
@@ -216,6 +238,7 @@ Row = (
     | InboxRow
     | ReplyRow
     | ChildRow
+    | MonitorRow
     | IncidentRow
 )
 R = TypeVar(
@@ -229,6 +252,7 @@ R = TypeVar(
     InboxRow,
     ReplyRow,
     ChildRow,
+    MonitorRow,
     IncidentRow,
 )
 
@@ -250,6 +274,7 @@ ROWS: dict[type[Row], Table] = {
     InboxRow: Table("inbox", 1),
     ReplyRow: Table("reply", 1),
     ChildRow: Table("child", 2),
+    MonitorRow: Table("monitor", 1),
     IncidentRow: Table("incident", 1),
 }
 

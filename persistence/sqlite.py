@@ -114,6 +114,8 @@ class SqliteStore(Beside):
         writer = self._connect()
         try:
             writer.execute("BEGIN IMMEDIATE")
+            before = writer.execute(sql.OWNER).fetchone()
+            self.unclean = before is not None and OwnerRow._make(before).pid != 0
             writer.execute(_RAISE_EPOCH, (NODE, os.getpid(), self.runtime.now()))
             owner = OwnerRow._make(writer.execute(sql.OWNER).fetchone())
             writer.execute("COMMIT")
@@ -164,6 +166,9 @@ class SqliteStore(Beside):
 
     def _give_back(self) -> None:
         with self._mutex:
+            if self._writer is not None and self._epoch:
+                with suppress(sqlite3.Error):  # a store that broke stays marked as one that wasn't given back
+                    self._writer.execute(_SET_PID, (0, NODE, self._epoch))
             self._disconnect_writer()
             if self._reader is not None:  # opened after the beside was closed: an `open` that failed
                 self._reader.close()

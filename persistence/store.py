@@ -63,6 +63,8 @@ class Store(abc.ABC):
     url: str
     attempts: AttemptLog
     """Where the starts of messages are noted."""
+    unclean: bool = False
+    """After `open`: whether the last owner ended without giving the store back."""
     synchronous: bool = False
     """Whether `commit_now` works: a commit without a thread, on the caller's own."""
 

@@ -13,6 +13,7 @@ from understudy.persistence.record import (
     IncidentRow,
     KeyRow,
     MessageRow,
+    MonitorRow,
     ReplyRow,
     TimerRow,
     seal,
@@ -57,6 +58,7 @@ def pairs() -> list[tuple[Any, Any, Any]]:
         (tell()._replace(id=1), {"due": 1.0, "expires": 2.0, "key": "k"}, {"id": 2}),
         (ReplyRow(1, 1, "5", "", 1.0), {"ok": 0}, {"id": 2}),
         (ChildRow("/a", "c", 0, "{}", "running"), {"status": "stopped"}, {"supervisor": "/b"}),
-        (IncidentRow(1, 1.0, "/a", 1, 1, "error", "E", "t", "tb", "restarted"), {"boot": 2}, {"id": 2}),
+        (MonitorRow("m1", "/a", "/b", "monitor"), {"kind": "link"}, {"id": "m2"}),
+        (IncidentRow(1, 1.0, "/s", "/a", 1, 1, "error", "E", "t", "tb", "restarted", 1), {"boot": 2}, {"id": 2}),
     ]
     return [(seal(row), seal(row._replace(**same)), seal(row._replace(**other))) for row, same, other in found]

@@ -130,6 +130,21 @@ async def test_open_migrates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert called == [(SCHEMA_VERSION, SCHEMA_VERSION + 1)]
 
 
+async def test_the_first_schema_comes_up_to_date_with_its_data(tmp_path: Path, connect: Connect) -> None:
+    path = tmp_path / "bank.db"
+    connection = connect(path)
+    migrate(connection, str(path), 0, 1)
+    row = message(1)
+    marks = ",".join("?" * len(row))
+    connection.execute(f"INSERT INTO message VALUES ({marks})", row)
+    connection.close()
+    made = store(path)
+    await made.open()
+    assert await made.messages([1]) == [row]
+    await made.close()
+    assert upgrade.inspect(connect(path), str(path)) == SCHEMA_VERSION
+
+
 def test_an_unknown_revision(connect: Connect) -> None:
     with pytest.raises(StoreCorrupt):
         migrate(connect(), "bank.db", 0, 9999)

@@ -45,6 +45,18 @@ async def test_what_was_committed_is_there_after_a_crash(stores: Any) -> None:
     await again.close()
 
 
+async def test_an_orderly_end_is_told_from_a_crash(stores: Any) -> None:
+    store = await stores.opened()
+    assert not store.unclean
+    left = stores.after_crash()
+    await store.close()
+    again = await stores.opened()
+    assert not again.unclean
+    after = await left.opened()
+    assert after.unclean
+    await after.close()
+
+
 async def test_a_second_owner_is_locked_out_with_the_holders_pid(stores: Any) -> None:
     store = await stores.opened()
     with pytest.raises(StoreLocked) as caught:
