@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from ..actors.options import Backoff
 from .errors import Problem, did_you_mean, show
-from .spec import MAX_CHILDREN, AutoShutdown, ChildSpec, Restart, Strategy, SupervisorSpec
+from .spec import MAX_CHILDREN, AutoShutdown, ChildSpec, Restart, RestartBackoff, Strategy, SupervisorSpec
 
 __all__ = (
     "ACTOR_RULES",
@@ -160,6 +160,8 @@ SUPERVISOR_RULES = _COMMON | {
     "intensity": Rule("a whole number of at least 0", lambda value: is_count(value, 0)),
     "period_s": Rule("a number of seconds above 0", is_positive),
     "auto_shutdown": _one_of(*get_args(AutoShutdown)),
+    "strict": _BOOL,
+    "partitions": _or_none(_COUNT),
     "max_children": _COUNT,
 }
 
@@ -185,7 +187,9 @@ def _validate(spec: object, key: str, parent: SupervisorSpec | None, depth: int)
         yield Problem(key=key, why=f"more than {DEPTH_MAX} supervisors below each other")
     else:
         yield from _fields(spec, key, SUPERVISOR_RULES)
+        yield from _backoff(spec.restart_backoff, join(key, "restart_backoff"), RestartBackoff)
         yield from _significance(spec, key, parent)
+        yield from _strict(spec, key)
         yield from _dynamic(spec, key)
         yield from _children(spec, key, depth)
 
@@ -209,8 +213,8 @@ def _fields(spec: ChildSpec | SupervisorSpec, key: str, rules: dict[str, Rule]) 
             yield problem
 
 
-def _backoff(value: Any, key: str) -> Iterator[Problem]:
-    names = Backoff.__struct_fields__
+def _backoff(value: Any, key: str, kind: type[Backoff] = Backoff) -> Iterator[Problem]:
+    names = kind.__struct_fields__
     if value is None:
         return
     if not isinstance(value, dict):
@@ -221,7 +225,7 @@ def _backoff(value: Any, key: str) -> Iterator[Problem]:
             yield unknown_key(key, name, names)
             continue
         try:
-            Backoff(**{name: entry})
+            kind(**{name: entry})
         except (TypeError, ValueError) as error:  # "Backoff(factor=0): write a number of at least 1"
             yield Problem(key=join(key, name), found=entry, expected=str(error).rpartition("write ")[2])
 
@@ -260,8 +264,21 @@ def _significance(spec: ChildSpec | SupervisorSpec, key: str, parent: Supervisor
         yield Problem(key=at, found=True, expected="false: a permanent child is always restarted", hint=hint)
 
 
+def _strict(spec: SupervisorSpec, key: str) -> Iterator[Problem]:
+    if spec.strict is True and spec.restart_backoff is not None:
+        hint = "OTP restarts at once. Leave one of the two out."
+        at = join(key, "restart_backoff")
+        yield Problem(key=at, found=spec.restart_backoff, expected="none for strict = true", hint=hint)
+
+
 def _dynamic(spec: SupervisorSpec, key: str) -> Iterator[Problem]:
-    """What only dynamic supervisors have, and what they can't. OTP: `validAutoShutdownForStrategy`."""
+    """What only dynamic and partition supervisors have, and what they can't. OTP: `validAutoShutdownForStrategy`."""
+    if spec.strategy == "partition":
+        yield from _partition(spec, key)
+    elif spec.partitions is not None and spec.strategy in get_args(Strategy):
+        hint = 'Set strategy = "partition", or leave partitions out.'
+        expected = 'none unless strategy = "partition"'
+        yield Problem(key=join(key, "partitions"), found=spec.partitions, expected=expected, hint=hint)
     if spec.strategy == "dynamic":
         if spec.auto_shutdown in ("any_significant", "all_significant"):
             yield Problem(
@@ -279,7 +296,7 @@ def _dynamic(spec: SupervisorSpec, key: str) -> Iterator[Problem]:
             )
     elif spec.strategy in get_args(Strategy):
         hint = 'Set strategy = "dynamic", or leave {} out.'
-        if spec.template is not None:
+        if spec.template is not None and spec.strategy != "partition":
             at = join(key, "template")
             yield Problem(
                 key=at,
@@ -295,6 +312,18 @@ def _dynamic(spec: SupervisorSpec, key: str) -> Iterator[Problem]:
                 expected='none unless strategy = "dynamic"',
                 hint=hint.format("max_children"),
             )
+
+
+def _partition(spec: SupervisorSpec, key: str) -> Iterator[Problem]:
+    if spec.template is None:
+        yield Problem(key=join(key, "template"), found=UNSET, expected=f'{_CHILD} for strategy = "partition"')
+    if spec.partitions is None:
+        at = join(key, "partitions")
+        yield Problem(key=at, found=UNSET, expected='a whole number of at least 1 for strategy = "partition"')
+    if isinstance(spec.children, tuple) and spec.children:
+        hint = "Its children are made from the template."
+        at = join(key, "children")
+        yield Problem(key=at, found=spec.children, expected='none for strategy = "partition"', hint=hint)
 
 
 def _children(spec: SupervisorSpec, key: str, depth: int) -> Iterator[Problem]:

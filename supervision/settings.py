@@ -110,6 +110,7 @@ def config_schema() -> dict[str, Any]:
     for definition in definitions.values():
         if "description" in definition:
             definition["description"] = definition["description"].partition("\n\n")[0].replace("\n    ", " ")
-    definitions["BackoffChanges"]["additionalProperties"] = False
+    for name in ("BackoffChanges", "RestartBackoffTable"):
+        definitions[name]["additionalProperties"] = False
     definitions["ConfigFile"]["properties"]["$schema"] = {"type": "string"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "understudy config", **schema}

@@ -13,6 +13,7 @@ encodes, decodes and compares like one that was read from a file. Making a spec 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict
 
@@ -27,7 +28,17 @@ if TYPE_CHECKING:
     ActorClass = type[Actor[Any]] | str
     ErrorClass = type[Exception] | str
     BackoffChanges = Backoff | Mapping[str, float]
+    RestartBackoffTable = RestartBackoff | Mapping[str, float]
 else:
+
+    class RestartBackoffTable(TypedDict, total=False):
+        """How long a child that exits again and again waits for its restart."""
+
+        initial_s: Annotated[float, msgspec.Meta(ge=0)]
+        factor: Annotated[float, msgspec.Meta(ge=1)]
+        max_s: Annotated[float, msgspec.Meta(ge=0)]
+        jitter: Annotated[float, msgspec.Meta(ge=0, le=1)]
+        reset_s: Annotated[float, msgspec.Meta(gt=0)]
 
     class BackoffChanges(TypedDict, total=False):
         """How long a failed message waits; what isn't named stays as the class has it."""
@@ -61,6 +72,7 @@ __all__ = (
     "AutoShutdown",
     "ChildSpec",
     "Restart",
+    "RestartBackoff",
     "Shutdown",
     "Spec",
     "Strategy",
@@ -74,12 +86,33 @@ MAX_CHILDREN = 100_000
 
 Restart = Literal["permanent", "transient", "temporary"]
 Shutdown = Annotated[float, msgspec.Meta(ge=0)] | Literal["brutal_kill", "infinity"]
-Strategy = Literal["one_for_one", "one_for_all", "rest_for_one", "dynamic"]
+Strategy = Literal["one_for_one", "one_for_all", "rest_for_one", "dynamic", "partition"]
 AutoShutdown = Literal["never", "any_significant", "all_significant"]
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Limit = Seconds | Literal["infinity"]
+
+
+class RestartBackoff(Backoff, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a child that exits again and again waits for its restart. Not in OTP, which restarts at once.
+
+    The first restart is immediate; the second in a row waits `initial_s`, and so on by `factor` up to `max_s`, spread
+    by `jitter`. A child that has been up for `reset_s` seconds starts anew.
+
+    Raises:
+        TypeError, ValueError: a value is no number, or out of its range.
+    """
+
+    max_s: float = 30.0
+    reset_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.reset_s, bool) or not isinstance(self.reset_s, int | float):
+            raise TypeError(f"RestartBackoff(reset_s={self.reset_s!r}): write a number")
+        if not 0 < self.reset_s < math.inf:
+            raise ValueError(f"RestartBackoff(reset_s={self.reset_s!r}): write a number above 0")
 
 
 class _Spec(
@@ -153,6 +186,9 @@ class SupervisorSpec(_Spec, tag="supervisor", kw_only=True, frozen=True):
 
     A `dynamic` supervisor has no static children: with a `template`, an address below it is activated by its
     first message; without one, children come by `StartChild`. Elixir: DynamicSupervisor.
+
+    A `partition` supervisor has `partitions` children made from its `template`, with the ids "0", "1", …;
+    `ref.partition(key)` finds the one that a key belongs to. Elixir: PartitionSupervisor.
     """
 
     kind: ClassVar[str] = "supervisor"
@@ -163,18 +199,32 @@ class SupervisorSpec(_Spec, tag="supervisor", kw_only=True, frozen=True):
     period_s: Seconds = 5.0
     auto_shutdown: AutoShutdown = "never"
     """Whether the end of any, or of all, significant children ends this supervisor. OTP: auto_shutdown()."""
+    restart_backoff: RestartBackoffTable | None = None
+    """How long children that exit again and again wait for their restart; None: never. A wait is no restart, so
+    that a child under a backoff may never exceed the intensity."""
+    strict: bool = False
+    """OTP to the letter: no backoff, and each exit is charged, those by further attempts of one message too."""
     shutdown: Shutdown = "infinity"
     """As for an actor; infinity lets the whole subtree end in order. OTP's default for supervisors."""
     children: Sequence[ChildSpec | SupervisorSpec] = ()
     """Started in this order, stopped in reverse."""
     template: ChildSpec | None = None
-    """dynamic only: what each address below is started from. Its own id stands in no address."""
+    """dynamic and partition: what each address below is started from. Its own id stands in no address."""
+    partitions: Count | None = None
+    """partition only: how many children there are. It can be changed only while none of them has state or mail."""
     max_children: Count = MAX_CHILDREN
     """dynamic only: actors in memory; at the limit the longest idle one is passivated."""
 
     def __post_init__(self) -> None:
         if isinstance(self.children, list):
             msgspec.structs.force_setattr(self, "children", tuple(self.children))
+        if isinstance(self.restart_backoff, RestartBackoff):
+            msgspec.structs.force_setattr(self, "restart_backoff", msgspec.structs.asdict(self.restart_backoff))
+
+    @property
+    def backoff(self) -> RestartBackoff | None:
+        """`restart_backoff`, whatever it was given as."""
+        return None if self.restart_backoff is None else RestartBackoff(**self.restart_backoff)
 
 
 Spec = ChildSpec | SupervisorSpec

@@ -68,7 +68,7 @@ ONE_PROBLEM = [
     (
         ROOT + 'strategy = "one-for-one"\n',
         (
-            'supervisor.strategy: found "one-for-one", expected one of one_for_one, one_for_all, rest_for_one, dynamic. '
+            'supervisor.strategy: found "one-for-one", expected one of one_for_one, one_for_all, rest_for_one, dynamic, partition. '
             'Did you mean "one_for_one"?'
         ),
     ),
