@@ -2,6 +2,7 @@
 
 spec, rules, recipe, args, reference    what a tree is made from, checked
 config, settings, sources, build        the same from a file, the environment and flags
+syntax, yaml_syntax                     a file's text becomes data
 supervisor, strategies, intensity       who reacts to exits, and how
 tree                                    whose child is whose; activation and passivation
 node                                    store, system and tree together: start()

@@ -1,4 +1,4 @@
-"""Config files: a tree, its store and its node in TOML or JSON.
+"""Config files: a tree, its store and its node in TOML, JSON or YAML.
 
     tree = load_tree("bank.toml")
     config = load_config("bank.toml", overrides={"store.url": "sqlite:///other.db"})
@@ -121,7 +121,7 @@ def load_config(
     """Read and check a config file. Imports the classes that it names; its folder stays importable.
 
     Args:
-        path: a .toml or .json file.
+        path: a .toml, .json, .yaml or .yml file; YAML takes the extra `understudy[yaml]`.
         environ: in place of `os.environ`.
         overrides: flags, key path to value (`{"store.url": ..., "node.hang_s": "10"}`); None: not given.
 
@@ -149,7 +149,7 @@ def load_config(
         with folder_first(folder):
             problems += problems_of(tree, "supervisor", folder)
     if problems or tree is None:
-        raise ConfigError(str(path), [_with_origin(problem, given) for problem in in_order(problems)])
+        raise ConfigError(str(path), [_mendable(problem, path, given) for problem in in_order(problems)])
     return Config(
         file=str(path),
         store=_store(store, folder, given),
@@ -181,7 +181,7 @@ def _load_section(
     problems: list[Problem] = []
     values = build_section(settle(read_file(path), given), name, rules, problems)
     if problems:
-        raise ConfigError(str(path), [_with_origin(problem, given) for problem in problems])
+        raise ConfigError(str(path), [_mendable(problem, path, given) for problem in problems])
     return values, given
 
 
@@ -191,8 +191,13 @@ def _store(values: Mapping[str, Any], folder: Path, given: Mapping[str, Given]) 
     return msgspec.structs.replace(store, url=store_url_from(store.url, base))
 
 
-def _with_origin(problem: Problem, given: Mapping[str, Given]) -> Problem:
-    """The problem, with the place to mend it if that isn't the file. A password is no one's to read."""
+def _mendable(problem: Problem, path: Path, given: Mapping[str, Given]) -> Problem:
+    """The problem, with the place to mend it if that isn't the file, and without the syntax of another format.
+
+    A password is no one's to read.
+    """
+    if problem.hint.startswith("In TOML: ") and path.suffix.lower() != ".toml":
+        problem = msgspec.structs.replace(problem, hint="")
     if problem.key == "store.url" and isinstance(problem.found, str):
         problem = msgspec.structs.replace(problem, found=hide_password(problem.found))
     if problem.key in given:

@@ -1,4 +1,4 @@
-"""Where configuration comes from: a TOML or JSON file, the environment, flags.
+"""Where configuration comes from: a TOML, JSON or YAML file, the environment, flags.
 
 A value may come from several; the first of flag, environment, file and default wins.
 """
@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import difflib
 import json
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import ConfigError, Problem, did_you_mean
 from .rules import Rule
+from .syntax import EXAMPLES, PARSERS, SyntaxProblem
 
 __all__ = ("ENVIRONMENT_PREFIX", "Given", "read_environment", "read_file", "read_overrides", "settle")
 
 ENVIRONMENT_PREFIX = "UNDERSTUDY_"
 FILE_BYTES_MAX = 16 * 2**20
-
-_EXAMPLE = 'The least there can be is [supervisor] with id = "app".'
 
 
 class Given(NamedTuple):
@@ -46,12 +44,11 @@ def read_file(path: Path) -> dict[str, Any]:
 
     suffix = path.suffix.lower()
     if path.is_dir():
-        inside = sorted(found.name for found in path.iterdir() if found.suffix in _PARSERS)
+        inside = sorted(found.name for found in path.iterdir() if found.suffix in PARSERS)
         raise failed("this is a folder, expected a file", f'Did you mean "{path / inside[0]}"?' if inside else "")
-    if suffix in (".yaml", ".yml"):
-        raise failed("YAML isn't supported yet", "Write it as TOML (.toml) or JSON (.json).")
-    if suffix not in _PARSERS:
-        raise failed(f'found the ending "{path.suffix}", expected .toml or .json')
+    if suffix not in PARSERS:
+        raise failed(f'found the ending "{path.suffix}", expected .toml, .json, .yaml or .yml')
+    example = f"The least there can be is {EXAMPLES[suffix]}."
     try:
         if path.exists() and not path.is_file():
             raise failed("this is no regular file")
@@ -71,59 +68,24 @@ def read_file(path: Path) -> dict[str, Any]:
             f"line {line}: it isn't UTF-8 text (byte 0x{data[error.start]:02x} at offset {error.start})"
         ) from None
     if not text.strip():
-        raise failed("the file is empty", _EXAMPLE)
+        raise failed("the file is empty", example)
     try:
-        content = _PARSERS[suffix](text)
-    except _SyntaxProblem as error:
-        raise failed(str(error)) from None
+        content = PARSERS[suffix](text)
+    except SyntaxProblem as error:
+        raise failed(error.why, error.hint) from None
     except RecursionError:
         raise failed("it is nested too deeply") from None
-    except ValueError:  # by int(): sys.set_int_max_str_digits
+    except ValueError:  # sys.set_int_max_str_digits
         raise failed("it has a number of too many digits") from None
     if not isinstance(content, dict):
-        raise ConfigError(str(path), [Problem(found=content, expected="a table", hint=_EXAMPLE)])
+        raise ConfigError(str(path), [Problem(found=content, expected="a table", hint=example)])
     return content
-
-
-class _SyntaxProblem(Exception):
-    """Broken syntax, with its place."""
-
-
-def _parse_toml(text: str) -> Any:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        what, _, place = str(error).rpartition(" (at ")
-        place = place.rstrip(")")
-        if place == "end of document":
-            lines = text.splitlines()
-            place = f"line {len(lines)}, column {len(lines[-1]) + 1}"
-        raise _SyntaxProblem(f"{place}: this is no TOML: {what}") from None
-
-
-def _parse_json(text: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_unique)
-    except json.JSONDecodeError as error:
-        raise _SyntaxProblem(f"line {error.lineno}, column {error.colno}: this is no JSON: {error.msg}") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _SyntaxProblem(f'the key "{twice}" stands twice in one object')
-    return table
-
-
-_PARSERS: dict[str, Callable[[str], Any]] = {".toml": _parse_toml, ".json": _parse_json}
 
 
 def _nearest_file(path: Path) -> str:
     if not path.parent.is_dir():
         return f"There is no folder {path.parent} either."
-    present = [found.name for found in path.parent.iterdir() if found.suffix in _PARSERS]
+    present = [found.name for found in path.parent.iterdir() if found.suffix in PARSERS]
     near = difflib.get_close_matches(path.name, present, n=1)
     return f'Did you mean "{path.parent / near[0]}"?' if near else ""
 

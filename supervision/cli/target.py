@@ -1,7 +1,7 @@
 """Target: which store a command means.
 
 `--store URL`, else the environment (`UNDERSTUDY_STORE__URL`), else the config file: `--tree FILE`, or understudy.toml
-in the working directory.
+(.yaml, .yml, .json) in the working directory.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from .desk import Desk
 __all__ = ("DEFAULT_TREE", "CommandFailed", "Target", "UsageWrong", "default_tree", "open_desk")
 
 DEFAULT_TREE = Path("understudy.toml")
+DEFAULT_TREES = (DEFAULT_TREE, *(DEFAULT_TREE.with_suffix(ending) for ending in (".yaml", ".yml", ".json")))
 STORE_VARIABLE = "UNDERSTUDY_STORE__URL"
 
 
@@ -54,29 +55,42 @@ class Target:
         given = self.store or os.environ.get(STORE_VARIABLE)
         if given:
             return store_url_from(given, Path.cwd())
-        if self.tree is None and not DEFAULT_TREE.exists():
+        tree = self.tree or _present_tree()
+        if tree is None:
             hint = f"Give --store URL, --tree FILE or {STORE_VARIABLE}, or go where an {DEFAULT_TREE} is."
             raise ConfigError("", [Problem(why="nothing says which store is meant", hint=hint)])
-        return load_store(self.tree or DEFAULT_TREE).url
+        return load_store(tree).url
 
     def file(self) -> Path | None:
         """The config file, where one is known."""
         if self.tree is not None:
             return self.tree
-        return DEFAULT_TREE if self.store is None and DEFAULT_TREE.exists() else None
+        return _present_tree() if self.store is None else None
 
 
 def default_tree(tree: Path | None) -> Path:
     """The config file that was named, or the default one.
 
     Raises:
-        ConfigError: there is neither.
+        ConfigError: there is neither, or there are several.
     """
-    if tree is not None:
-        return tree
-    if not DEFAULT_TREE.exists():
+    tree = tree or _present_tree()
+    if tree is None:
         raise ConfigError("", [Problem(why=f"no config file was named, and there is no {DEFAULT_TREE} here")])
-    return DEFAULT_TREE
+    return tree
+
+
+def _present_tree() -> Path | None:
+    """The default config file of the working directory.
+
+    Raises:
+        ConfigError: there are several, and none goes before another.
+    """
+    present = [path for path in DEFAULT_TREES if path.exists()]
+    if len(present) > 1:
+        why = f"no config file was named, and there are {' and '.join(map(str, present))} here"
+        raise ConfigError("", [Problem(why=why, hint="Name the one that is meant, or keep one of them.")])
+    return present[0] if present else None
 
 
 @asynccontextmanager

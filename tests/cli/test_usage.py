@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,25 @@ def test_which_store(stopped: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERSTUDY_STORE__URL", "sqlite:///missing.db")
     stopped.do("dead", "list", "--store", "sqlite:///tally.db")  # a flag goes before the environment
     stopped.do("dead", "list", "--tree", str(elsewhere), code=3)  # and that before the file
+
+
+def test_a_default_config_file_in_any_format_but_only_one(place: Place) -> None:
+    toml = place.folder / "understudy.toml"
+    content = tomllib.loads(toml.read_text())
+    yaml = place.folder / "understudy.yaml"
+    yaml.write_text(json.dumps(content))  # JSON is YAML
+    done = place.do("check", code=2)
+    assert done.stderr == (
+        "understudy: no config file was named, and there are understudy.toml and understudy.yaml here. "
+        "Name the one that is meant, or keep one of them.\n"
+    )
+    assert "there are understudy.toml and" in place.do("dead", "list", code=2).stderr
+    place.do("check", "understudy.yaml")
+    toml.unlink()
+    for ending in (".yaml", ".yml", ".json"):
+        yaml = yaml.rename(yaml.with_suffix(ending))
+        assert "tallies  dynamic  of tally:Tally" in place.do("check").stdout
+        assert "no store at" in place.do("dead", "list", code=3).stderr  # it knows which one
 
 
 def test_check_prints_the_tree(place: Place) -> None:

@@ -64,10 +64,12 @@ def test_a_flood_of_problems_is_kept_but_not_all_shown(app: Path) -> None:
     assert str(error).endswith("… and 150 more")
 
 
+LEAST = 'The least there can be is {"supervisor": {"id": "app"}}.'
 JSON_PROBLEMS = [
-    ("", 'the file is empty. The least there can be is [supervisor] with id = "app".'),
-    ("[]", 'found an empty array, expected a table. The least there can be is [supervisor] with id = "app".'),
-    ("null", 'found null, expected a table. The least there can be is [supervisor] with id = "app".'),
+    ("", f"the file is empty. {LEAST}"),
+    ("[]", f"found an empty array, expected a table. {LEAST}"),
+    ("null", f"found null, expected a table. {LEAST}"),
+    ('{"supervisor": 5}', 'supervisor: found 5, expected a table with "id"'),
     ('{"supervisor": {"id": "bank",}}', "line 1, column 30: this is no JSON: {comma}"),
     ('{\n  "supervisor": nil}', "line 2, column 17: this is no JSON: Expecting value"),
     ('{"supervisor": {"id": "a", "id": "b"}}', 'the key "id" stands twice in one object'),
@@ -121,11 +123,8 @@ def test_a_folder_is_no_file(app: Path) -> None:
 
 
 def test_other_formats_are_refused_by_name(app: Path) -> None:
-    assert str(refused("bank.yaml")) == (
-        "bank.yaml: YAML isn't supported yet. Write it as TOML (.toml) or JSON (.json)."
-    )
-    assert str(refused("bank.ini")) == 'bank.ini: found the ending ".ini", expected .toml or .json'
-    assert str(refused("bank")) == 'bank: found the ending "", expected .toml or .json'
+    assert str(refused("bank.ini")) == 'bank.ini: found the ending ".ini", expected .toml, .json, .yaml or .yml'
+    assert str(refused("bank")) == 'bank: found the ending "", expected .toml, .json, .yaml or .yml'
     assert str(refused("ba\0nk.toml")).endswith("it can't be read: embedded null byte")
 
 
