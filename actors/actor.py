@@ -105,10 +105,15 @@ class Actor(Generic[State]):
     overflow: ClassVar[Overflow]
     idle_timeout_s: ClassVar[float | None]
 
+    state_version: ClassVar[int] = 1
+    """The version of the state's shape. Raise it with each change that defaults alone don't cover (see `upgrade`)."""
+
     state: State
     """What the actor remembers. Set before `on_start`; kept if the turn finishes, restored if it fails."""
 
     _context: ActorContext | None = None
+    _answers: ClassVar[tuple[type[Exception], ...]] = ()
+    """Errors that answer a request as they are: the asker gets them, and nobody exits."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -134,6 +139,20 @@ class Actor(Generic[State]):
                 f"{shown(kind)}() doesn't work ({error}). Give its fields defaults, or override "
                 f"`def initial_state(self) -> {shown(kind)}` in {type(self).__qualname__}",
             ) from error
+
+    @classmethod
+    def upgrade(cls, state: Any, version: int) -> Any:  # noqa: ARG003 - the names are what overrides take
+        """A stored state of a lower `state_version` in the current shape, as plain data or an instance.
+
+        Called when an actor starts whose row is of a lower version; the row gets the new version with the first turn
+        of a message. By default the stored state is taken as it is, and fields that it lacks get their defaults. If it
+        raises, or returns what doesn't fit the state's type, the actor doesn't start and its row stays as it was.
+
+        Args:
+            state: the stored JSON as plain data: dicts, lists, texts, numbers, None.
+            version: the one that it was stored with.
+        """
+        return state
 
     async def on_start(self) -> None:
         """Runs at the start of each incarnation, as a turn of its own. `raise Ignore` to not run at all."""

@@ -22,6 +22,7 @@ from .turn import Turn
 
 if TYPE_CHECKING:
     from .admission import Admission
+    from .aliases import Aliases
     from .definition import Definition, Options
     from .system import ActorSystem
 
@@ -38,6 +39,7 @@ class Cell:
         "after",
         "alone",
         "asking",
+        "at_end",
         "blocked_by",
         "capacity",
         "definition",
@@ -116,6 +118,8 @@ class Cell:
         """Outside tells that wait for room or for a key, in order."""
         self.asking: list[Cell] | None = None
         """Whom it is waiting for: edges of the wait-for graph."""
+        self.at_end: Callable[[], object] | None = None
+        """Called once when the incarnation is over, however it ended: for what it has beside its turns."""
         self.blocked_by: Cell | None = None
         """The receiver that this sender overfilled: it isn't scheduled until there is room."""
         self.on_room: list[Callable[[], object]] | None = None
@@ -127,6 +131,20 @@ class Cell:
 
     def __repr__(self) -> str:
         return f"<Cell {self.address} {self.status}, {self.mailbox.count} waiting>"
+
+    def redefine(self, definition: Definition, options: Options, make_args: Callable[[], dict[str, Any]]) -> None:
+        """Between two incarnations: another class, or other options, from the next one on. `durable` stays."""
+        if definition is not self.definition:
+            self.state = DurableState(self, definition, self.durable)
+        self.definition = definition
+        self.handlers = definition.handlers
+        self.options = options
+        self.capacity = options.capacity
+        self.make_args = make_args
+
+    @property
+    def aliases(self) -> Aliases:
+        return self.system.settings.aliases
 
     # -- scheduling ----------------------------------------------------------------------------------
 
@@ -192,11 +210,18 @@ class Cell:
         """No incarnation any more: whatever still runs of it can commit nothing."""
         self.incarnation = None
         self.leaving = None
+        if self.at_end is not None:
+            self._ended()
         if self.status is not GONE:
             self.status = status
         self.has_room()
         if status is STOPPED or status is GONE:
             self.refuse_asks()
+
+    def _ended(self) -> None:
+        at_end, self.at_end = self.at_end, None
+        if at_end is not None:
+            at_end()
 
     def refuse_asks(self) -> None:
         """Nobody will answer them."""
@@ -208,6 +233,7 @@ class Cell:
         """The store failed: forget everything, it will be read again."""
         turn, self.turn = self.turn, None
         self.incarnation = None
+        self._ended()
         asks = [entry for entry in self.mailbox.entries() if isinstance(entry, Ask)]
         if turn is not None:
             if isinstance(turn.envelope, Ask):

@@ -27,7 +27,7 @@ from .envelope import Envelope
 from .errors import ActorNotFound, Ignore, StartFailed
 from .exits import ExitReason
 from .failures import charge, letter_effects, report_parked
-from .mailbox import Entry, PriorityRow
+from .mailbox import Entry, PriorityRow, priority_of
 from .status import PASSIVE, UP
 from .turn import Turn
 
@@ -103,10 +103,16 @@ class Recovery:
         for row_id, priority in self._homeless.pop(cell.address, ()):
             cell.mailbox.push(PriorityRow.of(row_id, priority), priority)
 
-    def keep(self, address: str, row_id: int) -> None:
+    def keep(self, address: str, row_id: int, priority: int = 0) -> None:
         """Mail for an address that nobody has: it stays on disk until somebody does."""
         if row_id:
-            self._homeless.setdefault(address, []).append((row_id, 0))
+            self._homeless.setdefault(address, []).append((row_id, priority))
+
+    def keep_mail(self, cell: Cell) -> None:
+        """A cell is about to be forgotten, and its mail isn't: it waits for whoever has the address next."""
+        for entry in cell.mailbox.entries():
+            row_id = entry if isinstance(entry, int) else getattr(entry, "id", 0)
+            self.keep(cell.address, int(row_id), priority_of(entry))
 
     def drop(self, address: str) -> None:
         """Forget the mail of an address that nobody has: it is being deleted."""
@@ -309,6 +315,7 @@ class Recovery:
             delay_s = min(delay_s * 2, RETRY_S_MAX)
             try:
                 await system.committer.recover()
+                await system.activator.reload()
                 await self.load()
                 break
             except (StoreFull, StoreUnavailable):

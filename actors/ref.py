@@ -133,6 +133,16 @@ class ActorRef:
         """
         return self._system.asks.ask(self.cell(), request, timeout_s)
 
+    def partition(self, key: str) -> ActorRef:
+        """Of a partition supervisor: the child that this key belongs to, by a hash that is the same in every life.
+
+        Elixir: PartitionSupervisor, `{:via, PartitionSupervisor, {name, key}}`.
+
+        Raises:
+            ActorNotFound: nothing has the address, or it has no partitions.
+        """
+        return ActorRef(self._system, self._system.activator.route(self.cell(), key))
+
     def cell(self) -> Cell:
         cell = self._cell
         if cell is None or cell.status is GONE:

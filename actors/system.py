@@ -16,10 +16,11 @@ from typing import Any, Protocol
 from ..persistence.committer import Committer
 from ..persistence.errors import StoreError, UnderstudyError
 from ..persistence.events import Event, Events
-from ..persistence.record import OwnerRow
+from ..persistence.record import OwnerRow, Row
 from ..persistence.runtime import Runtime
 from ..persistence.store import Store
 from . import lifecycle
+from .aliases import Aliases
 from .asks import Asks
 from .cell import Cell
 from .delays import Delays
@@ -33,6 +34,7 @@ from .recovery import Recovery
 from .ref import ActorRef
 from .runner import Runners
 from .status import GONE
+from .tasks import Tasks
 from .turn import Turn, current_turn
 from .write_slot import WriteSlot
 
@@ -56,6 +58,19 @@ class Activator(Protocol):
     def started(self, cell: Cell) -> None:
         """A cell is up; if it is a supervisor, mail may start its children now."""
 
+    def retired(self, cell: Cell) -> list[tuple[type[Row], Any]]:
+        """The rows, kind and key, that are to be deleted in the commit that retires a child."""
+
+    def route(self, cell: Cell, key: str) -> str:
+        """The address of the partition of `cell` that a key belongs to.
+
+        Raises:
+            ActorNotFound: it has none.
+        """
+
+    async def reload(self) -> None:
+        """The store failed, and is back: forget what it may not know."""
+
 
 class Settings:
     """What a node can set for its system; the defaults are DESIGN's."""
@@ -66,10 +81,16 @@ class Settings:
         key_retention_s: float = 86_400.0,
         transaction_timeout_s: float = 1.0,
         inbox_poll_s: float = 0.01,
+        incidents_kept: int = 10_000,
+        aliases: Aliases | None = None,
     ) -> None:
         self.key_retention_s = key_retention_s
         self.transaction_timeout_s = transaction_timeout_s
         self.inbox_poll_s = inbox_poll_s
+        self.incidents_kept = incidents_kept
+        """The newest are kept (supervision/incidents.py)."""
+        self.aliases = aliases or Aliases()
+        """What renamed classes are called in old rows. `start` checks them, and adds those of the config file."""
 
 
 class ActorSystem:
@@ -138,17 +159,21 @@ class ActorSystem:
             raise ActorNotFound(str(address), 'an address is an absolute path, such as "/bank/ledger"')
         return ActorRef(self, address)
 
+    def tasks(self, address: str) -> Tasks:
+        """The way to start tasks under the `TaskSupervisor` at an absolute address (actors/tasks.py)."""
+        return Tasks(self, self.ref(address).address)
+
     async def idle(self) -> None:
-        """Return when nothing is left to do now: no turn, start, stop, backoff, unread inbox or uncommitted turn.
+        """Return when nothing is left to do now: no turn, task, start, stop, backoff, unread inbox or uncommitted turn.
 
         Delayed tells, timers and stopped children don't count.
 
         Raises:
             UnderstudyError: the tree gave up, or the store is lost.
-            RuntimeError: called by a handler, which is a turn itself.
+            RuntimeError: called by a handler or a task, which is work itself.
         """
-        if self._in_turn():
-            raise RuntimeError("idle() inside a handler would wait for itself")
+        if self._in_turn() or asyncio.current_task() in self._background:
+            raise RuntimeError("idle() inside a handler or a task would wait for itself")
         while True:
             if self.gave_up is not None:
                 raise self.gave_up
@@ -286,11 +311,17 @@ class ActorSystem:
 
     # -- bookkeeping -------------------------------------------------------------------------------------------
 
-    def background(self, coroutine: Coroutine[Any, Any, Any], name: str) -> None:
-        """A task of the system's own; it is cancelled at the stop."""
+    def background(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """A task of the system's own, or of a TaskSupervisor; it is cancelled at the stop."""
         task = self.runtime.spawn(coroutine, name)
         self._background.add(task)
         task.add_done_callback(self._background_done)
+        return task
+
+    def disown(self, task: asyncio.Task[Any]) -> None:
+        """It swallows its cancellation: nobody waits for it any more."""
+        self._background.discard(task)
+        self.maybe_idle()
 
     def serve(self, coroutine: Coroutine[Any, Any, Any], name: str) -> None:
         """A task that runs as long as the node, and doesn't keep it from being idle."""

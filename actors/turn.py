@@ -194,6 +194,8 @@ class Turn:
                         self.record(cell.system.keys.row(sent))
         if self.retiring:
             self.delete(ActorRow, cell.address)
+            for kind, key in cell.system.activator.retired(cell):
+                self.delete(kind, key)
             for row_id in cell.row_ids():
                 self.delete(MessageRow, row_id)
                 self.delete(AttemptRow, row_id)
@@ -261,6 +263,9 @@ class Turn:
         self.status = FAILED
         cell.turn = None
         verdict = judge(cell.options, error)
+        answers = isinstance(error, cell.definition.cls._answers)
+        if answers:
+            verdict = verdict._replace(cause="rejected", park=True, exits=False)
         if self.batch is not None and len(self.batch) > 1:
             # Nobody knows which one it was: each is tried alone, and that is when it is charged.
             cell.give_back(self.batch, alone=True)
@@ -270,7 +275,7 @@ class Turn:
             envelope = cell.system.delivery.wrap(cell, self.message)
         if type(envelope) is Ask:
             if not envelope.future.done():
-                envelope.future.set_exception(AskFailed(cell.address, verdict.reason))
+                envelope.future.set_exception(error if answers else AskFailed(cell.address, verdict.reason))
         elif envelope is not None:
             charge(
                 cell,

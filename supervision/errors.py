@@ -17,9 +17,12 @@ __all__ = (
     "AlreadyStarted",
     "ChildNotFound",
     "ConfigError",
+    "NotForDynamic",
     "Problem",
+    "Restarting",
     "Running",
     "SupervisorError",
+    "TooManyChildren",
     "TreeGaveUp",
 )
 
@@ -160,6 +163,27 @@ class ChildNotFound(SupervisorError):
     """The supervisor has no child of that id. OTP: `{error, not_found}`."""
 
     _text = "{supervisor} has no child {child!r}"
+
+
+class Restarting(SupervisorError):
+    """`RestartChild` or `DeleteChild` for a child that is being restarted. OTP: `{error, restarting}`."""
+
+    _text = "{supervisor}'s child {child!r} is being restarted. Terminate it first"
+
+
+class NotForDynamic(SupervisorError):
+    """A request that children of a dynamic supervisor don't know: their specs are gone when they are.
+
+    OTP: `{error, simple_one_for_one}`; Elixir's DynamicSupervisor has no such call.
+    """
+
+    _text = "{supervisor} is dynamic: child {child!r} can be started and terminated, not restarted or deleted"
+
+
+class TooManyChildren(SupervisorError):
+    """`StartChild` for a dynamic supervisor that has `max_children`. Elixir: `{error, max_children}`."""
+
+    _text = "{supervisor} has as many children as its max_children allows; {child!r} wasn't started"
 
 
 class TreeGaveUp(UnderstudyError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 __all__ = ("Intensity",)
 
@@ -28,6 +29,10 @@ class Intensity:
             entries.popleft()
         entries.append(now)
         return len(entries) > self.limit
+
+    def recall(self, moments: Iterable[float]) -> None:
+        """Restarts of an earlier life that still count, oldest first."""
+        self._entries.extendleft(reversed(list(moments)))
 
     def history(self) -> tuple[float, ...]:
         """The moments that count at present, oldest first."""

@@ -94,10 +94,12 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
     """Take up what the last life left, and start the tree."""
     recovery = system.recovery
     system.gave_up_error = tree.gave_up
+    system.committer.start()
+    await tree.load()
     root = system.root = tree.plant()
     recovery.note_suspects(system.attempts.left)
     pending = await recovery.load()
-    system.committer.start()
+    await tree.rows.commit()
     await system.runtime.spawn(lifecycle.start(root), "understudy start")
     if system.runners.solo:
         await recovery.run_suspects()
@@ -120,3 +122,12 @@ class _Planted:
 
     def started(self, cell: Any) -> None:
         self.tree.started(cell)
+
+    def retired(self, cell: Any) -> Any:
+        return self.tree.retired(cell)
+
+    def route(self, cell: Any, key: str) -> str:
+        return self.tree.route(cell, key)
+
+    async def reload(self) -> None:
+        await self.tree.reload()

@@ -73,7 +73,7 @@ def check_tree(spec: SupervisorSpec) -> None:
         raise ConfigError(_title(spec), in_order(problems))
 
 
-def check_child(spec: Spec, parent: SupervisorSpec) -> None:
+def check_child(spec: Spec, parent: SupervisorSpec | None) -> None:
     """Check what `StartChild` brings, as a child of `parent`. Duplicate ids are the supervisor's to refuse.
 
     Raises:

@@ -13,13 +13,13 @@ encodes, decodes and compares like one that was read from a file. Making a spec 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict, cast
 
 import msgspec
 
 from ..actors.options import Backoff
+from .backoff import RestartBackoff
 from .reference import refer
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ __all__ = (
     "Spec",
     "Strategy",
     "SupervisorSpec",
+    "partition_specs",
     "to_config",
     "walk",
 )
@@ -92,27 +93,6 @@ AutoShutdown = Literal["never", "any_significant", "all_significant"]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Limit = Seconds | Literal["infinity"]
-
-
-class RestartBackoff(Backoff, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long a child that exits again and again waits for its restart. Not in OTP, which restarts at once.
-
-    The first restart is immediate; the second in a row waits `initial_s`, and so on by `factor` up to `max_s`, spread
-    by `jitter`. A child that has been up for `reset_s` seconds starts anew.
-
-    Raises:
-        TypeError, ValueError: a value is no number, or out of its range.
-    """
-
-    max_s: float = 30.0
-    reset_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.reset_s, bool) or not isinstance(self.reset_s, int | float):
-            raise TypeError(f"RestartBackoff(reset_s={self.reset_s!r}): write a number")
-        if not 0 < self.reset_s < math.inf:
-            raise ValueError(f"RestartBackoff(reset_s={self.reset_s!r}): write a number above 0")
 
 
 class _Spec(
@@ -224,10 +204,18 @@ class SupervisorSpec(_Spec, tag="supervisor", kw_only=True, frozen=True):
     @property
     def backoff(self) -> RestartBackoff | None:
         """`restart_backoff`, whatever it was given as."""
-        return None if self.restart_backoff is None else RestartBackoff(**self.restart_backoff)
+        table = self.restart_backoff
+        return None if table is None else RestartBackoff(**cast(Mapping[str, float], table))
 
 
 Spec = ChildSpec | SupervisorSpec
+
+
+def partition_specs(spec: SupervisorSpec) -> tuple[ChildSpec, ...]:
+    """The children of a `partition` supervisor; none of any other."""
+    if spec.strategy != "partition" or spec.template is None:
+        return ()
+    return tuple(msgspec.structs.replace(spec.template, id=str(number)) for number in range(spec.partitions or 0))
 
 
 def to_config(spec: Spec) -> dict[str, Any]:
@@ -245,5 +233,5 @@ def walk(spec: Spec, parent: str = "") -> Iterator[tuple[str, Spec]]:
     address = f"{parent}/{spec.id}"
     yield address, spec
     if isinstance(spec, SupervisorSpec):
-        for child in spec.children:
+        for child in (*spec.children, *partition_specs(spec)):
             yield from walk(child, address)

@@ -1,24 +1,26 @@
 """Supervisor: an actor whose children are actors.
 
-It reacts to `Exited` by its strategy (docs/runtime-semantics.md, section 7). Its mailbox is in memory, since what
-it reacts
-to is; what must outlive the node is in rows.
+It reacts to `Exited` by its strategy (docs/runtime-semantics.md, section 7), and answers to its administration
+(administered.py). Its mailbox is in memory, since what it reacts to is too; what must outlive the node is in rows.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
+from weakref import WeakKeyDictionary
 
 from loguru import logger
 
 from ..actors import lifecycle
-from ..actors.actor import Actor, handler
+from ..actors.actor import handler
 from ..actors.cell import Cell
 from ..actors.errors import Ignore, StartFailed
 from ..actors.exits import Exited, ExitReason
-from ..actors.message import Message
 from ..actors.status import DOWN, GONE, PASSIVE, STOPPED, UP
+from .administered import Administered
+from .children import STARTED
 from .intensity import Intensity
+from .protocol import RestartRetry
 from .spec import Shutdown, Spec, SupervisorSpec
 from .strategies import concerned
 
@@ -26,18 +28,10 @@ if TYPE_CHECKING:
     from ..actors.incarnation import Incarnation
     from .tree import Tree
 
-__all__ = ("RestartRetry", "Supervisor", "shutdown_seconds")
+__all__ = ("Supervisor", "shutdown_seconds")
 
 
-class RestartRetry(Message):
-    """To self: a restart's start failed, try again. A message, so that administration works in between (OTP)."""
-
-    address: str
-    resume: tuple[str, ...]
-    """The children still to be started, in order."""
-
-
-class Supervisor(Actor[None]):
+class Supervisor(Administered):
     """One supervisor of the tree. `tree` makes and knows the cells of its children."""
 
     durable = False
@@ -48,7 +42,8 @@ class Supervisor(Actor[None]):
         self.spec = spec
         self.tree = tree
         self.intensity = Intensity(spec.intensity, spec.period_s)
-        self.given_up = False
+        self._restarts: WeakKeyDictionary[Cell, tuple[int, float]] = WeakKeyDictionary()
+        """Under a backoff: how many restarts in a row a child had, and when the last one was due."""
 
     @property
     def cell(self) -> Cell:
@@ -62,23 +57,39 @@ class Supervisor(Actor[None]):
     # -- start and stop ------------------------------------------------------------------------------
 
     async def on_start(self) -> None:
-        """Start the children in order; if one fails, stop the started ones in reverse and fail (OTP)."""
-        for child in self.tree.static_children_of(self.cell):
+        """Start the children in order; if one fails, stop the started ones in reverse and fail (OTP).
+
+        One that came by `StartChild` has started before: if it fails now, that is a restart that fails.
+        """
+        tree = self.tree
+        self.intensity.recall(tree.restarts_on_record(self.address))
+        for child in tree.static_children_of(self.cell):
+            if child.address in tree.halted:
+                child.fence(STOPPED)
+                continue
+            if child.address in tree.passing:  # OTP: a temporary child is never restarted
+                tree.drop(child)
+                continue
             try:
                 await self.start_child(child)
-            except StartFailed:
-                await self.stop_children(self.children)
-                raise
+            except StartFailed as error:
+                if tree.rows.status(self.address, cast(Spec, child.spec).id) != STARTED:
+                    await self.stop_children(self.children)
+                    raise
+                self._start_failed(child, error, [child])
 
     async def on_stop(self, reason: ExitReason) -> None:
         await self.stop_children(self.children)
 
-    async def start_child(self, child: Cell) -> None:
-        """Start one child; an `Ignore` leaves it stopped, with its spec kept (a temporary one's is dropped).
+    async def start_child(self, child: Cell) -> bool:
+        """Start one child; whether it runs. An `Ignore` leaves it stopped, with its spec kept.
+
+        A temporary child's spec, and that of a dynamic supervisor's child, are dropped then.
 
         Raises:
             StartFailed
         """
+        self.tree.renew(child)
         asking = self.cell.asking
         if asking is None:
             asking = self.cell.asking = []
@@ -87,10 +98,12 @@ class Supervisor(Actor[None]):
             await lifecycle.start(child)
         except Ignore as ignored:
             logger.debug("{} doesn't want to run: {}", child.address, ignored)
-            if cast(Spec, child.spec).restart == "temporary":
-                self.tree.drop(child)
+            if cast(Spec, child.spec).restart == "temporary" or self.spec.strategy == "dynamic":
+                self.forget(child)
+            return False
         finally:
             asking.remove(child)
+        return True
 
     async def stop_children(self, children: list[Cell]) -> None:
         """In reverse, one by one (OTP); those of a dynamic supervisor all at once, under one timeout."""
@@ -115,14 +128,22 @@ class Supervisor(Actor[None]):
         spec = cast(Spec, child.spec)
         reason = signal.reason
         if spec.restart == "permanent" or (spec.restart == "transient" and reason.kind in ("error", "killed")):
-            charged = signal.attempt <= 1
-            await self.restart(child, reason, charged=charged)
+            await self.restart(child, reason, charged=signal.attempt <= 1 or self.spec.strict)
             return
-        if spec.restart == "temporary" or child.on_demand:
-            self.tree.drop(child)
+        if reason.kind in ("error", "killed"):
+            self._record(child, reason, f"not restarted: it is {spec.restart}", charged=False)
+        if spec.restart == "temporary" or self.spec.strategy == "dynamic":
+            self.forget(child)
         else:
             child.fence(STOPPED)
         self.after_end(spec)
+
+    def forget(self, child: Cell) -> None:
+        """Its spec goes; what it has in the store stays. A child that the tree names is back at the next boot."""
+        self.tree.drop(child)
+        if not child.on_demand and child.address not in self.tree.planned:
+            self.tree.rows.delete(self.address, cast(Spec, child.spec).id)
+            self.tree.rows.submit()
 
     def after_end(self, spec: Spec) -> None:
         """A child has ended and isn't restarted: a significant one may end its supervisor (OTP: auto_shutdown)."""
@@ -140,24 +161,37 @@ class Supervisor(Actor[None]):
 
     async def restart(self, child: Cell, reason: ExitReason, *, charged: bool) -> None:
         """Restart by strategy, unless there were too many restarts."""
-        if charged and self.intensity.exceeded(self.tree.system.runtime.monotonic()):
+        tree, strategy = self.tree, self.spec.strategy
+        if charged and self.intensity.exceeded(tree.system.runtime.monotonic()):
             self.give_up(child, reason)
             return
-        group = concerned(self.spec.strategy, self.children, child)
-        self.tree.system.events.emit(
-            "supervisor.restarting",
-            self.address,
-            child=child.address,
-            strategy=self.spec.strategy,
-            children=len(group),
+        exited = child.last_exit
+        siblings = 0
+        if strategy == "one_for_all" or strategy == "rest_for_one":
+            group = concerned(strategy, self.children, child)
+            siblings = len(group) - 1
+        else:
+            group = [child]
+        tree.system.events.emit(
+            "supervisor.restarting", self.address, child=child.address, strategy=strategy, children=len(group)
         )
-        for other in reversed(group):
+        for other in reversed(group) if siblings else ():
             if other is not child:
                 await self.stop_child(other)
                 if cast(Spec, other.spec).restart == "temporary":  # OTP: killed with its group, not restarted
-                    self.tree.drop(other)
+                    self.forget(other)
                     group.remove(other)
-        await self.start_again(child, group)
+        group = [other for other in group if other.address not in tree.halted] if siblings else group
+        delay_s = 0.0 if self.spec.restart_backoff is None else self._backoff_s(child)
+        if delay_s:
+            self._retry(child, group, charged=False, delay_s=delay_s)
+            action = f"restarts in {delay_s:.3g} s"
+        else:
+            await self.start_again(child, group)
+            action = "restarted" if child.status is UP else "the restart failed" if child.status is DOWN else "ended"
+        if siblings:
+            action += f", with {siblings} of its siblings ({strategy})"
+        self._record(child, reason, action, charged=charged, incarnation=exited)
 
     async def start_again(self, child: Cell, group: list[Cell]) -> None:
         """Start a restart's children in order. If one fails, the rest of them is retried by a message to self."""
@@ -167,33 +201,73 @@ class Supervisor(Actor[None]):
             try:
                 await self.start_child(other)
             except StartFailed as error:
-                self.tree.system.events.emit(
-                    "actor.start_failed", other.address, error=error.reason.error, text=error.reason.text
-                )
                 if self.spec.strategy == "one_for_all":  # OTP: everything is stopped again
                     await self.stop_children([started for started in group[:place] if started.status is UP])
                     left = group
                 else:
                     left = group[place:]
-                retry = RestartRetry(address=other.address, resume=tuple(cell.address for cell in left))
-                self.tree.system.delivery.post(self.cell, retry, urgent=False)
+                self._start_failed(other, error, left)
                 return
+
+    def _start_failed(self, child: Cell, error: StartFailed, left: list[Cell]) -> None:
+        """A restart whose start failed: the child is down, and it is tried again."""
+        reason = error.reason
+        self.tree.system.events.emit("actor.start_failed", child.address, error=reason.error, text=reason.text)
+        if child.status is not DOWN:
+            child.fence(DOWN)  # whoever stopped it while it started
+        delay_s = 0.0 if self.spec.restart_backoff is None else self._backoff_s(child)
+        self._retry(child, left, charged=True, delay_s=delay_s, reason=reason)
+
+    def _retry(
+        self, child: Cell, left: list[Cell], *, charged: bool, delay_s: float, reason: ExitReason | None = None
+    ) -> None:
+        system = self.tree.system
+        message = RestartRetry(
+            address=child.address,
+            incarnation=child.last_exit,
+            resume=tuple(cell.address for cell in left),
+            charged=charged,
+            reason=reason,
+        )
+        if not delay_s:
+            system.delivery.post(self.cell, message, urgent=False)
+            return
+        cell = self.cell
+
+        async def later() -> None:
+            await system.runtime.sleep(delay_s)
+            system.delivery.post(cell, message, urgent=False)
+
+        system.background(later(), f"understudy restart of {child.address}")
+
+    def _backoff_s(self, child: Cell) -> float:
+        """How long this restart waits: the first one in a row not at all."""
+        backoff = self.spec.backoff
+        assert backoff is not None
+        now = self.tree.system.runtime.monotonic()
+        count, due = self._restarts.get(child, (0, now))
+        if now - due >= backoff.reset_s:
+            count = 0
+        delay_s = backoff.delay_s(count, self.tree.system.jitter) if count else 0.0
+        self._restarts[child] = count + 1, now + delay_s
+        return delay_s
 
     @handler
     async def retry(self, message: RestartRetry) -> None:
-        failed = self.tree.child(self.cell, message.address)
-        if failed is None or failed.status is not DOWN:
+        child = self.tree.child(self.cell, message.address)
+        if child is None or child.status is not DOWN or child.last_exit != message.incarnation:
             return  # administration has dealt with it
-        reason = ExitReason(kind="error", text=f"{message.address} doesn't start")
-        if self.intensity.exceeded(self.tree.system.runtime.monotonic()):
-            self.give_up(failed, reason)
-            return
+        if message.charged:
+            reason = message.reason or ExitReason(kind="error", text=f"{message.address} doesn't start")
+            if self.intensity.exceeded(self.tree.system.runtime.monotonic()):
+                self.give_up(child, reason)
+                return
+            self._record(child, reason, "its restart failed, and was tried again", charged=True)
         group = [cell for address in message.resume if (cell := self.tree.child(self.cell, address)) is not None]
-        await self.start_again(failed, group)
+        await self.start_again(child, group)
 
     def give_up(self, child: Cell, reason: ExitReason) -> None:
         """Too many restarts: exit with `shutdown`, and let the supervisor above decide (OTP)."""
-        self.given_up = True
         text = (
             f"{child.address} was restarted more than {self.spec.intensity} times in {self.spec.period_s:g} s; "
             f"its last exit: {reason}"
@@ -207,7 +281,14 @@ class Supervisor(Actor[None]):
             period_s=self.spec.period_s,
         )
         self.tree.last_words = (child.address, reason)
+        self._record(child, reason, f"{self.address} gave up: too many restarts", charged=False)
         self.stop(ExitReason(kind="shutdown", text=text, traceback=reason.traceback, error=reason.error))
+
+    def _record(
+        self, child: Cell, reason: ExitReason, action: str, *, charged: bool, incarnation: int | None = None
+    ) -> None:
+        number = child.last_exit if incarnation is None else incarnation
+        self.tree.incidents.record(self.address, child.address, number, reason, action, charged=charged)
 
 
 def shutdown_seconds(shutdown: Shutdown) -> float | None:

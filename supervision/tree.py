@@ -1,47 +1,113 @@
-"""Tree: the cells of a tree of specs, and who is whose child. Activation and passivation of dynamic children."""
+"""Tree: the cells of a tree of specs, and who is whose child.
+
+It implements the system's `Activator`; dynamic children come and go in dynamic.py, what is stored of children is in
+children.py.
+"""
 
 from __future__ import annotations
 
-import asyncio
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
 
-from ..actors import lifecycle
 from ..actors.cell import Cell
 from ..actors.errors import ActorNotFound
 from ..actors.exits import ExitReason
-from ..actors.status import GONE, PASSIVE, STOPPED, UP
-from ..persistence.errors import UnderstudyError
-from .errors import TreeGaveUp
-from .recipe import Recipe, make_recipe
-from .spec import Spec, SupervisorSpec
-from .supervisor import Supervisor, shutdown_seconds
+from ..actors.status import STOPPED
+from ..persistence.errors import RecordCorrupt, UnderstudyError
+from ..persistence.record import ActorRow, ChildRow, MessageRow
+from .children import LEFT, ChildRows
+from .children import STARTED as ROW_STARTED
+from .children import STOPPED as ROW_STOPPED
+from .dynamic import Dynamic
+from .errors import ConfigError, Problem, TreeGaveUp
+from .incidents import Incidents
+from .recipe import Recipe, check_child, make_recipe
+from .rules import join
+from .spec import ChildSpec, Spec, SupervisorSpec, partition_specs, walk
+from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     from ..actors.system import ActorSystem
 
-__all__ = ("Tree",)
+__all__ = ("Tree", "partition_of")
 
-IDLE_TIMEOUT_S = 60.0
-"""Of children under a template, where neither their class nor their spec says otherwise."""
-SWEEP_PER_TIMEOUT = 4
-"""How often within the idle timeout idle children are looked for."""
+STATELESS = "null"
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """Which of so many partitions a key belongs to: the same on every machine, in every life."""
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) % partitions
 
 
 class Tree:
-    """Implements the system's `Activator`."""
+    """The cells of one node's tree."""
 
     def __init__(self, system: ActorSystem, spec: SupervisorSpec) -> None:
         self.system = system
         self.spec = spec
+        self.rows = ChildRows(system)
+        self.incidents = Incidents(system)
+        self.dynamic = Dynamic(self)
         self.last_words: tuple[str, ExitReason] | None = None
         """Who broke the camel's back: the child whose exit made a supervisor give up."""
+        self.planned: set[str] = set()
+        """Children that the tree names."""
+        self.halted: set[str] = set()
+        """Children that were terminated by administration: nobody but it starts them again."""
+        self.passing: set[str] = set()
+        """Temporary children that came by `StartChild`: they aren't kept."""
         self._children: dict[str, dict[str, Cell]] = {}
-        self._templates: dict[str, Recipe] = {}
-        self._sweeps: dict[str, asyncio.TimerHandle] = {}
+        self._renewed: dict[str, Spec] = {}
+        """Specs that running children have from their next start."""
+
+    # -- the boot ------------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Read what the store knows of the tree.
+
+        Raises:
+            ConfigError: the number of partitions was changed under state or mail.
+        """
+        await self.rows.load()
+        await self.incidents.load()
+        for address, spec in walk(self.spec):
+            if isinstance(spec, SupervisorSpec) and spec.strategy == "partition":
+                await self._check_partitions(address, spec)
+
+    async def _check_partitions(self, address: str, spec: SupervisorSpec) -> None:
+        before = self.rows.before(address.rpartition("/")[0], spec.id)
+        if not isinstance(before, SupervisorSpec) or before.partitions in (None, spec.partitions):
+            return
+        store = self.system.store
+        used: list[str] = []
+        for old in partition_specs(before):
+            partition = f"{address}/{old.id}"
+            try:
+                row = await store.get(ActorRow, partition)
+            except RecordCorrupt:
+                used.append(partition)
+                continue
+            if (row is not None and row.state != STATELESS) or await store.count(MessageRow, address=partition):
+                used.append(partition)
+        if used:
+            why = f"{', '.join(used[:5])}{' …' if len(used) > 5 else ''} still have state or mail"
+            hint = f"Go back to {before.partitions}, or empty them first: understudy actors retire ADDRESS."
+            expected = f"{before.partitions}, as before: {why}"
+            problem = Problem(key=join(address, "partitions"), found=spec.partitions, expected=expected, hint=hint)
+            raise ConfigError(f'SupervisorSpec "{self.spec.id}"', [problem])
+        for old in partition_specs(before)[spec.partitions :]:
+            self.rows.delete(address, old.id)
 
     def plant(self) -> Cell:
-        """Make the cells of every static spec; nothing starts. Returns the root's."""
+        """Make the cells of every static child, those included that only the store knows. Returns the root's."""
+        self.rows.plan("", None, [self.spec])
         return self._make(self.spec, None)
+
+    def restarts_on_record(self, supervisor: str) -> list[float]:
+        """The last life's charged restarts that still count, in monotonic seconds."""
+        runtime = self.system.runtime
+        shift = runtime.monotonic() - runtime.now()
+        return [at + shift for at in self.incidents.history(supervisor)]
 
     def gave_up(self, reason: ExitReason) -> UnderstudyError:
         """The error of a root that exited, with the child that brought it down."""
@@ -58,6 +124,9 @@ class Tree:
         """In start order."""
         return list(self._children.get(cell.address, {}).values())
 
+    def siblings(self, supervisor: str) -> dict[str, Cell]:
+        return self._children.setdefault(supervisor, {})
+
     def static_children_of(self, cell: Cell) -> list[Cell]:
         return [child for child in self.children_of(cell) if not child.on_demand]
 
@@ -65,8 +134,11 @@ class Tree:
         return self._children.get(parent.address, {}).get(address)
 
     def drop(self, child: Cell) -> None:
-        """Forget a child and its spec; state and mail stay in the store."""
+        """Forget a child, its spec, and all below it. State and mail wait in the store for whoever comes next."""
+        for below in self.children_of(child):
+            self.drop(below)
         child.fence(STOPPED)
+        self.system.recovery.keep_mail(child)
         self.system.remove(child)
 
     def forget(self, child: Cell) -> None:
@@ -75,38 +147,83 @@ class Tree:
             siblings = self._children.get(child.supervisor.address, {})
             if siblings.get(child.address) is child:
                 del siblings[child.address]
+        self.halted.discard(child.address)
+        self.passing.discard(child.address)
+        self._renewed.pop(child.address, None)
+
+    def retired(self, child: Cell) -> list[tuple[type[ChildRow], Any]]:
+        """The rows to be deleted in the commit that retires a child: one that came by `StartChild` is gone for good."""
+        if child.on_demand or child.supervisor is None:
+            return []
+        supervisor, spec = child.supervisor.address, cast(Spec, child.spec)
+        if self.rows.status(supervisor, spec.id) != ROW_STARTED:
+            return []
+        return self.rows.retire(supervisor, spec.id)
 
     def started(self, cell: Cell) -> None:
         """A supervisor is up: mail may start its dynamic children now."""
-        for child in self.children_of(cell):
-            if child.on_demand:
-                child.wake()
+        siblings = self._children.get(cell.address)
+        if siblings:
+            for child in siblings.values():
+                if child.on_demand:
+                    child.wake()
+
+    async def reload(self) -> None:
+        """The store failed, and is back: what it says holds."""
+        await self.rows.load()
 
     # -- making cells ------------------------------------------------------------------------------------
 
-    def _make(self, spec: Spec, supervisor: Cell | None) -> Cell:
+    def _make(self, spec: Spec, supervisor: Cell | None, *, named: bool = True, recorded: bool = True) -> Cell:
+        """The cell of a child and those below it.
+
+        Args:
+            named: whether the tree names it. recorded: whether it has a row.
+        """
         address = f"{'' if supervisor is None else supervisor.address}/{spec.id}"
         if isinstance(spec, SupervisorSpec):
             cell = self._supervisor_cell(spec, address, supervisor)
         else:
             cell = self._actor_cell(make_recipe(spec), address, supervisor)
-        self._enter(cell)
+        self.enter(cell)
+        if named:
+            self.planned.add(address)
         if isinstance(spec, SupervisorSpec):
-            if spec.template is not None:
-                self._templates[address] = make_recipe(spec.template)
-            for child in spec.children:
-                self._make(child, cell)
+            self._make_children(cell, spec, named=named, recorded=recorded)
         return cell
+
+    def _make_children(self, cell: Cell, spec: SupervisorSpec, *, named: bool, recorded: bool) -> None:
+        if spec.strategy == "dynamic" and spec.template is not None:
+            self.dynamic.templates[cell.address] = make_recipe(spec.template)
+        specs = (*spec.children, *partition_specs(spec))
+        if not recorded:
+            for child in specs:
+                self._make(child, cell, named=False, recorded=False)
+            return
+        status, kept = self.rows.plan(cell.address, spec, specs, named=named)
+        for child in specs:
+            made = self._make(child, cell, named=named)
+            if status[child.id] == ROW_STOPPED:
+                self._halt(made)
+        for found in kept:
+            made = self._make(found.spec, cell, named=False)
+            if found.status in (ROW_STOPPED, LEFT):
+                self._halt(made)
+
+    def _halt(self, cell: Cell) -> None:
+        self.halted.add(cell.address)
+        cell.fence(STOPPED)
 
     def _supervisor_cell(self, spec: SupervisorSpec, address: str, supervisor: Cell | None) -> Cell:
         definition = Supervisor.__definition__
 
         def args() -> dict[str, Any]:
-            return {"spec": spec, "tree": self}
+            return {"spec": cell.spec, "tree": self}
 
-        return Cell(self.system, address, definition, definition.options, args, supervisor=supervisor, spec=spec)
+        cell = Cell(self.system, address, definition, definition.options, args, supervisor=supervisor, spec=spec)
+        return cell
 
-    def _actor_cell(self, recipe: Recipe, address: str, supervisor: Cell | None, *, on_demand: bool = False) -> Cell:
+    def _actor_cell(self, recipe: Recipe, address: str, supervisor: Cell | None) -> Cell:
         return Cell(
             self.system,
             address,
@@ -115,113 +232,99 @@ class Tree:
             recipe.kwargs,
             supervisor=supervisor,
             spec=recipe.spec,
-            on_demand=on_demand,
         )
 
-    def _enter(self, cell: Cell) -> None:
+    def enter(self, cell: Cell) -> None:
         if cell.supervisor is not None:
             self._children.setdefault(cell.supervisor.address, {})[cell.address] = cell
         self.system.add(cell)
 
-    # -- dynamic children ------------------------------------------------------------------------------------
+    def adopt(self, spec: Spec, supervisor: Cell) -> Cell:
+        """The cell of a child that came by `StartChild`; its row has been written, unless it is temporary."""
+        recorded = spec.restart != "temporary"
+        cell = self._make(spec, supervisor, named=False, recorded=recorded)
+        if not recorded:
+            self.passing.add(cell.address)
+        return cell
+
+    # -- activation, partitions --------------------------------------------------------------------------------
 
     def activate(self, parent: Cell, key: str) -> Cell | None:
         """The cell for an address under a template; it starts with its first message."""
-        recipe = self._templates.get(parent.address)
-        if recipe is None:
-            return None
-        if not key.isprintable() or len(key) > 200:
-            raise ActorNotFound(f"{parent.address}/{key}", "a key is printable and at most 200 characters long")
-        spec = cast(SupervisorSpec, parent.spec)
-        siblings = self._children.setdefault(parent.address, {})
-        if len(siblings) >= spec.max_children:
-            self._make_room(parent, siblings)
-        cell = self._actor_cell(recipe, f"{parent.address}/{key}", parent, on_demand=True)
-        cell.last_used = self.system.runtime.monotonic()
-        self._enter(cell)
-        if parent.address not in self._sweeps:
-            self._schedule_sweep(parent)
-        return cell
+        return self.dynamic.activate(parent, key)
 
-    def _idle_timeout_s(self, parent: Cell) -> float | None:
-        recipe = self._templates[parent.address]
-        if recipe.options.idle_timeout_s is None and recipe.spec.idle_timeout_s is None:
-            return IDLE_TIMEOUT_S
-        return recipe.options.idle_timeout_s
+    def route(self, cell: Cell, key: str) -> str:
+        """The address of the partition that a key belongs to.
 
-    def _schedule_sweep(self, parent: Cell) -> None:
-        timeout_s = self._idle_timeout_s(parent)
-        if timeout_s is not None:
-            self._sweeps[parent.address] = self.system.runtime.call_later(
-                timeout_s / SWEEP_PER_TIMEOUT, self._sweep, parent, timeout_s
-            )
-
-    def _sweep(self, parent: Cell, timeout_s: float) -> None:
-        del self._sweeps[parent.address]
-        if self.system.closing:
-            return
-        horizon = self.system.runtime.monotonic() - timeout_s
-        for child in self.children_of(parent):
-            if child.last_used <= horizon:
-                self._passivate(child)
-        if self._children.get(parent.address):
-            self._schedule_sweep(parent)
-
-    def _make_room(self, parent: Cell, siblings: dict[str, Cell]) -> None:
-        """At `max_children`: the child that has been idle longest leaves memory."""
-        idle = [child for child in siblings.values() if self._at_rest(child)]
-        if idle:
-            self._passivate(min(idle, key=lambda child: child.last_used))
-
-    def _at_rest(self, child: Cell) -> bool:
-        """Nothing waits, nothing runs, everything it did is on disk."""
-        return (
-            not child.queued
-            and not child.mailbox.count
-            and child.turn is None
-            and child.admission is None
-            and child.status in (UP, PASSIVE)
-            and child.after <= self.system.committer.committed
-            and not self.system.delays.entries_of(child.address)
-        )
-
-    def _passivate(self, child: Cell) -> None:
-        """Let an idle child leave memory; its next message brings it back. That is no exit."""
-        if not self._at_rest(child):
-            return
-        if child.status is UP and child.definition.overrides_on_stop:
-            child.queued = True  # nothing else may begin meanwhile; a message waits for the next incarnation
-            self.system.background(self._stop_and_leave(child), f"understudy passivation of {child.address}")
-            return
-        self._leave(child)
-
-    async def _stop_and_leave(self, child: Cell) -> None:
-        await lifecycle.stop(
-            child,
-            ExitReason.shutdown("idle"),
-            shutdown_seconds(cast(Spec, child.spec).shutdown),
-            then=PASSIVE,
-        )
-        child.queued = False
-        if child.mailbox.count or child.after > self.system.committer.committed:
-            child.wake()
-            return
-        self._leave(child)
-
-    def _leave(self, child: Cell) -> None:
-        if child.status is GONE:
-            return
-        child.fence(PASSIVE)
-        self.system.remove(child)
-        self.system.events.emit("actor.passivated", child.address)
+        Raises:
+            ActorNotFound: this is no partition supervisor.
+        """
+        spec = cell.spec
+        if not isinstance(spec, SupervisorSpec) or spec.partitions is None:
+            raise ActorNotFound(cell.address, 'it has no partitions: its strategy isn\'t "partition"')
+        return f"{cell.address}/{partition_of(key, spec.partitions)}"
 
     async def stop_together(self, children: list[Cell]) -> None:
-        """Dynamic children: all at once, each with its own shutdown time (OTP: one timeout for all)."""
-        running = [child for child in children if child.status not in (PASSIVE, STOPPED, GONE)]
+        await self.dynamic.stop_together(children)
 
-        async def stop(child: Cell) -> None:
-            timeout_s = shutdown_seconds(cast(Spec, child.spec).shutdown)
-            reason = ExitReason.killed() if timeout_s == 0 else ExitReason.shutdown()
-            await lifecycle.stop(child, reason, timeout_s, then=PASSIVE)
+    # -- new specs for what runs ----------------------------------------------------------------------------------
 
-        await asyncio.gather(*(stop(child) for child in running))
+    def reconfigure(self, cell: Cell, spec: SupervisorSpec) -> None:
+        """Give a supervisor other flags and child specs (`Reconfigure`). Nothing stops and nothing starts.
+
+        Raises:
+            ConfigError: there are mistakes; nothing was changed.
+        """
+        above = None if cell.supervisor is None else cast(SupervisorSpec, cell.supervisor.spec)
+        check_child(spec, above)
+        self._check_change(cell, spec)
+        cell.spec = spec
+        if spec.template is not None and spec.strategy == "dynamic":
+            self.dynamic.templates[cell.address] = make_recipe(spec.template)
+        if cell.supervisor is not None:
+            self.rows.respecify(cell.supervisor.address, spec)
+        for child in spec.children:
+            address = f"{cell.address}/{child.id}"
+            if address in self._children.get(cell.address, {}):
+                self._renewed[address] = child
+                self.rows.respecify(cell.address, child)
+            else:
+                self.rows.add(cell.address, child, ROW_STOPPED)
+                self._halt(self._make(child, cell, named=False))
+
+    def _check_change(self, cell: Cell, spec: SupervisorSpec) -> None:
+        old = cast(SupervisorSpec, cell.spec)
+        problems = [
+            Problem(
+                key=name, found=getattr(spec, name), expected=f"{getattr(old, name)!r}: that can't change in a life"
+            )
+            for name in ("id", "partitions")
+            if getattr(spec, name) != getattr(old, name)
+        ]
+        kinds = ("dynamic", "partition")
+        if spec.strategy != old.strategy and (spec.strategy in kinds or old.strategy in kinds):
+            expected = f"{old.strategy}: what makes it dynamic or partitioned can't change in a life"
+            problems.append(Problem(key="strategy", found=spec.strategy, expected=expected))
+        for place, child in enumerate(spec.children):
+            running = self._children.get(cell.address, {}).get(f"{cell.address}/{child.id}")
+            if running is None:
+                continue
+            at = f"children[{place}]"
+            if isinstance(child, ChildSpec) is not isinstance(running.spec, ChildSpec):
+                problems.append(Problem(key=at, why="an actor can't become a supervisor, nor the other way round"))
+            elif isinstance(child, ChildSpec) and make_recipe(child).options.durable is not running.durable:
+                problems.append(Problem(key=f"{at}.durable", why="that can't change in a life"))
+        if problems:
+            raise ConfigError(cell.address, problems)
+
+    def renew(self, child: Cell) -> None:
+        """Before a start: the spec that it has from now on, if that has changed."""
+        if not self._renewed:
+            return
+        spec = self._renewed.pop(child.address, None)
+        if spec is None:
+            return
+        child.spec = spec
+        if isinstance(spec, ChildSpec):
+            recipe = make_recipe(spec)
+            child.redefine(recipe.cls.__definition__, recipe.options, recipe.kwargs)

@@ -77,7 +77,8 @@ JSON_PROBLEMS = [
         '{"supervisor": {"id": "a", "": 1}}',
         (
             'supervisor."": there is no such key. There are auto_shutdown, children, '
-            "id, intensity, max_children, partitions, period_s, restart, restart_backoff, shutdown, significant, strategy, strict, template."
+            "id, intensity, max_children, partitions, period_s, restart, restart_backoff, shutdown, "
+            "significant, strategy, strict, template."
         ),
     ),
     ("[" * 100_000, "it is nested too deeply"),
