@@ -30,6 +30,8 @@ def test_wheel_files_are_the_trees(tmp_path: Path) -> None:
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             wanted.add(f"understudy/{path.relative_to(ROOT).as_posix()}")
+        for path in (ROOT / package).rglob("*.template"):
+            wanted.add(f"understudy/{path.relative_to(ROOT).as_posix()}")
     assert built == wanted
 
 

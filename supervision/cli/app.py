@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 
 from ...persistence.errors import UnderstudyError
 from . import actors as actor_commands
-from . import checks, db, dead, letters, messages, run, trees
+from . import checks, completion, db, dead, init, letters, messages, run, trees
 from .exit_codes import CODES_HELP, ExitCode, code_of
 from .log import set_up_log
 from .target import UsageWrong
@@ -46,6 +46,8 @@ app.command(dead.dead)
 app.command(letters.send)
 app.command(letters.ask)
 app.command(db.db)
+app.command(init.init)
+app.command(completion.completion)
 
 
 def run_app(arguments: Sequence[str] | None = None) -> int:

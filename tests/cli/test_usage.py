@@ -30,6 +30,8 @@ COMMANDS = (
     "ask",
     "db status",
     "db verify",
+    "init",
+    "completion",
 )
 
 
