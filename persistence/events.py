@@ -17,6 +17,9 @@
 | message.failed | receiver's | uid, type, attempt, error, text, retry_s |
 | message.parked | receiver's | uid, type, cause, attempts, error, text |
 | message.orphaned | receiver's | pending |
+| task.restarting | task supervisor's | task, task_name, error, text, restarts, retry_s |
+| task.failed | task supervisor's | task, task_name, error, text, traceback, restarts, awaited |
+| task.abandoned | task supervisor's | task, task_name |
 | supervisor.restarting | supervisor's | child, strategy, children |
 | supervisor.gave_up | supervisor's | child, intensity, period_s |
 

@@ -35,6 +35,9 @@ _LINES: dict[str, tuple[str, str]] = {
         "{type} to {address} failed, attempt {attempt}: {reason}; again in {retry_s:.1f} s",
     ),
     "message.parked": ("ERROR", "{type} to {address} is a dead letter now ({cause}, {attempts} attempts): {reason}"),
+    "task.restarting": ("WARNING", "the task {task_name} of {address} failed: {reason}; again in {retry_s:g} s"),
+    "task.failed": ("ERROR", "the task {task_name} of {address} failed after {restarts} restarts: {reason}"),
+    "task.abandoned": ("WARNING", "the task {task_name} of {address} swallowed its cancellation and was abandoned"),
     "supervisor.restarting": ("WARNING", "{address} restarts {child} ({strategy}, {children} children)"),
 }
 
@@ -48,6 +51,8 @@ def log_event(event: Event) -> None:
     measures = event.measures
     if event.name == "actor.exited" and measures.get("kind") != "error":
         level = "DEBUG"
+    if event.name == "task.failed" and measures.get("awaited"):
+        level = "DEBUG"  # whoever waits for it has the error
     logger.log(level, text.format(address=event.address, reason=_reason(measures), **measures))
     if measures.get("traceback"):
         logger.debug("{}\n{}", event.address, measures["traceback"].rstrip())

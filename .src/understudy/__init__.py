@@ -21,9 +21,6 @@ from .actors.errors import (
     StartFailed,
     StateError,
     SystemStopped,
-    TaskCancelled,
-    TasksFull,
-    TaskTimeout,
     TransactionTimeout,
     TurnClosed,
     UndecodableMessage,
@@ -35,6 +32,7 @@ from .actors.message import Message, Request
 from .actors.options import Backoff
 from .actors.ref import ActorRef, Receipt
 from .actors.system import ActorSystem, Settings
+from .actors.task_errors import TaskCancelled, TasksFull, TaskTimeout
 from .actors.tasks import Task, Tasks
 from .persistence.errors import (
     Fenced,
