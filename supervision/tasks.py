@@ -21,8 +21,8 @@ from ..actors.errors import ActorNotFound
 from ..actors.exits import ExitReason
 from ..actors.lifecycle import CANCEL_GRACE_S
 from ..actors.message import Request
+from ..actors.task import Task, TaskHost
 from ..actors.task_errors import TaskCancelled, TasksFull
-from ..actors.tasks import Task, TaskHost
 from .intensity import Intensity
 
 if TYPE_CHECKING:

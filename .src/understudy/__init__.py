@@ -33,7 +33,8 @@ from .actors.options import Backoff
 from .actors.ref import ActorRef, Receipt
 from .actors.system import ActorSystem, Settings
 from .actors.task_errors import TaskCancelled, TasksFull, TaskTimeout
-from .actors.tasks import Task, Tasks
+from .actors.task import Task
+from .actors.tasks import Tasks
 from .persistence.errors import (
     Fenced,
     SchemaTooNew,
