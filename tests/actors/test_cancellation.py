@@ -6,109 +6,21 @@ import asyncio
 from contextvars import ContextVar
 from typing import Any
 
-import msgspec
 import pytest
+from cancelling import Account, Add, Chain, Odd, Slow, Total, cancelled_after, open_gate
 from grounds import Ground, MemoryGround, pool, tree
 
-from understudy import Actor, Backoff, ChildSpec, ExitReason, Message, Request, StartFailed, handler
+from understudy import Actor, ChildSpec, handler
 from understudy.actors.testing import Recorder
 from understudy.persistence.record import MessageRow
 
 
-class Add(Message):
-    amount: int
-
-
-class Total(Request[int]):
-    pass
-
-
-class Slow(Request[int]):
-    pass
-
-
-class Chain(Request[int]):
-    pass
-
-
-class Odd(Message):
-    how: str
-
-
-class Book(msgspec.Struct):
-    total: int = 0
-
-
-class Account(Actor[Book]):
-    gate: asyncio.Event
-    kept: asyncio.Task[Any]
-    backoff = Backoff(initial_s=0.001, factor=1.0)
-    max_attempts = 2
-
-    @handler
-    def add(self, message: Add) -> None:
-        self.state.total += message.amount
-
-    @handler
-    def total(self, request: Total) -> int:
-        return self.state.total
-
-    @handler
-    async def slow(self, request: Slow) -> int:
-        await Account.gate.wait()
-        self.state.total += 1
-        return self.state.total
-
-    @handler
-    async def chain(self, request: Chain) -> int:
-        return await self.system.ref("/t/account").ask(Slow())
-
-    @handler
-    async def odd(self, message: Odd) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        match message.how:
-            case "cancels itself":
-                task.cancel()
-            case "cancels itself and waits":
-                task.cancel()
-                await asyncio.sleep(0)
-            case "keeps its task":
-                Account.kept = task
-            case "awaits a cancelled future":
-                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                future.cancel()
-                await future
-            case "raises cancelled":
-                raise asyncio.CancelledError
-            case "uncancels":
-                task.uncancel()
-            case "generator exit":
-                raise GeneratorExit
-            case "keyboard":
-                raise MemoryError
-
-
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    Account.gate = asyncio.Event()
-    Account.gate.set()
+    open_gate()
 
 
-async def cancelled_after(rounds: int, coroutine: Any) -> bool:
-    """Run it, cancel it after so many rounds of the loop; whether it was still running."""
-    task = asyncio.ensure_future(coroutine)
-    for _ in range(rounds):
-        await asyncio.sleep(0)
-    alive = not task.done()
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()
-    return alive
-
-
-# -- callers --------------------------------------------------------------------------------------------
+# -- callers -----------------------------------------------------------------------------------------------
 
 
 async def tell_and_wait(ref: Any, **options: Any) -> None:
@@ -181,136 +93,7 @@ async def test_an_ask_between_actors_is_cancelled_with_its_handler(memory: Memor
         assert await system.ref("/t/front").ask(Chain()) == 2
 
 
-async def test_a_start_cancelled_at_every_await(ground: Ground) -> None:
-    """Nothing is left over: no task, no lock; the next start finds everything in order."""
-    for rounds in [*range(12), 20, 40, 80]:
-        Account.gate.set()
-        tasks = asyncio.all_tasks()
-
-        async def run() -> None:
-            async with ground.node(tree(("slow", SlowStart), Account, pool(Account))) as system:
-                await system.ref("/t/account").tell(Add(amount=0))
-                await asyncio.Event().wait()
-
-        await cancelled_after(rounds, run())
-        assert asyncio.all_tasks() - tasks == set(), f"after {rounds} rounds"
-        async with ground.node(tree(("slow", SlowStart), Account)) as system:
-            assert await system.ref("/t/account").ask(Total()) == 0
-
-
-class SlowStart(Account):
-    async def on_start(self) -> None:
-        for _ in range(3):
-            await asyncio.sleep(0)
-        await Account.gate.wait()
-
-    async def on_stop(self, reason: ExitReason) -> None:
-        for _ in range(3):
-            await asyncio.sleep(0)
-
-
-async def test_a_start_cancelled_while_on_start_waits(ground: Ground) -> None:
-    Account.gate.clear()
-    tasks = asyncio.all_tasks()
-
-    async def run() -> None:
-        async with ground.node(tree(Account, ("slow", SlowStart))):
-            pytest.fail("it started")
-
-    assert await cancelled_after(200, run())
-    assert asyncio.all_tasks() - tasks == set()
-    Account.gate.set()
-    async with ground.node(tree(Account, ("slow", SlowStart))) as system:
-        assert await system.ref("/t/account").ask(Total()) == 0
-
-
-async def test_a_start_under_a_time_limit(ground: Ground) -> None:
-    Account.gate.clear()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
-            async with ground.node(tree(Account, ("slow", SlowStart))):
-                pytest.fail("it started")
-    Account.gate.set()
-    async with ground.node(tree(Account)):
-        pass
-
-
-async def test_the_block_is_cancelled(ground: Ground) -> None:
-    """The stop is carried through: children end in order, everything is committed."""
-
-    told = asyncio.Event()
-
-    async def run() -> None:
-        async with ground.node(tree(Account, ("slow", SlowStart))) as system:
-            for _ in range(20):
-                system.ref("/t/account").tell(Add(amount=1))
-            told.set()
-            await asyncio.Event().wait()
-
-    task = asyncio.ensure_future(run())
-    await told.wait()
-    task.cancel()
-    await asyncio.wait([task])
-    assert task.cancelled()
-    async with ground.node(tree(Account)) as system:
-        await system.idle()
-        assert await system.ref("/t/account").ask(Total()) == 20
-
-
-async def test_the_block_is_cancelled_while_it_ends(ground: Ground) -> None:
-    """A second cancellation, of the stop itself: it is carried through all the same, the store closes after it."""
-    for rounds in range(15):
-        ground.systems.clear()
-        tasks = asyncio.all_tasks()
-
-        async def run() -> None:
-            async with ground.node(tree(Account, ("slow", SlowStart))) as system:
-                system.ref("/t/account").tell(Add(amount=1))
-
-        task = asyncio.ensure_future(run())
-        closing = asyncio.ensure_future(_closing(ground))
-        await asyncio.wait([task, closing], return_when=asyncio.FIRST_COMPLETED)
-        for _ in range(rounds):
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task, closing])
-        if not task.cancelled():
-            task.exception()
-        assert asyncio.all_tasks() - tasks == set(), f"after {rounds} rounds"
-        async with ground.node(tree(Account)) as system:
-            await system.idle()
-            assert await system.ref("/t/account").ask(Total()) == rounds + 1
-
-
-async def _closing(ground: Ground) -> None:
-    """Until the node's system begins to stop."""
-    while not any(system.closing for system in ground.systems):
-        await asyncio.sleep(0)
-    ground.systems.clear()
-
-
-async def test_a_stop_cancelled_at_every_await(ground: Ground) -> None:
-    for rounds in range(15):
-        async with ground.node(tree(Account, ("slow", SlowStart))) as system:
-            await system.ref("/t/account").tell(Add(amount=1))
-            await cancelled_after(rounds, system.stop())
-        async with ground.node(tree(Account)) as system:
-            await system.idle()
-            assert await system.ref("/t/account").ask(Total()) == rounds + 1
-
-
-async def test_idle_is_cancelled(ground: Ground) -> None:
-    async with ground.node(tree(Account)) as system:
-        Account.gate.clear()
-        ask = asyncio.ensure_future(system.ref("/t/account").ask(Slow()))
-        for rounds in range(10):
-            assert await cancelled_after(rounds, system.idle())
-        Account.gate.set()
-        await ask
-        await system.idle()
-
-
-# -- tasks of the runtime -------------------------------------------------------------------------------
+# -- tasks of the runtime ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -402,24 +185,3 @@ async def test_a_subscriber_that_tells(memory: MemoryGround) -> None:
         await system.idle()
         leave()
         assert await system.ref("/t/other").ask(Total()) >= 3
-
-
-async def test_start_fails_and_is_cancelled_at_once(ground: Ground) -> None:
-    async def run() -> None:
-        async with ground.node(tree(Account, ("slow", SlowStart), ("bad", BadStart))):
-            pytest.fail("it started")
-
-    tasks = asyncio.all_tasks()
-    for rounds in range(0, 30, 3):
-        task = asyncio.ensure_future(run())
-        for _ in range(rounds):
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled() or isinstance(task.exception(), StartFailed)
-        assert asyncio.all_tasks() - tasks == set()
-
-
-class BadStart(Account):
-    async def on_start(self) -> None:
-        raise RuntimeError
