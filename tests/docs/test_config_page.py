@@ -15,8 +15,8 @@ from snippets import DOCS, Block, blocks
 
 from understudy import Backoff, ChildSpec, SupervisorSpec
 from understudy.actors.options import Options
-from understudy.supervision.config import NodeSettings, StoreSettings, load_config
-from understudy.supervision.settings import settable
+from understudy.supervision.config import load_config
+from understudy.supervision.settings import ConfigFile, settable
 from understudy.supervision.spec import RestartBackoff
 
 PAGE = DOCS / "config.md"
@@ -48,9 +48,12 @@ def defaults(kind: type[msgspec.Struct], without: tuple[str, ...] = ()) -> dict[
     return found
 
 
-@pytest.mark.parametrize(("heading", "kind"), [("[store]", StoreSettings), ("[node]", NodeSettings)])
-def test_sections(heading: str, kind: type[msgspec.Struct]) -> None:
-    assert rows(heading) == defaults(kind)
+SECTIONS = [field for field in msgspec.structs.fields(ConfigFile) if field.name != "supervisor"]
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=[field.name for field in SECTIONS])
+def test_sections(section: msgspec.structs.FieldInfo) -> None:
+    assert rows(f"[{section.name}]") == defaults(section.type)
 
 
 def test_supervisors() -> None:

@@ -1,0 +1,103 @@
+"""The examples in the pages run, and print what stands beside them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from snippets import DOCS, ROOT, Block, blocks
+
+from understudy.supervision.spec import Strategy
+
+STRATEGIES = DOCS / "strategies.md"
+LINES_MAX = 20
+
+EXAMPLES = [block for block in blocks(STRATEGIES) if block.language == "python"]
+
+
+def run(folder: Path, *command: str, logs: bool = False) -> str:
+    """What a command prints. It ends with 0, and without `logs` it has nothing to say on stderr."""
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, "" if logs else done.stderr) == (0, ""), done.stderr
+    return done.stdout
+
+
+def output_of(example: Block) -> str:
+    """The block beside it."""
+    found = blocks(STRATEGIES)
+    beside = found[found.index(example) + 1]
+    assert beside.language == "text", f"no output follows the example in line {example.line}"
+    return beside.text
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[f"line {example.line}" for example in EXAMPLES])
+def test_an_example_prints_what_stands_beside_it(tmp_path: Path, example: Block) -> None:
+    assert len(example.text.splitlines()) <= LINES_MAX
+    (tmp_path / "example.py").write_text(example.text)
+    assert run(tmp_path, "example.py") == output_of(example)
+
+
+@pytest.mark.parametrize("strategy", get_args(Strategy))
+def test_each_strategy_has_an_example_and_a_picture(strategy: str) -> None:
+    _, heading, section = STRATEGIES.read_text().partition(f"\n## {strategy}\n")
+    assert heading
+    section = section.partition("\n## ")[0]
+    assert f'strategy="{strategy}"' in section
+    assert "  before  " in section
+    assert "  after" in section
+    assert "✗" in section
+
+
+# -- the README -------------------------------------------------------------------------------------------
+
+
+def readme(language: str, text: str) -> str:
+    """The block of the README with this text."""
+    (block,) = [block for block in blocks(ROOT / "README.md") if block.language == language and text in block.text]
+    return block.text
+
+
+@pytest.fixture
+def quick_start(tmp_path: Path) -> Path:
+    """A folder in which the README's quick start has been run twice."""
+    (tmp_path / "quickstart.py").write_text(readme("python", "class Account"))
+    (tmp_path / "bank.toml").write_text(readme("toml", "quickstart:Account"))
+    printed = [run(tmp_path, "quickstart.py", logs=True) for _ in range(2)]
+    assert "".join(f"$ python quickstart.py\n{text}" for text in printed) == readme("console", "$ python quick")
+    return tmp_path
+
+
+def test_the_commands_of_the_readme(quick_start: Path) -> None:
+    commands = readme("console", "$ understudy check bank.toml")
+    check, node, *others = re.findall(r"^\$ understudy ([^#\n]*)(?:#.*)?\n((?:[^$].*\n)*)", commands, re.MULTILINE)
+    assert "accounts  dynamic  of quickstart:Account" in understudy(quick_start, check[0])
+    assert node[0].split() == ["run", "bank.toml"]
+    running = subprocess.Popen(
+        [sys.executable, "-P", "-m", "understudy", *node[0].split()],
+        cwd=quick_start,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert running.stderr is not None
+        assert "/bank is up" in running.stderr.readline()
+        assert [command.split()[0] for command, _ in others] == ["send", "ask", "send", "dead"]
+        for command, expected in others[:-1]:
+            assert understudy(quick_start, command) == expected
+        assert "-1 is no deposit" in understudy(quick_start, others[-1][0])
+    finally:
+        running.terminate()
+        running.communicate(timeout=60)
+    assert running.returncode == 0
+
+
+def understudy(folder: Path, command: str) -> str:
+    return run(folder, "-P", "-m", "understudy", *shlex.split(command), logs=True)
