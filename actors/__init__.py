@@ -9,5 +9,7 @@
     exiting, lifecycle    the end and the start of a life       cell, incarnation   an address; one life of it
     recovery, watchdog    after a crash; when the loop hangs    system              all of it together
 
+    stored_state, versions, aliases   what older code has stored, as the code of now has it
+
 What users declare: actor, handlers, options, definition, types. What they see of failures: errors, exits.
 """

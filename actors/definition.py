@@ -14,6 +14,7 @@ from .handlers import MARK, HandlerMark, HandlerSpec, fallback_spec, read_handle
 from .message import Message, classes_with_tag, tag_of
 from .options import OPTION_NAMES, Backoff, Options, near_miss
 from .types import class_path, shown, type_argument, unstorable
+from .versions import check_name, check_upgrade, join_type, state_version
 
 if TYPE_CHECKING:
     from .actor import Actor
@@ -64,8 +65,12 @@ class Definition:
         "options",
         "overrides_on_start",
         "overrides_on_stop",
+        "path",
         "state_decoder",
         "state_type",
+        "state_version",
+        "stored_type",
+        "upgrades",
     )
 
     def __init__(self, cls: type[Actor[Any]], root: type[Actor[Any]]) -> None:
@@ -77,7 +82,12 @@ class Definition:
         self.cls = cls
         self.name = stored_name(cls)
         """What rows call the class: its `name`, else its path."""
+        self.path = _path(cls)
+        """`module:QualName`: where the class is, whatever its `name`."""
         _check_members(cls)
+        self.state_version = state_version(cls)
+        self.stored_type = join_type(self.name, self.state_version)
+        """What the rows that it writes say of class and version."""
         self.options = _options(cls, root)
         self.state_type: Any = _state_type(cls, root)
         """The state's type; None for a stateless actor."""
@@ -90,6 +100,8 @@ class Definition:
         self.has_receive = _overrides(cls, root, "receive")
         self.overrides_on_start = _overrides(cls, root, "on_start")
         self.overrides_on_stop = _overrides(cls, root, "on_stop")
+        self.upgrades = _upgrades(cls, root, self.state_version)
+        """Whether old states are made new by the class's own `upgrade`, rather than by defaults alone."""
         self._resolved: dict[type, HandlerSpec | None] = dict(self.handlers)
 
     def handler_for(self, message_type: type[Message]) -> HandlerSpec | None:
@@ -129,13 +141,23 @@ def _overrides(cls: type, root: type, hook: str) -> bool:
     return getattr(cls, hook) is not getattr(root, hook)
 
 
+def _upgrades(cls: type[Actor[Any]], root: type[Actor[Any]], version: int) -> bool:
+    overridden = getattr(cls.upgrade, "__func__", None) is not getattr(root.upgrade, "__func__", None)
+    if overridden and version == 1:  # a renamed field would be filled by its default, and its old value lost
+        raise TypeError(
+            f"{cls.__qualname__}.upgrade would never be called: state_version is 1, and no stored version is lower. "
+            "Write state_version = 2"
+        )
+    return overridden
+
+
 def stored_name(cls: type) -> str:
     """`name` in the class body, else `module:QualName`: `python bank.py` stores `bank:Account`.
 
     Not inherited: two classes must not share a name.
 
     Raises:
-        TypeError: `name` is no string, or empty.
+        TypeError: `name` is no string, or empty, or the name ends like a state's version.
     """
     own = vars(cls).get("name")
     if own is not None:
@@ -144,7 +166,14 @@ def stored_name(cls: type) -> str:
                 f"{cls.__qualname__}.name is {own!r}: `name` is what rows call the class; "
                 'write name = "account", or give your own attribute another name'
             )
+        check_name(cls, own)
         return own
+    path = _path(cls)
+    check_name(cls, path)
+    return path
+
+
+def _path(cls: type) -> str:
     module, _, qualname = class_path(cls).partition(":")
     if module == "__main__":
         main = sys.modules["__main__"]
@@ -241,6 +270,8 @@ def _check_members(cls: type) -> None:
             raise TypeError(f"{cls.__qualname__}.{name}: {name!r} belongs to every actor's own API. Use another name")
         if name in _HOOKS:
             _check_hook(cls, name, value)
+        elif name == "upgrade":
+            check_upgrade(cls, value)
         elif not name.startswith("_") and not callable(value) and not hasattr(value, "__get__"):
             meant = near_miss(name)
             if meant is not None:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ..persistence.errors import RecordCorrupt
 from ..persistence.record import MessageRow, verify
 from .envelope import Ask, Envelope
 from .errors import AskFailed, UndecodableMessage, UnhandledMessage, UnknownMessageType
 from .exits import ExitReason
 from .failures import park
-from .message import ENCODER, Message, decoder_of, tag_of
+from .message import ENCODER, TAG_FIELD, Message, decoder_of, tag_of
 
 if TYPE_CHECKING:
+    from .aliases import Receiver
     from .cell import Cell
     from .system import ActorSystem
 
-__all__ = ("decode_body", "page_in", "prepare", "refuse", "round_trip")
+__all__ = ("decode_body", "means", "page_in", "prepare", "refuse", "round_trip")
 
 PAGE = 256
 """Bodies read at once from a backlog."""
@@ -34,20 +37,40 @@ def prepare(cell: Cell, envelope: Envelope) -> Message | None:
     return envelope.message
 
 
-def decode_body(cell: Cell, tag: str, body: bytes) -> Message:
+def decode_body(receiver: Receiver, tag: str, body: bytes) -> Message:
     """The message that a stored body is to this actor.
 
     Raises:
         UnknownMessageType, UndecodableMessage
     """
-    cls = cell.definition.type_for(tag)
+    cls = receiver.definition.type_for(tag)
+    renamed = cls is None
     if cls is None:
-        raise UnknownMessageType(cell.address, tag, cell.definition.by_tag)
+        cls = _renamed(receiver, tag)
+        if cls is None:
+            raise UnknownMessageType(receiver.address, tag, receiver.definition.by_tag)
     try:
-        message: Message = decoder_of(cls).decode(body)
+        message: Message = decoder_of(cls).decode(_retagged(body, cls) if renamed else body)
     except Exception as error:
-        raise UndecodableMessage(cell.address, tag, str(error)) from None
+        raise UndecodableMessage(receiver.address, tag, str(error)) from None
     return message
+
+
+def means(receiver: Receiver, tag: str, cls: type[Message]) -> bool:
+    """Whether a stored tag is a message class's to this actor."""
+    return (receiver.definition.type_for(tag) or _renamed(receiver, tag)) is cls
+
+
+def _renamed(receiver: Receiver, tag: str) -> type[Message] | None:
+    """The message class that a tag means by an alias; None if it means nothing."""
+    tag_now = receiver.aliases.messages.get(tag)
+    return None if tag_now is None else receiver.definition.type_for(tag_now)
+
+
+def _retagged(body: bytes, cls: type[Message]) -> bytes:
+    """The body of a message whose class was renamed, as one of the class now. The fields stay byte for byte."""
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return ENCODER.encode({**fields, TAG_FIELD: tag_of(cls)})
 
 
 def round_trip(address: str, message: Message) -> tuple[bytes, Message]:

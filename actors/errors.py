@@ -202,7 +202,8 @@ class UnknownMessageType(ActorError):
         listed = f"; it knows {_shortened(', '.join(self.known))}" if self.known else ""
         super().__init__(
             f"{address} knows no message type {message_type!r}{hint}{listed}. "
-            f"If the class was renamed, give it `tag={message_type!r}`; then requeue the message"
+            f"If the class was renamed, give it `tag={message_type!r}`, or name the new tag under [aliases.messages]; "
+            "then requeue the message"
         )
 
 
@@ -222,12 +223,17 @@ class UndecodableMessage(ActorError):
 
 
 class StateError(ActorError):
-    """The state can't be made, can't be encoded, or its bytes don't decode again."""
+    """The state can't be made, can't be encoded, or its bytes don't decode again; or a stored one isn't the class's.
 
-    def __init__(self, address: str, why: str) -> None:
+    Attributes:
+        fix: what to do about it, in full sentences but for the last stop; "" if `why` says it.
+    """
+
+    def __init__(self, address: str, why: str, fix: str = "") -> None:
         self.address = address
         self.why = why
-        super().__init__(f"state of {address}: {why}")
+        self.fix = fix
+        super().__init__(f"state of {address}: {why}. {fix}" if fix else f"state of {address}: {why}")
 
 
 class ReplyError(ActorError):

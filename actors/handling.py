@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..persistence.errors import StoreError
 from . import lifecycle
 from .cell import Cell
-from .dispatch import PAGE, page_in, prepare, refuse
+from .dispatch import PAGE, means, page_in, prepare, refuse
 from .envelope import Ask, Envelope
 from .errors import HandlerTimeout, Ignore, StartFailed, UnhandledMessage
 from .exits import ExitReason
@@ -299,7 +299,7 @@ class Handling:
             entry = queue[0]
             if type(entry) is not Envelope or entry.attempts or entry.uid in suspects:
                 break
-            if entry.message is None and cell.definition.type_for(entry.tag) is not spec.message_type:
+            if entry.message is None and not means(cell, entry.tag, spec.message_type):
                 break
             message = entry.message or prepare(cell, entry)  # a backlog from disk is decoded here
             if message is not None and type(message) is not spec.message_type:

@@ -24,7 +24,7 @@ from .envelope import Envelope
 from .errors import AskFailed
 from .exits import ExitReason
 from .mailbox import SYSTEM
-from .message import ENCODER, Request
+from .message import ENCODER, Request, tag_of
 from .outcome import details_of
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Inbox:
     def _tell(self, cell: Cell, message: Any, row: InboxRow) -> None:
         system = self._system
         body = ENCODER.encode(message)
-        envelope = Envelope(row.address, row.uid, message, row.type, body)
+        envelope = Envelope(row.address, row.uid, message, tag_of(type(message)), body)  # it may have come by an alias
         envelope.priority = min(max(row.priority, 1 - SYSTEM), SYSTEM - 1)
         envelope.due, envelope.key = row.due, row.key
         if envelope.key is not None:

@@ -60,6 +60,8 @@ async def start(cell: Cell) -> None:
     if failure is None and leaving is None and turn.status == "finished":
         cell.status = UP
         cell.last_used = system.runtime.monotonic()
+        if cell.state.outdated is not None:
+            cell.state.rewrite(True)
         system.events.emit("actor.started", cell.address, incarnation=incarnation.number)
         system.activator.started(cell)
         if cell.mailbox.count:
@@ -130,6 +132,8 @@ async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, 
     cell.turn = turn
     try:
         cell.state.restore(actor)
+        if cell.state.outdated is not None:
+            cell.state.rewrite(False)
         await _drive(turn, lambda: actor.on_stop(reason), left_s)
         if turn.keyed:
             await cell.system.keys.check_turn(turn)

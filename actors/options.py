@@ -159,8 +159,9 @@ OPTION_NAMES: tuple[str, ...] = Options.__struct_fields__
 
 def near_miss(name: str) -> str | None:
     """The option that `name` is most likely a misspelling of."""
-    close = difflib.get_close_matches(name, OPTION_NAMES, n=1, cutoff=0.85)
-    return close[0] if close and name not in OPTION_NAMES else None
+    known = (*OPTION_NAMES, "state_version")
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+    return close[0] if close and name not in known else None
 
 
 def _did_you_mean(name: str) -> str:

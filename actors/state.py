@@ -9,6 +9,7 @@ from ..persistence.record import ActorRow, checksum
 from .actor import Actor
 from .errors import StateError
 from .message import ENCODER
+from .stored_state import UNFIT, decode_state, read_stored
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -22,7 +23,7 @@ STATELESS = b"null"
 class DurableState:
     """Of one address. Every durable actor has a row, a stateless one too: it is what makes it known."""
 
-    __slots__ = ("_cell", "has_object", "known", "last", "loaded", "writes")
+    __slots__ = ("_cell", "has_object", "known", "last", "loaded", "outdated", "writes")
 
     def __init__(self, cell: Cell, definition: Definition, durable: bool) -> None:
         self._cell = cell
@@ -35,34 +36,32 @@ class DurableState:
         """Whether it has a row, on disk or on its way."""
         self.last: bytes | None = None
         """The bytes of the last finished turn: what a restart restores."""
+        self.outdated: bytes | None = None
+        """What `last` was after the load, if the row has another name or version than the class now writes."""
 
     def forget(self, *, loaded: bool) -> None:
         """As if nothing were known. `loaded`: there is certainly no row; else it is to be read again."""
         durable = self._cell.durable
         self.writes = durable
         self.known = False
-        self.last = None
+        self.last = self.outdated = None
         self.loaded = loaded or not durable
 
     async def load(self) -> None:
         """Read the row, unless what it says is known.
 
         Raises:
-            RecordCorrupt: it is damaged. StateError: it is another class's. Nothing is overwritten.
+            RecordCorrupt: it is damaged. StateError: it is another class's, or can't be upgraded. Nothing is
+                overwritten.
         """
         if self.loaded:
             return
         cell = self._cell
         row = await cell.system.store.get(ActorRow, cell.address)
         if row is not None:
-            name = cell.definition.name
-            if row.type != name:
-                raise StateError(
-                    cell.address,
-                    f"it is stored as {row.type!r}, and the tree says {name!r}. Give the class name = {row.type!r}, "
-                    f"or delete what is stored: understudy actors retire {cell.address}",
-                )
-            self.last = row.state.encode()
+            stored = read_stored(cell, row)
+            self.last = stored.state
+            self.outdated = stored.state if stored.outdated else None
             self.known = True
             if not self.has_object:
                 self.writes = False
@@ -75,7 +74,8 @@ class DurableState:
             StateError: what is stored doesn't fit the type.
         """
         if self.has_object and self.last is not None:
-            actor.state = self._decode(self.last, "what is stored doesn't fit its type")
+            definition, address = self._cell.definition, self._cell.address
+            actor.state = decode_state(address, definition, self.last, "what is stored doesn't fit its type", UNFIT)
         elif self._cell.definition.state_type is not None:
             actor.state = actor.initial_state()
 
@@ -91,7 +91,7 @@ class DurableState:
             StateError: it can't be encoded, or its bytes don't decode again (a NaN becomes `null`).
         """
         if not self.has_object:
-            return None if self.known else STATELESS
+            return None if self.known else self.last or STATELESS
         try:
             state = ENCODER.encode(actor.state)
         except Exception as error:
@@ -119,15 +119,23 @@ class DurableState:
             self.last = state
         else:
             self.writes = False
+            self.outdated = None
         self.known = True
 
+    def rewrite(self, due: bool) -> None:
+        """Whether the next finished turn writes a row of an old name or version anew, changed or not.
+
+        Turns of messages do. `on_start` and `on_stop` don't: a tree that doesn't start leaves no row that the code of
+        before couldn't read.
+        """
+        if self.last is not self.outdated:
+            self.outdated = None  # a turn has written it
+            return
+        self.known = not due
+        self.writes = due or self.has_object
+
     def _decode(self, state: bytes, what: str) -> Any:
-        decoder = self._cell.definition.state_decoder
-        assert decoder is not None
-        try:
-            return decoder.decode(state)
-        except Exception as error:
-            raise StateError(self._cell.address, f"{what}: {error}") from error
+        return decode_state(self._cell.address, self._cell.definition, state, what)
 
     # -- what the committer asks for -------------------------------------------------------------------
 
@@ -138,5 +146,5 @@ class DurableState:
     def actor_row(self, state: bytes) -> ActorRow:
         cell = self._cell
         number = cell.last_exit if cell.incarnation is None else cell.incarnation.number
-        row = ActorRow(cell.address, cell.definition.name, state.decode(), number, cell.system.runtime.now())
+        row = ActorRow(cell.address, cell.definition.stored_type, state.decode(), number, cell.system.runtime.now())
         return row._replace(crc=checksum(row))

@@ -18,7 +18,9 @@ from typing import Any
 
 import msgspec
 
+from ..actors.aliases import Aliases
 from ..actors.options import OPTION_NAMES
+from .aliases import build_aliases, check_aliases
 from .build import build_section, build_tree, check_sections
 from .errors import ConfigError, Problem, in_order
 from .recipe import make_recipe, problems_of
@@ -66,6 +68,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreSettings
     node: NodeSettings
     tree: SupervisorSpec
+    aliases: Aliases
+    """Each leads straight to what there is."""
     given: dict[str, Any]
     """The raw content that flags, environment and file gave together."""
     origins: dict[str, str]
@@ -77,12 +81,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             *self._section("store", self.store),
             *self._section("node", self.node),
             *self._spec("supervisor", self.tree, self.given["supervisor"]),
+            *self._aliases(),
         ]
         return [Setting(s.key, hide_password(s.value), s.origin) if s.key == "store.url" else s for s in found]
 
     def _section(self, key: str, values: StoreSettings | NodeSettings) -> Iterator[Setting]:
         for name in values.__struct_fields__:
             yield self._setting(join(key, name), getattr(values, name), name in self.given.get(key, {}))
+
+    def _aliases(self) -> Iterator[Setting]:
+        for section, table in msgspec.structs.asdict(self.aliases).items():
+            for old, new in table.items():
+                yield self._setting(join(f"aliases.{section}", old), new, True)
 
     def _spec(self, key: str, spec: Spec, given: Mapping[str, Any]) -> Iterator[Setting]:
         options = make_recipe(spec).options if isinstance(spec, ChildSpec) else None
@@ -142,12 +152,15 @@ def load_config(
     check_sections(content, problems)
     store = build_section(content, "store", STORE_RULES, problems)
     node = build_section(content, "node", NODE_RULES, problems)
+    aliases = build_aliases(content, problems)
     tree = build_tree(content, problems)
     folder = path.parent.resolve()
     if tree is not None:  # what can't be built is a problem, too
         problems += validate(tree, "supervisor")
         with folder_first(folder):
             problems += problems_of(tree, "supervisor", folder)
+            if not problems:
+                aliases = check_aliases(aliases, tree, problems, folder)
     if problems or tree is None:
         raise ConfigError(str(path), [_mendable(problem, path, given) for problem in in_order(problems)])
     return Config(
@@ -155,6 +168,7 @@ def load_config(
         store=_store(store, folder, given),
         node=NodeSettings(**node),
         tree=tree,
+        aliases=aliases,
         given=content,
         origins={key: entry.origin for key, entry in given.items()},
     )

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from ..actors import lifecycle
+from ..actors.aliases import Aliases
 from ..actors.inbox import Inbox
 from ..actors.system import ActorSystem, Settings
 from ..actors.watchdog import Watchdog
@@ -17,6 +18,7 @@ from ..persistence.runtime import Runtime
 from ..persistence.store import Store
 from ..persistence.worker import uncancelled
 from .administration import Administration
+from .aliases import with_aliases
 from .config import load_config
 from .log import log_event
 from .recipe import check_tree
@@ -61,12 +63,14 @@ async def start(
         StartFailed: a child's start failed; what had started was stopped again.
     """
     runtime = runtime or Runtime()
+    aliases = Aliases()
     if not isinstance(tree, SupervisorSpec):
         config = load_config(tree)
-        tree = config.tree
+        tree, aliases = config.tree, config.aliases
         store = store or config.store.url
     else:
         check_tree(tree)
+    settings = with_aliases(settings, aliases, tree)
     if store is None:
         store = DEFAULT_STORE
     engine = open_store(store, runtime) if isinstance(store, str) else store

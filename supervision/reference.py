@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..persistence.errors import UnderstudyError
 
-__all__ = ("Unresolvable", "folder_first", "refer", "resolve")
+__all__ = ("Unresolvable", "folder_first", "loaded", "refer", "resolve")
 
 _TRACEBACK_LINES_MAX = 12
 
@@ -99,6 +99,14 @@ def resolve(reference: str, folder: Path | None = None) -> type:
     if not isinstance(found, type):
         raise Unresolvable(reference, f"{qualname} is no class, but a {type(found).__name__}")
     return found
+
+
+def loaded(reference: str) -> object | None:
+    """What a reference names, if its module is loaded already: nothing is imported."""
+    if known := _class_of.get(reference):
+        return known
+    module = _loaded(reference.partition(":")[0])
+    return None if module is None else _walk(module, reference.partition(":")[2])
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from ..actors.aliases import Aliases
 from .rules import SUPERVISOR_RULES, Rule, is_count, is_positive
 from .spec import SupervisorSpec
 
@@ -52,6 +53,8 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     supervisor: SupervisorSpec
     store: StoreSettings = StoreSettings()
     node: NodeSettings = NodeSettings()
+    aliases: Aliases = Aliases()
+    """What renamed actor classes and messages were called before (docs/upgrading.md)."""
 
 
 _URL = re.compile(r"[a-z][a-z0-9+]*://")

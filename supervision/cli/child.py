@@ -11,7 +11,7 @@ from typing import Any
 from loguru import logger
 
 from ...actors.errors import StartFailed
-from ...actors.system import ActorSystem
+from ...actors.system import ActorSystem, Settings
 from ...persistence.errors import UnderstudyError
 from ...persistence.events import Event
 from ..config import Config, load_config
@@ -69,7 +69,13 @@ class Node:
         for number in (signal.SIGTERM, signal.SIGINT):
             with suppress(NotImplementedError):  # Windows
                 loop.add_signal_handler(number, self._stop)
-        async with start(config.tree, store=config.store.url, hang_s=config.node.hang_s, on_event=self._note) as system:
+        async with start(
+            config.tree,
+            store=config.store.url,
+            hang_s=config.node.hang_s,
+            settings=Settings(aliases=config.aliases),
+            on_event=self._note,
+        ) as system:
             self._up = True
             await self._until_end(system)
             self._deadline.set(config.node.stop_timeout_s)

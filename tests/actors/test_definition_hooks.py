@@ -67,8 +67,8 @@ def test_every_public_member_of_actor_is_reserved_or_a_hook_or_an_option() -> No
     from understudy.actors.options import OPTION_NAMES
 
     public = {name for name in vars(Actor) if not name.startswith("_")}
-    hooks = {"initial_state", "on_start", "on_stop", "receive"}
-    assert public <= RESERVED | hooks | set(OPTION_NAMES)
+    hooks = {"initial_state", "on_start", "on_stop", "receive", "upgrade"}
+    assert public <= RESERVED | hooks | set(OPTION_NAMES) | {"state_version"}
 
 
 # -- options in the class ------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ ONE_PROBLEM = [
     (ROOT + 'id = "b"\n', "line 3, column 9: this is no TOML: Cannot overwrite a value"),
     ('id = "bank"\n' + ROOT, "id: there is no such key. It belongs under [supervisor]."),
     (ROOT + "[supervisr]\n", 'supervisr: there is no such key. Did you mean "supervisor"?'),
-    (ROOT + "[zzz]\n", "zzz: there is no such key. There are node, store, supervisor."),
+    (ROOT + "[zzz]\n", "zzz: there is no such key. There are aliases, node, store, supervisor."),
     # [store] and [node]
     ('store = "x"\n' + ROOT, 'store: found "x", expected a table. In TOML: [store]'),
     (

@@ -1,0 +1,461 @@
+"""State versions: states that older code has stored, taken up by the code of now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from grounds import Ground, SqliteGround, pool, tree
+
+from understudy import Actor, Backoff, ChildSpec, ExitReason, Message, Request, StartFailed, StoreFull, handler
+from understudy.actors.testing import Recorder
+from understudy.persistence.record import ActorRow, DeadLetterRow, MessageRow, seal
+
+
+class Earn(Message):
+    cents: int = 0
+    fail: bool = False
+
+
+class Cents(Request[int]):
+    pass
+
+
+class OldBook(msgspec.Struct):
+    balance: int = 0
+    """In euros."""
+
+
+class Konto(Actor[OldBook]):
+    """As it was at the beginning."""
+
+    name = "account"
+
+    @handler
+    def earn(self, message: Earn) -> None:
+        self.state.balance += message.cents // 100
+
+
+class Book(msgspec.Struct):
+    cents: int
+    currency: str = "EUR"
+
+
+log: list[tuple[Any, int]] = []
+"""What `upgrade` was called with."""
+
+
+class Account(Actor[Book]):
+    """Two versions later: cents, and a field without a default that the upgrade fills."""
+
+    name = "account"
+    state_version = 3
+    max_attempts = 5
+    backoff = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
+    retry_on = (OSError,)
+
+    @classmethod
+    def upgrade(cls, state: Any, version: int) -> Any:
+        log.append((state, version))
+        if version < 2:
+            state = {"cents": state["balance"] * 100}
+        return {**state, "currency": "EUR"}
+
+    def initial_state(self) -> Book:
+        return Book(cents=0)
+
+    @handler
+    def earn(self, message: Earn) -> None:
+        self.state.cents += message.cents
+        if message.fail and self.turn.attempt == 1:
+            raise OSError("once")
+
+    @handler
+    def cents(self, request: Cents) -> int:
+        return self.state.cents
+
+
+def account_with(**members: Any) -> type[Account]:
+    return type("Other", (Account,), {"name": "account", **members})
+
+
+OLD, NEW = tree(("alice", Konto)), tree(("alice", Account))
+ALICE = "/t/alice"
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    log.clear()
+    yield
+
+
+async def with_old_state(ground: Ground, spec: Any = OLD, address: str = ALICE) -> ActorRow:
+    """The data of a node of old code: 5 euros."""
+    async with ground.node(spec) as system:
+        await system.ref(address).tell(Earn(cents=500))
+        await system.idle()
+    (row,) = ground.rows(ActorRow)
+    assert (row.type, row.state) == ("account", '{"balance":5}')
+    return row
+
+
+def stored(ground: Ground) -> tuple[str, Any]:
+    """What is stored of the only actor, with a checksum that fits."""
+    (row,) = ground.rows(ActorRow)
+    assert seal(row) == row
+    return row.type, msgspec.json.decode(row.state)
+
+
+# -- upgrades ------------------------------------------------------------------------------------------------
+
+
+async def test_an_old_state_is_upgraded_and_stored_anew_with_the_first_message(ground: Ground) -> None:
+    old = await with_old_state(ground)
+    async with ground.node(NEW) as system:
+        await system.idle()
+        assert ground.rows(ActorRow) == [old], "a start alone changes nothing"
+        assert await system.ref(ALICE).ask(Cents()) == 500, "and a request that changes nothing will do"
+        await system.idle()
+        assert stored(ground) == ("account@3", {"cents": 500, "currency": "EUR"})
+    assert log == [({"balance": 5}, 1)]
+    async with ground.node(NEW) as system:
+        await system.ref(ALICE).tell(Earn(cents=1))
+        await system.idle()
+    assert stored(ground) == ("account@3", {"cents": 501, "currency": "EUR"})
+    assert len(log) == 1
+
+
+async def test_it_is_told_the_version_that_is_stored(ground: Ground) -> None:
+    await with_old_state(ground)
+    ground.edit(ActorRow, ALICE, sealed=True, type="account@2", state='{"cents":7}')
+    async with ground.node(NEW) as system:
+        assert await system.ref(ALICE).ask(Cents()) == 7
+    assert log == [({"cents": 7}, 2)]
+
+
+async def test_under_a_template(ground: Ground) -> None:
+    await with_old_state(ground, tree(pool(Konto)), "/t/pool/alice")
+    async with ground.node(tree(pool(Account))) as system:
+        await system.idle()
+        assert not log
+        await system.ref("/t/pool/alice").tell(Earn(cents=1))
+        await system.idle()
+        assert await system.ref("/t/pool/bob").ask(Cents()) == 0
+    states = {row.address: (row.type, row.state) for row in ground.rows(ActorRow)}
+    assert states["/t/pool/alice"] == ("account@3", '{"cents":501,"currency":"EUR"}')
+    assert states["/t/pool/bob"] == ("account@3", '{"cents":0,"currency":"EUR"}')
+    assert log == [({"balance": 5}, 1)]
+
+
+async def test_a_failed_turn_goes_back_to_the_upgraded_state(ground: Ground) -> None:
+    await with_old_state(ground)
+    async with ground.node(NEW) as system:
+        await system.ref(ALICE).tell(Earn(cents=1, fail=True))
+        await system.idle()
+        assert await system.ref(ALICE).ask(Cents()) == 501
+    assert stored(ground) == ("account@3", {"cents": 501, "currency": "EUR"})
+    assert len(log) == 1
+
+
+async def test_a_message_of_old_code_meets_the_upgraded_state(ground: Ground) -> None:
+    """In a commit of their own each, so that the message is a row when the node dies."""
+    await with_old_state(ground)
+    async with ground.node(OLD) as system:
+        await system.ref(ALICE).tell(Earn(cents=500), delay_s=3600)
+        image = ground.image()
+    (row,) = image.rows(MessageRow)
+    image.edit(MessageRow, row.id, sealed=True, due=None)
+    async with image.node(NEW) as system:
+        await system.idle()
+    assert stored(image) == ("account@3", {"cents": 1000, "currency": "EUR"})
+
+
+async def test_an_upgrade_may_return_an_instance_and_change_what_it_got(ground: Ground) -> None:
+    def as_instance(cls: Any, state: Any, version: int) -> Any:
+        return Book(cents=state.pop("balance") * 100)
+
+    await with_old_state(ground)
+    cls = account_with(upgrade=classmethod(as_instance))
+    async with ground.node(tree(("alice", cls))) as system:
+        assert await system.ref(ALICE).ask(Cents()) == 500
+    assert stored(ground) == ("account@3", {"cents": 500, "currency": "EUR"})
+
+
+async def test_without_an_upgrade_defaults_fill_what_is_new(ground: Ground) -> None:
+    class WithNote(msgspec.Struct):
+        balance: int = 0
+        note: str = "none"
+
+    class Noted(Actor[WithNote]):
+        name = "account"
+        state_version = 2
+
+        @handler
+        def earn(self, message: Earn) -> None: ...
+
+    await with_old_state(ground)
+    async with ground.node(tree(("alice", Noted))) as system:
+        await system.ref(ALICE).tell(Earn())
+        await system.idle()
+    assert stored(ground) == ("account@2", {"balance": 5, "note": "none"})
+
+
+async def test_on_start_sees_the_upgraded_state_and_may_change_it(ground: Ground) -> None:
+    class Bonus(Account):
+        name = "account"
+
+        async def on_start(self) -> None:
+            self.state.cents += 1
+
+    await with_old_state(ground)
+    async with ground.node(tree(("alice", Bonus))) as system:
+        await system.idle()
+    assert stored(ground) == ("account@3", {"cents": 501, "currency": "EUR"})
+
+
+async def test_on_stop_alone_writes_nothing(ground: Ground) -> None:
+    class Polite(Account):
+        name = "account"
+
+        async def on_stop(self, reason: ExitReason) -> None:
+            log.append(("stopped", 0))
+
+    old = await with_old_state(ground)
+    async with ground.node(tree(("alice", Polite))) as system:
+        await system.idle()
+    assert log == [({"balance": 5}, 1), ("stopped", 0)]
+    assert ground.rows(ActorRow) == [old]
+    async with ground.node(tree(("alice", Polite))) as system:
+        await system.ref(ALICE).tell(Earn(cents=1))
+        await system.idle()
+    assert stored(ground)[1]["cents"] == 501
+
+
+async def test_a_deployment_that_does_not_start_can_be_undone(ground: Ground) -> None:
+    class Broken(Actor[None]):
+        async def on_start(self) -> None:
+            raise RuntimeError("no")
+
+    class Polite(Account):
+        name = "account"
+
+        async def on_stop(self, reason: ExitReason) -> None: ...
+
+    old = await with_old_state(ground)
+    with pytest.raises(StartFailed, match="broken"):
+        async with ground.node(tree(("alice", Polite), Broken)):
+            pytest.fail("it started")
+    assert [row for row in ground.rows(ActorRow) if row.address == ALICE] == [old]
+    async with ground.node(OLD) as system:
+        await system.idle()
+
+
+async def test_a_restart_before_the_first_message(ground: Ground) -> None:
+    """The instance is new, the row is still the old one, and the first message writes it."""
+
+    class Nervous(Account):
+        name = "account"
+
+        @handler
+        def earn(self, message: Earn) -> None:
+            self.state.cents += message.cents
+            if message.fail and self.turn.attempt == 1:
+                raise RuntimeError("once")
+
+    await with_old_state(ground)
+    async with ground.node(tree(("alice", Nervous))) as system:
+        await system.ref(ALICE).tell(Earn(cents=1, fail=True))
+        await system.idle()
+    assert stored(ground) == ("account@3", {"cents": 501, "currency": "EUR"})
+    assert len(log) == 1
+
+
+async def test_an_upgrade_that_was_not_committed_is_made_again(ground: Ground) -> None:
+    """The disk is full at the commit that would have stored it: the tree is reset from the old row."""
+    await with_old_state(ground)
+    async with ground.node(NEW) as system:
+        events = Recorder(system)
+        await system.idle()
+        ground.plan.fail(StoreFull("no space"))
+        with pytest.raises(StoreFull):
+            await system.ref(ALICE).tell(Earn(cents=1))
+        await events.until("node.recovered")
+        await system.ref(ALICE).tell(Earn(cents=2))
+        await system.idle()
+    assert stored(ground)[0] == "account@3"
+    assert stored(ground)[1]["cents"] == 502
+    assert log == [({"balance": 5}, 1)] * 2
+
+
+async def test_in_the_commit_of_a_held_transaction(disk: SqliteGround) -> None:
+    class Writer(Account):
+        name = "account"
+
+        @handler
+        async def earn(self, message: Earn) -> None:
+            async with self.transaction():
+                pass
+
+    await with_old_state(disk)
+    async with disk.node(tree(("alice", Writer))) as system:
+        await system.ref(ALICE).tell(Earn(cents=1))
+        await system.idle()
+    assert stored(disk) == ("account@3", {"cents": 500, "currency": "EUR"})
+
+
+async def test_nested_and_keyed_shapes_are_read_as_any_row(ground: Ground) -> None:
+    """JSON has text keys only: numbers as keys, and dates, come back as their types."""
+
+    class Day(msgspec.Struct):
+        sums: dict[int, list[Book]] = {}
+
+    class Diary(Actor[Day]):
+        name = "account"
+        state_version = 2
+
+        @classmethod
+        def upgrade(cls, state: Any, version: int) -> Any:  # noqa: ARG003
+            return {"sums": {"7": [{"cents": state["balance"]}, Book(cents=1)]}}
+
+        @handler
+        def cents(self, request: Cents) -> int:
+            return sum(book.cents for book in self.state.sums[7])
+
+    await with_old_state(ground)
+    async with ground.node(tree(("alice", Diary))) as system:
+        assert await system.ref(ALICE).ask(Cents()) == 6
+
+
+# -- what can't be upgraded ------------------------------------------------------------------------------------
+
+
+def raising(cls: Any, state: Any, version: int) -> Any:
+    return state["amount"]
+
+
+def forgetful(cls: Any, state: Any, version: int) -> Any:
+    state["cents"] = 1
+
+
+def misshapen(cls: Any, state: Any, version: int) -> Any:
+    return {"cents": "5"}
+
+
+def unstorable(cls: Any, state: Any, version: int) -> Any:
+    return {"cents": asyncio.sleep}
+
+
+def unchanged(cls: Any, state: Any, version: int) -> Any:
+    return state
+
+
+BAD = {
+    "raises": (raising, "Other.upgrade raised for a state of version 1: KeyError: 'amount'. What is stored was left"),
+    "returns nothing": (forgetful, "is no Book: Expected `object`, got `null`. It returned None; let it return"),
+    "returns another shape": (misshapen, "Expected `int`, got `str` - at `$.cents`"),
+    "returns no data": (unstorable, "It returned dict"),
+    "returns what it got": (unchanged, "missing required field `cents`"),
+}
+
+
+@pytest.mark.parametrize(("upgrade", "why"), BAD.values(), ids=BAD.keys())
+async def test_an_upgrade_that_fails_keeps_the_actor_from_starting(ground: Ground, upgrade: Any, why: str) -> None:
+    old = await with_old_state(ground)
+    cls = account_with(upgrade=classmethod(upgrade))
+    for _ in range(2):
+        with pytest.raises(StartFailed) as caught:
+            async with ground.node(tree(("alice", cls))):
+                pytest.fail("it started")
+        assert "StateError" in str(caught.value)
+        assert why in str(caught.value)
+        assert ground.rows(ActorRow) == [old]
+    async with ground.node(NEW) as system:
+        assert await system.ref(ALICE).ask(Cents()) == 500
+
+
+async def test_in_a_pool_the_messages_are_parked_and_the_row_stays(ground: Ground) -> None:
+    old = await with_old_state(ground, tree(pool(Konto)), "/t/pool/alice")
+    cls = account_with(upgrade=classmethod(raising), max_attempts=2)
+    async with ground.node(tree(pool(cls))) as system:
+        await system.ref("/t/pool/alice").tell(Earn(cents=1))
+        await system.ref("/t/pool/bob").tell(Earn(cents=2))
+        await system.idle()
+        assert await system.ref("/t/pool/bob").ask(Cents()) == 2
+    assert old in ground.rows(ActorRow)
+    (letter,) = ground.rows(DeadLetterRow)
+    assert (letter.address, letter.cause) == ("/t/pool/alice", "start_failed")
+    assert "KeyError: 'amount'" in letter.text
+
+
+async def test_a_version_to_come_is_not_read(ground: Ground) -> None:
+    await with_old_state(ground)
+    async with ground.node(NEW) as system:
+        await system.ref(ALICE).tell(Earn(cents=1))
+        await system.idle()
+    new = ground.rows(ActorRow)
+    with pytest.raises(StartFailed) as caught:
+        async with ground.node(OLD):
+            pytest.fail("it started")
+    assert (
+        "state of /t/alice: it was written by newer code: its version is 3, and Konto has state_version = 1. Run that "
+        "code again, or go back to a copy of the store from before it"
+    ) in str(caught.value)
+    assert ground.rows(ActorRow) == new
+
+
+async def test_a_state_of_the_same_version_that_does_not_fit_says_what_helps(ground: Ground) -> None:
+    await with_old_state(ground)
+    ground.edit(ActorRow, ALICE, sealed=True, type="account@3")
+    with pytest.raises(StartFailed, match=r"raise state_version and write an `upgrade`"):
+        async with ground.node(NEW):
+            pytest.fail("it started")
+
+
+# -- actors without a state ------------------------------------------------------------------------------------
+
+
+class Bell(Actor[None]):
+    name = "account"
+    state_version = 2
+
+    @handler
+    def earn(self, message: Earn) -> None: ...
+
+
+async def test_an_actor_that_lost_its_state_keeps_what_is_stored(ground: Ground) -> None:
+    await with_old_state(ground)
+    async with ground.node(tree(("alice", Bell))) as system:
+        await system.ref(ALICE).tell(Earn())
+        await system.idle()
+    assert stored(ground) == ("account@2", {"balance": 5})
+
+
+async def test_an_actor_that_gets_a_state_upgrades_from_null(ground: Ground) -> None:
+    class Silent(Actor[None]):
+        name = "account"
+
+        @handler
+        def earn(self, message: Earn) -> None: ...
+
+    def from_nothing(cls: Any, state: Any, version: int) -> Any:
+        assert state is None
+        return Book(cents=1)
+
+    async with ground.node(tree(("alice", Silent))) as system:
+        await system.ref(ALICE).tell(Earn())
+        await system.idle()
+    assert stored(ground) == ("account", None)
+    cls = account_with(upgrade=classmethod(from_nothing))
+    async with ground.node(tree(("alice", cls))) as system:
+        assert await system.ref(ALICE).ask(Cents()) == 1
+
+
+async def test_in_memory_there_is_nothing_to_upgrade(ground: Ground) -> None:
+    await with_old_state(ground)
+    async with ground.node(tree(ChildSpec(id="alice", actor=Account, durable=False))) as system:
+        assert await system.ref(ALICE).ask(Cents()) == 0
+    assert stored(ground) == ("account", {"balance": 5})
+    assert not log
