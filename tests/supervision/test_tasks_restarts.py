@@ -115,3 +115,25 @@ async def test_each_attempt_has_a_context_of_its_own(clock: VirtualRuntime) -> N
         await clock.run(result_of(system.tasks("/t/tasks").start(count, restart="transient")))
         assert seen == [10, 10, 10]
         assert variable.get() == 10
+
+
+@pytest.mark.parametrize("rounds", range(6))
+async def test_cancelled_at_any_point_it_isnt_run_again(rounds: int) -> None:
+    """Also when an attempt has failed, and nobody has looked at that yet."""
+    attempts = 0
+
+    async def work() -> None:
+        nonlocal attempts
+        attempts += 1
+        raise ConnectionError
+
+    async with running() as system:
+        task = system.tasks("/t/tasks").start(work, restart="transient", max_restarts=1000)
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        task.cancel()
+        so_far = attempts
+        await system.idle()
+        assert attempts == so_far
+        with pytest.raises((TaskCancelled, ConnectionError)):
+            await task
