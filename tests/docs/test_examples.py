@@ -6,8 +6,9 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import pytest
 from snippets import DOCS, ROOT, Block, blocks
@@ -16,8 +17,28 @@ from understudy.supervision.spec import Strategy
 
 STRATEGIES = DOCS / "strategies.md"
 LINES_MAX = 20
+"""Of an example of a strategy."""
 
-EXAMPLES = [block for block in blocks(STRATEGIES) if block.language == "python"]
+
+class Example(NamedTuple):
+    page: str
+    code: Block
+    output: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.code.line}"
+
+
+def examples(page: Path) -> list[Example]:
+    """A python block with a text block beside it, which has what it prints."""
+    return [
+        Example(page.name, code, beside.text)
+        for code, beside in pairwise(blocks(page))
+        if code.language == "python" and beside.language == "text"
+    ]
+
+
+EXAMPLES = [example for page in sorted(DOCS.glob("*.md")) for example in examples(page)]
 
 
 def run(folder: Path, *command: str, logs: bool = False) -> str:
@@ -29,19 +50,16 @@ def run(folder: Path, *command: str, logs: bool = False) -> str:
     return done.stdout
 
 
-def output_of(example: Block) -> str:
-    """The block beside it."""
-    found = blocks(STRATEGIES)
-    beside = found[found.index(example) + 1]
-    assert beside.language == "text", f"no output follows the example in line {example.line}"
-    return beside.text
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_an_example_prints_what_stands_beside_it(tmp_path: Path, example: Example) -> None:
+    (tmp_path / "example.py").write_text(example.code.text)
+    assert run(tmp_path, "example.py", logs=example.page != STRATEGIES.name) == example.output
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=[f"line {example.line}" for example in EXAMPLES])
-def test_an_example_prints_what_stands_beside_it(tmp_path: Path, example: Block) -> None:
-    assert len(example.text.splitlines()) <= LINES_MAX
-    (tmp_path / "example.py").write_text(example.text)
-    assert run(tmp_path, "example.py") == output_of(example)
+def test_the_examples_of_strategies_are_short_and_all_are_run() -> None:
+    found = [block for block in blocks(STRATEGIES) if block.language == "python"]
+    assert found == [example.code for example in examples(STRATEGIES)]
+    assert max(len(block.text.splitlines()) for block in found) <= LINES_MAX
 
 
 @pytest.mark.parametrize("strategy", get_args(Strategy))
