@@ -19,7 +19,9 @@ from understudy.actors.message import Message, Request
 from understudy.actors.options import Backoff
 from understudy.actors.ref import ActorRef
 from understudy.actors.system import ActorSystem
+from understudy.actors.task import Task
 from understudy.actors.turn import Turn
+from understudy.supervision.tasks import TaskInfo, WhichTasks
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -166,3 +168,20 @@ async def use(ref: ActorRef) -> None:
         assert_type(error.timeout_s, float)
     except TimeoutError:
         pass
+
+
+async def double(number: int, *, times: int = 2) -> int:
+    return number * times
+
+
+async def run_tasks(system: ActorSystem) -> None:
+    tasks = system.tasks("/app/tasks")
+    assert_type(await tasks.run(double, 1, timeout_s=5.0), int)
+    task = tasks.start(double, 1, times=3, restart="transient", backoff=Backoff())
+    assert_type(task, Task[int])
+    assert_type(await task, int)
+    anything: Task[object] = task
+    anything.cancel()
+    async for number in tasks.map(double, [1, 2], limit=3):
+        assert_type(number, int)
+    assert_type(await system.ref("/app/tasks").ask(WhichTasks()), list[TaskInfo])

@@ -12,6 +12,7 @@ import msgspec
 from understudy.actors.actor import Actor, handler
 from understudy.actors.message import Message, Request
 from understudy.actors.ref import ActorRef
+from understudy.actors.system import ActorSystem
 
 
 class Deposit(Message):
@@ -72,3 +73,15 @@ async def use(ref: ActorRef) -> None:
     assert_type(await ref.ask(Balance()), str)  # error
     answer: str = await ref.ask(Balance())  # error
     answer.strip()
+
+
+async def double(number: int) -> int:
+    return 2 * number
+
+
+async def run_tasks(system: ActorSystem) -> None:
+    tasks = system.tasks("/app/tasks")
+    await tasks.run(len, "four")  # error
+    await tasks.run(double(1))  # error
+    tasks.start(double, 1, restart="permanent")  # error
+    tasks.map(double, ["one"])  # error
