@@ -2,114 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
 from grounds import Ground, SqliteGround, pool, tree
+from upgrading import ALICE, NEW, OLD, Account, Book, Cents, Earn, account_with, log, stored, with_old_state
 
-from understudy import Actor, Backoff, ChildSpec, ExitReason, Message, Request, StartFailed, StoreFull, handler
+from understudy import Actor, ChildSpec, ExitReason, StartFailed, StoreFull, handler
 from understudy.actors.testing import Recorder
-from understudy.persistence.record import ActorRow, DeadLetterRow, MessageRow, seal
-
-
-class Earn(Message):
-    cents: int = 0
-    fail: bool = False
-
-
-class Cents(Request[int]):
-    pass
-
-
-class OldBook(msgspec.Struct):
-    balance: int = 0
-    """In euros."""
-
-
-class Konto(Actor[OldBook]):
-    """As it was at the beginning."""
-
-    name = "account"
-
-    @handler
-    def earn(self, message: Earn) -> None:
-        self.state.balance += message.cents // 100
-
-
-class Book(msgspec.Struct):
-    cents: int
-    currency: str = "EUR"
-
-
-log: list[tuple[Any, int]] = []
-"""What `upgrade` was called with."""
-
-
-class Account(Actor[Book]):
-    """Two versions later: cents, and a field without a default that the upgrade fills."""
-
-    name = "account"
-    state_version = 3
-    max_attempts = 5
-    backoff = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
-    retry_on = (OSError,)
-
-    @classmethod
-    def upgrade(cls, state: Any, version: int) -> Any:
-        log.append((state, version))
-        if version < 2:
-            state = {"cents": state["balance"] * 100}
-        return {**state, "currency": "EUR"}
-
-    def initial_state(self) -> Book:
-        return Book(cents=0)
-
-    @handler
-    def earn(self, message: Earn) -> None:
-        self.state.cents += message.cents
-        if message.fail and self.turn.attempt == 1:
-            raise OSError("once")
-
-    @handler
-    def cents(self, request: Cents) -> int:
-        return self.state.cents
-
-
-def account_with(**members: Any) -> type[Account]:
-    return type("Other", (Account,), {"name": "account", **members})
-
-
-OLD, NEW = tree(("alice", Konto)), tree(("alice", Account))
-ALICE = "/t/alice"
+from understudy.persistence.record import ActorRow, MessageRow
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     log.clear()
     yield
-
-
-async def with_old_state(ground: Ground, spec: Any = OLD, address: str = ALICE) -> ActorRow:
-    """The data of a node of old code: 5 euros."""
-    async with ground.node(spec) as system:
-        await system.ref(address).tell(Earn(cents=500))
-        await system.idle()
-    (row,) = ground.rows(ActorRow)
-    assert (row.type, row.state) == ("account", '{"balance":5}')
-    return row
-
-
-def stored(ground: Ground) -> tuple[str, Any]:
-    """What is stored of the only actor, with a checksum that fits."""
-    (row,) = ground.rows(ActorRow)
-    assert seal(row) == row
-    return row.type, msgspec.json.decode(row.state)
-
-
-# -- upgrades ------------------------------------------------------------------------------------------------
 
 
 async def test_an_old_state_is_upgraded_and_stored_anew_with_the_first_message(ground: Ground) -> None:
@@ -327,91 +236,6 @@ async def test_nested_and_keyed_shapes_are_read_as_any_row(ground: Ground) -> No
     await with_old_state(ground)
     async with ground.node(tree(("alice", Diary))) as system:
         assert await system.ref(ALICE).ask(Cents()) == 6
-
-
-# -- what can't be upgraded ------------------------------------------------------------------------------------
-
-
-def raising(cls: Any, state: Any, version: int) -> Any:
-    return state["amount"]
-
-
-def forgetful(cls: Any, state: Any, version: int) -> Any:
-    state["cents"] = 1
-
-
-def misshapen(cls: Any, state: Any, version: int) -> Any:
-    return {"cents": "5"}
-
-
-def unstorable(cls: Any, state: Any, version: int) -> Any:
-    return {"cents": asyncio.sleep}
-
-
-def unchanged(cls: Any, state: Any, version: int) -> Any:
-    return state
-
-
-BAD = {
-    "raises": (raising, "Other.upgrade raised for a state of version 1: KeyError: 'amount'. What is stored was left"),
-    "returns nothing": (forgetful, "is no Book: Expected `object`, got `null`. It returned None; let it return"),
-    "returns another shape": (misshapen, "Expected `int`, got `str` - at `$.cents`"),
-    "returns no data": (unstorable, "It returned dict"),
-    "returns what it got": (unchanged, "missing required field `cents`"),
-}
-
-
-@pytest.mark.parametrize(("upgrade", "why"), BAD.values(), ids=BAD.keys())
-async def test_an_upgrade_that_fails_keeps_the_actor_from_starting(ground: Ground, upgrade: Any, why: str) -> None:
-    old = await with_old_state(ground)
-    cls = account_with(upgrade=classmethod(upgrade))
-    for _ in range(2):
-        with pytest.raises(StartFailed) as caught:
-            async with ground.node(tree(("alice", cls))):
-                pytest.fail("it started")
-        assert "StateError" in str(caught.value)
-        assert why in str(caught.value)
-        assert ground.rows(ActorRow) == [old]
-    async with ground.node(NEW) as system:
-        assert await system.ref(ALICE).ask(Cents()) == 500
-
-
-async def test_in_a_pool_the_messages_are_parked_and_the_row_stays(ground: Ground) -> None:
-    old = await with_old_state(ground, tree(pool(Konto)), "/t/pool/alice")
-    cls = account_with(upgrade=classmethod(raising), max_attempts=2)
-    async with ground.node(tree(pool(cls))) as system:
-        await system.ref("/t/pool/alice").tell(Earn(cents=1))
-        await system.ref("/t/pool/bob").tell(Earn(cents=2))
-        await system.idle()
-        assert await system.ref("/t/pool/bob").ask(Cents()) == 2
-    assert old in ground.rows(ActorRow)
-    (letter,) = ground.rows(DeadLetterRow)
-    assert (letter.address, letter.cause) == ("/t/pool/alice", "start_failed")
-    assert "KeyError: 'amount'" in letter.text
-
-
-async def test_a_version_to_come_is_not_read(ground: Ground) -> None:
-    await with_old_state(ground)
-    async with ground.node(NEW) as system:
-        await system.ref(ALICE).tell(Earn(cents=1))
-        await system.idle()
-    new = ground.rows(ActorRow)
-    with pytest.raises(StartFailed) as caught:
-        async with ground.node(OLD):
-            pytest.fail("it started")
-    assert (
-        "state of /t/alice: it was written by newer code: its version is 3, and Konto has state_version = 1. Run that "
-        "code again, or go back to a copy of the store from before it"
-    ) in str(caught.value)
-    assert ground.rows(ActorRow) == new
-
-
-async def test_a_state_of_the_same_version_that_does_not_fit_says_what_helps(ground: Ground) -> None:
-    await with_old_state(ground)
-    ground.edit(ActorRow, ALICE, sealed=True, type="account@3")
-    with pytest.raises(StartFailed, match=r"raise state_version and write an `upgrade`"):
-        async with ground.node(NEW):
-            pytest.fail("it started")
 
 
 # -- actors without a state ------------------------------------------------------------------------------------

@@ -44,8 +44,8 @@ def violations(value: Any, schema: dict[str, Any], root: dict[str, Any], at: str
                 for name in value.keys() & rule.keys():
                     found += violations(value[name], rule[name], root, f"{at}.{name}")
             case "additionalProperties" if isinstance(value, dict):
-                assert rule is False
-                found += [f"{at}: unknown {name}" for name in value.keys() - schema["properties"].keys()]
+                for name in value.keys() - schema.get("properties", {}).keys():
+                    found += violations(value[name], rule, root, f"{at}.{name}") if rule else [f"{at}: unknown {name}"]
             case "items" if isinstance(value, list):
                 for place, item in enumerate(value):
                     found += violations(item, rule, root, f"{at}[{place}]")
