@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from grounds import Ground, SqliteGround, pool, tree
-from upgrading import ALICE, NEW, OLD, Account, Book, Cents, Earn, account_with, log, stored, with_old_state
+from upgrading import ALICE, NEW, OLD, Account, Book, Cents, Earn, Konto, account_with, log, stored, with_old_state
 
 from understudy import Actor, ChildSpec, ExitReason, StartFailed, StoreFull, handler
 from understudy.actors.testing import Recorder

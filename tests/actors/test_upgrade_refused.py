@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from grounds import Ground, pool, tree
-from upgrading import ALICE, NEW, OLD, Cents, Earn, account_with, with_old_state
+from upgrading import ALICE, NEW, OLD, Cents, Earn, Konto, account_with, with_old_state
 
 from understudy import StartFailed
 from understudy.persistence.record import ActorRow, DeadLetterRow
