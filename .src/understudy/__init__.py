@@ -4,6 +4,7 @@ Every message is a row, every turn is a transaction, every failure is a message.
 """
 
 from .actors.actor import Actor, handler
+from .actors.aliases import Aliases
 from .actors.client import Client
 from .actors.errors import (
     ActorNotFound,
@@ -81,6 +82,7 @@ __all__ = (
     "ActorNotFound",
     "ActorRef",
     "ActorSystem",
+    "Aliases",
     "AlreadyPresent",
     "AlreadyStarted",
     "AskAfterTell",
