@@ -1,0 +1,59 @@
+"""Stack: where a handler is waiting.
+
+A suspended coroutine knows what it awaits, so the chain from the handler down can be read without disturbing it
+(CPython: `cr_await`, `gi_yieldfrom`, `ag_await`). It ends at a future or a task: what runs elsewhere has its own stack.
+"""
+
+from __future__ import annotations
+
+import linecache
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+__all__ = ("FRAMES_MAX", "StackFrame", "stack_of")
+
+FRAMES_MAX = 100
+"""Of a longer chain the outermost and the innermost half are kept."""
+
+_OURS = frozenset(f"{__package__}.{name}" for name in ("handling", "lifecycle"))
+"""What stands above the user's code in every chain."""
+
+
+class StackFrame(msgspec.Struct, frozen=True):
+    file: str
+    line: int
+    function: str
+    source: str
+    """The line's text; "" if the file can't be read."""
+
+    def __str__(self) -> str:
+        text = f'File "{self.file}", line {self.line}, in {self.function}'
+        return f"{text}\n  {self.source}" if self.source else text
+
+
+def stack_of(awaitable: Any) -> list[StackFrame]:
+    """The frames of a coroutine that has suspended, innermost last. Empty if it has ended, or is running."""
+    frames: list[FrameType] = []
+    while awaitable is not None:
+        frame, awaitable = _step(awaitable)
+        if frame is not None and (frames or frame.f_globals.get("__name__") not in _OURS):
+            frames.append(frame)
+    if len(frames) > FRAMES_MAX:
+        frames[FRAMES_MAX // 2 : -FRAMES_MAX // 2] = []
+    return [_shown(frame) for frame in frames]
+
+
+def _step(awaitable: Any) -> tuple[FrameType | None, Any]:
+    """The frame of a coroutine, generator or asynchronous generator, and what it waits for."""
+    for frame, waits_for in (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await")):
+        if hasattr(awaitable, frame):
+            return getattr(awaitable, frame), getattr(awaitable, waits_for)
+    return None, None
+
+
+def _shown(frame: FrameType) -> StackFrame:
+    code = frame.f_code
+    source = linecache.getline(code.co_filename, frame.f_lineno, frame.f_globals).strip()
+    return StackFrame(code.co_filename, frame.f_lineno, code.co_qualname, source)
