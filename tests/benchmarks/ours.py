@@ -64,7 +64,7 @@ def _counters(count: int) -> SupervisorSpec:
 
 async def tellers(folder: Path, messages: int, count: int, actors: int) -> tuple[float, int]:
     """Messages/s of concurrent awaiting tellers, end to end; and the commits it took."""
-    async with start(_counters(actors), store=f"sqlite:///{folder}/ours.db", on_event=_silent) as system:
+    async with start(_counters(actors), store=f"sqlite:///{folder}/ours.db", on_event=silent) as system:
         refs = [system.ref(f"/bench/c{n}") for n in range(actors)]
         before = system.committer.commits
 
@@ -83,7 +83,7 @@ async def tellers(folder: Path, messages: int, count: int, actors: int) -> tuple
 
 async def single_tell_us(folder: Path, rounds: int = 400) -> float:
     """Median microseconds of one awaited tell with nothing else going on."""
-    async with start(_counters(1), store=f"sqlite:///{folder}/single.db", on_event=_silent) as system:
+    async with start(_counters(1), store=f"sqlite:///{folder}/single.db", on_event=silent) as system:
         ref = system.ref("/bench/c0")
         times = []
         for number in range(rounds):
@@ -95,7 +95,7 @@ async def single_tell_us(folder: Path, rounds: int = 400) -> float:
 
 async def bulk(folder: Path, messages: int, actors: int) -> float:
     """Messages/s told from outside without awaiting, up to the commit of the last."""
-    async with start(_counters(actors), store=f"sqlite:///{folder}/bulk.db", on_event=_silent) as system:
+    async with start(_counters(actors), store=f"sqlite:///{folder}/bulk.db", on_event=silent) as system:
         refs = [system.ref(f"/bench/c{n}") for n in range(actors)]
         began = perf_counter()
         for number in range(messages):
@@ -112,7 +112,7 @@ async def ring(folder: Path, hops: int, actors: int) -> float:
         ChildSpec(id=f"r{n}", actor=Ring, args={"following": f"/ring/r{(n + 1) % actors}"}) for n in range(actors)
     ]
     tree = SupervisorSpec(id="ring", children=children)
-    async with start(tree, store=f"sqlite:///{folder}/ring.db", on_event=_silent) as system:
+    async with start(tree, store=f"sqlite:///{folder}/ring.db", on_event=silent) as system:
         began = perf_counter()
         await system.ref("/ring/r0").tell(Hop(left=hops))
         await system.idle()
@@ -122,7 +122,7 @@ async def ring(folder: Path, hops: int, actors: int) -> float:
 async def in_memory(tells: int, asks: int) -> tuple[float, float]:
     """Tells/s and asks/s of a `durable=False` actor."""
     tree = SupervisorSpec(id="bench", children=[ChildSpec(id="light", actor=Light)])
-    async with start(tree, on_event=_silent) as system:
+    async with start(tree, on_event=silent) as system:
         ref = system.ref("/bench/light")
         message = Add(number=1)
         began = perf_counter()
@@ -136,5 +136,5 @@ async def in_memory(tells: int, asks: int) -> tuple[float, float]:
         return tells / tell_s, asks / (perf_counter() - began)
 
 
-def _silent(event: object) -> None:
+def silent(event: object) -> None:
     """No log: it isn't what is measured."""
