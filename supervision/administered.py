@@ -101,7 +101,7 @@ class Administered(Actor[None]):
 
     @handler
     def get_child_spec(self, message: GetChildSpec) -> ChildSpec | SupervisorSpec:
-        return cast(Spec, self._child(message.id).spec)
+        return self.tree.spec_of(self._child(message.id))
 
     # -- orders ------------------------------------------------------------------------------------------
 
@@ -114,9 +114,9 @@ class Administered(Actor[None]):
             raise ConfigError(self.address, [Problem(key="strategy", why=why)])
         known = tree.child(self.cell, f"{self.address}/{spec.id}")
         if known is not None:
-            present = known.status in (STOPPED, PASSIVE)
+            present = known.status in (STOPPED, PASSIVE, DOWN)
             raise (AlreadyPresent if present else AlreadyStarted)(self.address, spec.id)
-        if self.spec.strategy == "dynamic" and len(self.children) >= self.spec.max_children:
+        if self.spec.strategy == "dynamic" and len(tree.siblings(self.address)) >= self.spec.max_children:
             raise TooManyChildren(self.address, spec.id)
         if spec.restart != "temporary":  # OTP: what a temporary child was started with isn't kept
             tree.rows.add(self.address, spec)

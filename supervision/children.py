@@ -175,6 +175,13 @@ class ChildRows:
         """Forget a child, and all that is below it."""
         if self._rows.get(supervisor, {}).pop(child, None) is not None:
             self._changes[supervisor, child] = None
+    def reorder(self, supervisor: str, ids: Sequence[str]) -> None:
+        """The start order of its children, all of them."""
+        for place, child in enumerate(ids):
+            row = self._rows.get(supervisor, {}).get(child)
+            if row is not None:
+                self._put(row._replace(position=place))
+
         address = f"{supervisor}/{child}"
         for below in list(self._rows.get(address, ())):
             self.delete(address, below)

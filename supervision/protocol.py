@@ -14,6 +14,8 @@ import msgspec
 
 from ..actors.exits import ExitReason
 from ..actors.message import Message, Request
+from .errors import ConfigError, show
+from .rules import validate
 from .spec import ChildSpec, SupervisorSpec
 
 __all__ = (
@@ -29,6 +31,19 @@ __all__ = (
     "TerminateChild",
     "WhichChildren",
 )
+
+_ANY = SupervisorSpec(id="any", auto_shutdown="any_significant")
+"""A supervisor that whatever is right by itself fits under."""
+
+
+def _check(spec: object) -> None:
+    """A spec that is wrong by itself is the asker's to know, field by field, before it is encoded.
+
+    Raises:
+        ConfigError
+    """
+    if problems := validate(spec, parent=_ANY):
+        raise ConfigError(f"{type(spec).__name__} {show(getattr(spec, 'id', None))}", problems)
 
 
 class ChildInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +85,9 @@ class StartChild(Request[str | None]):
     """
 
     spec: ChildSpec | SupervisorSpec
+
+    def __post_init__(self) -> None:
+        _check(self.spec)
 
 
 class TerminateChild(Request[None]):
@@ -129,15 +147,19 @@ class GetChildSpec(Request[ChildSpec | SupervisorSpec]):
 class Reconfigure(Request[None]):
     """Change a running supervisor's flags and child specs. OTP: supervisor.erl, `code_change`.
 
-    Children that run go on, and have the new spec from their next start; children that are new are added without
-    being started (`RestartChild` does); those that aren't named stay. The id, and what makes it dynamic or
-    partitioned, can't change.
+    Children that run go on. Their `restart`, `shutdown` and `significant` hold at once, the rest of their new specs
+    from their next start. Children that are new are added without being started (`RestartChild` does); those that
+    aren't named stay, and stand behind the named ones. The id, and what makes it dynamic or partitioned, can't change;
+    what is below a supervisor among the children is changed by asking that one.
 
     Raises (at the asker):
         ConfigError: there are mistakes; nothing was changed.
     """
 
     spec: SupervisorSpec
+
+    def __post_init__(self) -> None:
+        _check(self.spec)
 
 
 class RestartRetry(Message):

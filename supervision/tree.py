@@ -6,8 +6,11 @@ children.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from ..actors.cell import Cell
 from ..actors.errors import ActorNotFound
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ("Tree", "partition_of")
 
 STATELESS = "null"
+KINDS = ("dynamic", "partition")
+"""Strategies that a supervisor has for life."""
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -279,18 +284,32 @@ class Tree:
         check_child(spec, above)
         self._check_change(cell, spec)
         cell.spec = spec
+        self._renewed.pop(cell.address, None)
         if spec.template is not None and spec.strategy == "dynamic":
             self.dynamic.templates[cell.address] = make_recipe(spec.template)
         if cell.supervisor is not None:
             self.rows.respecify(cell.supervisor.address, spec)
+        siblings = self.siblings(cell.address)
         for child in spec.children:
-            address = f"{cell.address}/{child.id}"
-            if address in self._children.get(cell.address, {}):
-                self._renewed[address] = child
+            running = siblings.get(f"{cell.address}/{child.id}")
+            if running is not None:
+                self._renewed[running.address] = child
+                at_once = {name: getattr(child, name) for name in ("restart", "shutdown", "significant")}
+                running.spec = msgspec.structs.replace(cast(Spec, running.spec), **at_once)
                 self.rows.respecify(cell.address, child)
             else:
                 self.rows.add(cell.address, child, ROW_STOPPED)
                 self._halt(self._make(child, cell, named=False))
+        self._reorder(cell, [child.id for child in spec.children])
+
+    def _reorder(self, cell: Cell, first: Sequence[str]) -> None:
+        """The children of these ids come first in start order. OTP: supervisor.erl, `update_childspec`."""
+        if not first:
+            return
+        siblings = self.siblings(cell.address)
+        order = list(dict.fromkeys((*(f"{cell.address}/{one}" for one in first), *siblings)))
+        self._children[cell.address] = {address: siblings[address] for address in order}
+        self.rows.reorder(cell.address, [address.rpartition("/")[2] for address in order])
 
     def _check_change(self, cell: Cell, spec: SupervisorSpec) -> None:
         old = cast(SupervisorSpec, cell.spec)
@@ -301,8 +320,7 @@ class Tree:
             for name in ("id", "partitions")
             if getattr(spec, name) != getattr(old, name)
         ]
-        kinds = ("dynamic", "partition")
-        if spec.strategy != old.strategy and (spec.strategy in kinds or old.strategy in kinds):
+        if spec.strategy != old.strategy and (spec.strategy in KINDS or old.strategy in KINDS):
             expected = f"{old.strategy}: what makes it dynamic or partitioned can't change in a life"
             problems.append(Problem(key="strategy", found=spec.strategy, expected=expected))
         for place, child in enumerate(spec.children):
@@ -312,10 +330,28 @@ class Tree:
             at = f"children[{place}]"
             if isinstance(child, ChildSpec) is not isinstance(running.spec, ChildSpec):
                 problems.append(Problem(key=at, why="an actor can't become a supervisor, nor the other way round"))
+            elif isinstance(child, SupervisorSpec):
+                problems += self._check_below(at, child, running)
             elif isinstance(child, ChildSpec) and make_recipe(child).options.durable is not running.durable:
                 problems.append(Problem(key=f"{at}.durable", why="that can't change in a life"))
         if problems:
             raise ConfigError(cell.address, problems)
+
+    def _check_below(self, key: str, spec: SupervisorSpec, running: Cell) -> list[Problem]:
+        """What makes the children of a supervisor below can't be changed from above: it knows how they are."""
+        old = cast(SupervisorSpec, self.spec_of(running))
+        names = ["children", "template", "partitions"]
+        if old.strategy in KINDS or spec.strategy in KINDS:
+            names.append("strategy")
+        return [
+            Problem(key=f"{key}.{name}", why=f"it is changed by a Reconfigure of {running.address} itself")
+            for name in names
+            if getattr(spec, name) != getattr(old, name)
+        ]
+
+    def spec_of(self, child: Cell) -> Spec:
+        """Its spec, as it is from its next start."""
+        return self._renewed.get(child.address, cast(Spec, child.spec))
 
     def renew(self, child: Cell) -> None:
         """Before a start: the spec that it has from now on, if that has changed."""
