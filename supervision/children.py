@@ -67,19 +67,22 @@ class ChildRows:
         self._rows: dict[str, dict[str, ChildRow]] = {}
         """By supervisor, by id."""
         self._changes: dict[tuple[str, str], ChildRow | None] = {}
+        self._last: dict[str, int] = {}
+        """By supervisor: the highest position that there is, or was."""
         """Not submitted yet; None: to be deleted."""
 
     async def load(self) -> None:
         """Read every row. Damaged ones are left alone, and reported."""
         self._rows.clear()
         self._changes.clear()
+        self._last.clear()
         async for row in self._system.store.iterate(ChildRow):
             try:
                 verify(row)
             except RecordCorrupt as error:
                 logger.error("a child's record is damaged; the node starts without it: {}", error)
                 continue
-            self._rows.setdefault(row.supervisor, {})[row.id] = row
+            self._keep(row)
 
     # -- the boot: the tree's specs against the rows -----------------------------------------------------
 
@@ -153,8 +156,7 @@ class ChildRows:
         return None if row is None else row.status
 
     def add(self, supervisor: str, spec: Spec, status: str = STARTED) -> None:
-        rows = self._rows.get(supervisor, {})
-        place = 1 + max((row.position for row in rows.values()), default=-1)
+        place = self._last.get(supervisor, -1) + 1
         self._put(ChildRow(supervisor, spec.id, place, encode_spec(spec), status))
         if isinstance(spec, SupervisorSpec):
             for child in (*spec.children, *partition_specs(spec)):
@@ -171,10 +173,6 @@ class ChildRows:
         if row is not None:
             self._put(row._replace(spec=encode_spec(spec)))
 
-    def delete(self, supervisor: str, child: str) -> None:
-        """Forget a child, and all that is below it."""
-        if self._rows.get(supervisor, {}).pop(child, None) is not None:
-            self._changes[supervisor, child] = None
     def reorder(self, supervisor: str, ids: Sequence[str]) -> None:
         """The start order of its children, all of them."""
         for place, child in enumerate(ids):
@@ -186,6 +184,10 @@ class ChildRows:
         for below in list(self._rows.get(address, ())):
             self.delete(address, below)
 
+    def delete(self, supervisor: str, child: str) -> None:
+        """Forget a child, and all that is below it."""
+        if self._rows.get(supervisor, {}).pop(child, None) is not None:
+            self._changes[supervisor, child] = None
     def retire(self, supervisor: str, child: str) -> list[tuple[type[ChildRow], Any]]:
         """As `delete`, for a commit of somebody else's."""
         self.delete(supervisor, child)
@@ -195,16 +197,19 @@ class ChildRows:
         return [(ChildRow, key) for key in keys]
 
     def _put(self, row: ChildRow) -> None:
-        rows = self._rows.setdefault(row.supervisor, {})
         row = seal(row._replace(crc=0))
-        if rows.get(row.id) != row:
-            rows[row.id] = row
+        if self._rows.get(row.supervisor, {}).get(row.id) != row:
+            self._keep(row)
             self._changes[row.supervisor, row.id] = row
 
     def submit(self) -> int:
         """Hand the changes to the committer; the position that they have in the commit order, 0 for none.
 
         Raises:
+    def _keep(self, row: ChildRow) -> None:
+        self._rows.setdefault(row.supervisor, {})[row.id] = row
+        self._last[row.supervisor] = max(row.position, self._last.get(row.supervisor, -1))
+
             StoreFull, StoreUnavailable
         """
         changes, self._changes = self._changes, {}
