@@ -66,16 +66,16 @@ class ChildRows:
         self._system = system
         self._rows: dict[str, dict[str, ChildRow]] = {}
         """By supervisor, by id."""
-        self._changes: dict[tuple[str, str], ChildRow | None] = {}
         self._last: dict[str, int] = {}
         """By supervisor: the highest position that there is, or was."""
+        self._changes: dict[tuple[str, str], ChildRow | None] = {}
         """Not submitted yet; None: to be deleted."""
 
     async def load(self) -> None:
         """Read every row. Damaged ones are left alone, and reported."""
         self._rows.clear()
-        self._changes.clear()
         self._last.clear()
+        self._changes.clear()
         async for row in self._system.store.iterate(ChildRow):
             try:
                 verify(row)
@@ -180,14 +180,14 @@ class ChildRows:
             if row is not None:
                 self._put(row._replace(position=place))
 
-        address = f"{supervisor}/{child}"
-        for below in list(self._rows.get(address, ())):
-            self.delete(address, below)
-
     def delete(self, supervisor: str, child: str) -> None:
         """Forget a child, and all that is below it."""
         if self._rows.get(supervisor, {}).pop(child, None) is not None:
             self._changes[supervisor, child] = None
+        address = f"{supervisor}/{child}"
+        for below in list(self._rows.get(address, ())):
+            self.delete(address, below)
+
     def retire(self, supervisor: str, child: str) -> list[tuple[type[ChildRow], Any]]:
         """As `delete`, for a commit of somebody else's."""
         self.delete(supervisor, child)
@@ -202,14 +202,14 @@ class ChildRows:
             self._keep(row)
             self._changes[row.supervisor, row.id] = row
 
-    def submit(self) -> int:
-        """Hand the changes to the committer; the position that they have in the commit order, 0 for none.
-
-        Raises:
     def _keep(self, row: ChildRow) -> None:
         self._rows.setdefault(row.supervisor, {})[row.id] = row
         self._last[row.supervisor] = max(row.position, self._last.get(row.supervisor, -1))
 
+    def submit(self) -> int:
+        """Hand the changes to the committer; the position that they have in the commit order, 0 for none.
+
+        Raises:
             StoreFull, StoreUnavailable
         """
         changes, self._changes = self._changes, {}
