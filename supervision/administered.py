@@ -182,9 +182,9 @@ class Administered(Actor[None]):
 
     async def _forget(self, child: Cell) -> None:
         """The spec goes, with its row; state and mail stay."""
-        self.tree.drop(child)
         self.tree.rows.delete(self.address, cast(Spec, child.spec).id)
         await self.tree.rows.commit()
+        self.tree.drop(child)
 
     @handler
     async def reconfigure(self, message: Reconfigure) -> None:

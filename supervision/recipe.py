@@ -36,7 +36,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     def kwargs(self) -> dict[str, Any]:
         """The constructor's arguments, made anew at each call: no two incarnations share a list."""
-        return convert_args(self.cls, self.spec.args)[0]
+        return convert_args(self.cls, self.spec.args)[0] if self.spec.args else {}
 
 
 def make_recipe(spec: ChildSpec) -> Recipe:
@@ -125,7 +125,7 @@ def _is_actor(cls: type) -> TypeGuard[type[Actor[Any]]]:
 def _options(
     cls: type[Actor[Any]], spec: ChildSpec, key: str, folder: Path | None, problems: list[Problem]
 ) -> Options | None:
-    given = {name: value for name in OPTION_NAMES if (value := getattr(spec, name)) is not None}
+    given = {name: value for name in OPTION_NAMES if (value := getattr(spec, name, None)) is not None}
     for name in ("retry_on", "reject_on"):
         if isinstance(given.get(name), tuple):
             given[name] = tuple(_errors(given[name], join(key, name), folder, problems))

@@ -181,22 +181,21 @@ class Supervisor(Administered):
                 if cast(Spec, other.spec).restart == "temporary":  # OTP: killed with its group, not restarted
                     self.forget(other)
                     group.remove(other)
-        group = [other for other in group if other.address not in tree.halted] if siblings else group
         delay_s = 0.0 if self.spec.restart_backoff is None else self._backoff_s(child)
         if delay_s:
             self._retry(child, group, charged=False, delay_s=delay_s)
             action = f"restarts in {delay_s:.3g} s"
         else:
-            await self.start_again(child, group)
+            await self.start_again(group)
             action = "restarted" if child.status is UP else "the restart failed" if child.status is DOWN else "ended"
         if siblings:
             action += f", with {siblings} of its siblings ({strategy})"
         self._record(child, reason, action, charged=charged, incarnation=exited)
 
-    async def start_again(self, child: Cell, group: list[Cell]) -> None:
+    async def start_again(self, group: list[Cell]) -> None:
         """Start a restart's children in order. If one fails, the rest of them is retried by a message to self."""
         for place, other in enumerate(group):
-            if other.status is UP:
+            if other.status is UP or other.address in self.tree.halted:
                 continue
             try:
                 await self.start_child(other)
@@ -256,7 +255,7 @@ class Supervisor(Administered):
     async def retry(self, message: RestartRetry) -> None:
         child = self.tree.child(self.cell, message.address)
         if child is None or child.status is not DOWN or child.last_exit != message.incarnation:
-            return  # administration has dealt with it
+            return  # administration has dealt with it; what was to start with it stays stopped (OTP)
         if message.charged:
             reason = message.reason or ExitReason(kind="error", text=f"{message.address} doesn't start")
             if self.intensity.exceeded(self.tree.system.runtime.monotonic()):
@@ -264,7 +263,7 @@ class Supervisor(Administered):
                 return
             self._record(child, reason, "its restart failed, and was tried again", charged=True)
         group = [cell for address in message.resume if (cell := self.tree.child(self.cell, address)) is not None]
-        await self.start_again(child, group)
+        await self.start_again(group)
 
     def give_up(self, child: Cell, reason: ExitReason) -> None:
         """Too many restarts: exit with `shutdown`, and let the supervisor above decide (OTP)."""
