@@ -7,10 +7,14 @@ row that is still only on disk: a large backlog costs its ids, bodies are read w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from .envelope import Ask, Envelope
 from .message import Message
+
+if TYPE_CHECKING:
+    from .suspension import Suspension
 
 __all__ = ("SYSTEM", "Entry", "Mailbox", "PriorityRow", "priority_of")
 
@@ -45,6 +49,9 @@ class Mailbox:
     """First in, first out, within a priority; higher priorities first. Empty ones own no deque."""
 
     __slots__ = ("count", "lanes", "queue")
+
+    suspension: Suspension | None = None
+    """What holds the actor back, while something does; the mailbox is a `HeldMailbox` then."""
 
     def __init__(self) -> None:
         self.queue: deque[Entry] | None = None
@@ -154,6 +161,28 @@ class Mailbox:
         lane.extendleft(reversed(fresh))
         if self.count == 0:
             self.queue = self.lanes = None
+
+    def sift(self, wanted: Callable[[Entry, int], bool]) -> Mailbox:
+        """Move the entries that are wanted, by entry and priority, into a mailbox of their own."""
+        found = Mailbox()
+        for priority, lane in [*(self.lanes or {}).items(), (0, self.queue)]:
+            picked = [entry for entry in lane or () if wanted(entry, priority)]
+            if picked and lane is not None:
+                for entry in picked:
+                    found.push(entry, priority)
+                kept = [entry for entry in lane if not wanted(entry, priority)]
+                lane.clear()
+                lane.extend(kept)
+        self.count -= found.count
+        if self.count == 0:
+            self.queue = self.lanes = None
+        return found
+
+    def move_into(self, other: Mailbox) -> None:
+        """Everything to the end of the other's lanes. This one isn't used any more."""
+        for priority, lane in [*(self.lanes or {}).items(), (0, self.queue)]:
+            for entry in lane or ():
+                other.push(entry, priority)
 
     def entries(self) -> Iterator[Entry]:
         for lane in self._all_lanes():

@@ -66,8 +66,9 @@ class Runners:
 
     @property
     def busy(self) -> bool:
-        """Whether any cell is ready or set aside, or any runner is not parked."""
-        return bool(self.ready or self._set_aside) or len(self._tasks) > len(self._parked) + len(self._left_behind)
+        """Whether any cell is ready or set aside, or any runner is neither parked nor kept by a suspended actor."""
+        idle = len(self._parked) + len(self._left_behind) + self.system.suspensions.resting
+        return bool(self.ready or self._set_aside) or len(self._tasks) > idle
 
     def ready_cell(self, cell: Cell) -> None:
         """Take a cell up. Its `queued` is set by the caller."""
@@ -256,6 +257,7 @@ class Runners:
         for cell in set_aside:
             cell.queued = False
             cell.wake()
+        self.system.suspensions.end_solo()
 
     def take_slot(self) -> int:
         return self._slots.pop()

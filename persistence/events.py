@@ -14,6 +14,8 @@
 | actor.abandoned | actor's | incarnation, after_s |
 | actor.passivated | actor's | |
 | actor.retired | actor's | |
+| actor.turn | actor's, while somebody traces it | incarnation, began, type, uid, sender, attempt, messages, outcome, \
+error, duration_ms, sends, state_changed, mailbox |
 | message.failed | receiver's | uid, type, attempt, error, text, retry_s |
 | message.parked | receiver's | uid, type, cause, attempts, error, text |
 | message.orphaned | receiver's | pending |

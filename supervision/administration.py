@@ -13,20 +13,31 @@ from ..actors.cell import Cell
 from ..actors.envelope import Envelope
 from ..actors.errors import ActorNotFound, StartFailed
 from ..actors.exits import ExitReason
+from ..actors.introspection import Resume, Suspend, state_of
 from ..actors.mailbox import Mailbox
+from ..actors.stack import stack_of
 from ..actors.status import PASSIVE, STOPPED, UP
+from ..actors.suspension import SUSPENDED
+from ..actors.watching import type_of
 from ..persistence.attempts import is_uid
 from ..persistence.effects import Effects
 from ..persistence.errors import UnderstudyError
 from ..persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 from .spec import Spec, SupervisorSpec
-from .supervisor import shutdown_seconds
+from .supervisor import Supervisor, shutdown_seconds
+from .traces import Traces
 
 if TYPE_CHECKING:
     from ..actors.system import ActorSystem
+    from ..actors.turn import Turn
     from .tree import Tree
 
 __all__ = ("Administration", "AdministrationFailed")
+
+SUSPEND_S = 8.0
+"""How long a `Suspend` may stand in line: less than the command line waits, so that it isn't handled after that."""
+CHILDREN_MAX = 1_000
+"""Of a supervisor's children, in its answer to `GetState`."""
 
 
 class AdministrationFailed(UnderstudyError):
@@ -45,6 +56,9 @@ class Administration:
             "actors.live": self.live,
             "actors.reset": self.reset,
             "actors.retire": self.retire,
+            "actors.suspend": self.suspend,
+            "actors.resume": self.resume,
+            "actors.trace": Traces(system).poll,
             "dead.requeue": self.requeue,
             "dead.discard": self.discard,
         }
@@ -62,7 +76,8 @@ class Administration:
     async def live(self, address: str, limits: dict[str, Any] | None) -> list[dict[str, Any]]:
         """What the node knows of the cells at or below an address, in the order of their addresses.
 
-        `limits`: `after` (an address) and `limit` for a page; `per_parent` for so many children of each supervisor.
+        `limits`: `after` (an address) and `limit` for a page; `per_parent` for so many children of each supervisor;
+        `stack` for the stacks of handlers that wait.
         """
         limits = limits or {}
         below = address.rstrip("/") + "/"
@@ -72,7 +87,10 @@ class Administration:
         )[: limits.get("limit")]
         if "per_parent" in limits:
             return self._pruned(names, limits["per_parent"])
-        return [self._describe(self._system.cells[name]) for name in names]
+        cells = [self._system.cells[name] for name in names]
+        if limits.get("stack"):
+            return [{**self._describe(cell), "stack": _stack(cell)} for cell in cells]
+        return [self._describe(cell) for cell in cells]
 
     def _pruned(self, names: list[str], per_parent: int) -> list[dict[str, Any]]:
         """Static children all, dynamic ones up to a number, and how many more there are."""
@@ -96,14 +114,31 @@ class Administration:
         return {
             "address": cell.address,
             "kind": "supervisor" if isinstance(cell.spec, SupervisorSpec) else "actor",
-            "status": cell.status,
-            "type": cell.definition.name,
+            "status": _status(cell),
+            "type": cell.definition.stored_type,
             "incarnation": 0 if cell.incarnation is None else cell.incarnation.number,
+            "started": None if cell.incarnation is None else cell.incarnation.started,
             "mailbox": cell.mailbox.count,
-            "handling": None if turn is None or turn.message is None else type(turn.message).__name__,
+            "handling": None if turn is None else _handled(turn),
+            "since": None if turn is None else turn.since or None,
         }
 
     # -- actors --------------------------------------------------------------------------------------
+
+    async def suspend(self, address: str, _: Any) -> Any:
+        """Let an actor handle nothing but system messages. It gets to it when its running turn and its mail so far are
+        done."""
+        await self._system.ref(address).ask(Suspend(), timeout_s=SUSPEND_S)
+        return {"address": address, "suspended": True}
+
+    async def resume(self, address: str, _: Any) -> Any:
+        """Let a suspended actor go on."""
+        cell = self._system.cells.get(address)
+        if cell is not None and cell.suspended:
+            await self._system.ref(address).ask(Resume(), timeout_s=SUSPEND_S)
+            return {"address": address, "resumed": True}
+        self._system.resolve(address)
+        return {"address": address, "resumed": False}
 
     def _actor(self, address: str) -> Cell:
         cell = self._system.cells.get(address) or self._system.resolve(address)
@@ -207,3 +242,25 @@ class Administration:
         self._system.committer.submit(Effects(deletes=[(DeadLetterRow, letter_id) for letter_id in ids]))
         await self._system.committer.flush()
         return {"discarded": len(ids)}
+
+
+def _handled(turn: Turn) -> str:
+    return type_of(turn) if turn.message is None else type(turn.message).__name__
+
+
+def _status(cell: Cell) -> str:
+    return SUSPENDED if cell.suspended else cell.status
+
+
+def _stack(cell: Cell) -> list[dict[str, Any]]:
+    """Where its handler waits; empty if none does."""
+    turn = cell.turn
+    return [] if turn is None else [msgspec.structs.asdict(frame) for frame in stack_of(turn.coroutine)]
+
+
+@state_of.register
+def _children(supervisor: Supervisor) -> Any:
+    """What a supervisor shows as its state: its children, in start order."""
+    children = supervisor.children
+    shown = [{"id": child.address.rpartition("/")[2], "status": _status(child)} for child in children[:CHILDREN_MAX]]
+    return {"children": shown, "hidden": len(children) - len(shown)}

@@ -8,6 +8,7 @@ from typing import Any
 
 from cyclopts import App
 
+from ...actors.stack import StackFrame
 from ...persistence.errors import RecordCorrupt
 from ...persistence.record import ActorRow, DeadLetterRow, MessageRow, verify
 from ...persistence.store import Store
@@ -16,10 +17,12 @@ from .desk import Desk
 from .output import AsJson, moment, note, parsed, print_json, print_pairs, print_table
 from .paging import Limit, page
 from .target import CommandFailed, Target, open_desk
+from .trace import trace
 
 __all__ = ("actors",)
 
-actors = App(name="actors", help="List, show, reset and retire actors.")
+actors = App(name="actors", help="List, show, trace, suspend, reset and retire actors.")
+actors.command(trace)
 
 COLUMNS = ("address", "type", "status", "mailbox", "incarnation", "updated", "state")
 
@@ -88,7 +91,7 @@ def _entry(row: ActorRow) -> dict[str, Any]:
 
 @actors.command
 def show(address: str, /, *, target: Target | None = None, as_json: AsJson = False) -> None:
-    """Show one actor: its state, its mailbox, what it is doing.
+    """Show one actor: its state, its mailbox, what it is doing, and since when; where its handler waits.
 
     For example:
 
@@ -101,7 +104,7 @@ async def _show(address: str, target: Target | None, as_json: bool) -> None:
     async with open_desk(target) as desk:
         rows = await desk.store.scan(ActorRow, address=address)
         entry: dict[str, Any] = _entry(rows[0]) if rows else {"address": address}
-        for facts in await desk.live(address, limit=1) or ():
+        for facts in await desk.live(address, limit=1, stack=True) or ():
             if facts["address"] == address:
                 entry.update(facts)
         entry["messages"] = await desk.store.count(MessageRow, address=address)
@@ -111,10 +114,15 @@ async def _show(address: str, target: Target | None, as_json: bool) -> None:
     if as_json:
         print_json(entry)
         return
-    if "updated" in entry:
-        entry["updated"] = moment(entry["updated"])
-    state = entry.pop("state", None)
-    print_pairs((*entry.items(), ("state", state)) if rows else entry.items())
+    for moments in ("updated", "started", "since"):
+        if moments in entry:
+            entry[moments] = moment(entry[moments])
+    state, stack = entry.pop("state", None), entry.pop("stack", None)
+    if rows:
+        entry["state"] = state
+    if stack:
+        entry["stack"] = "\n".join(str(StackFrame(**frame)) for frame in stack) + "\n"
+    print_pairs(entry.items())
 
 
 @actors.command
@@ -137,6 +145,44 @@ def retire(address: str, /, *, target: Target | None = None, as_json: AsJson = F
         understudy actors retire /bank/accounts/alice
     """
     asyncio.run(_change("actors.retire", offline.retire, address, target, as_json))
+
+
+@actors.command
+def suspend(address: str, /, *, target: Target | None = None, as_json: AsJson = False) -> None:
+    """Let an actor handle nothing until it is resumed. Its messages wait; a restart, of it or of the node, ends it.
+
+    It gets to it when its running turn, and the messages that wait already, are done. Needs a running node.
+
+    For example:
+
+        understudy actors suspend /bank/ledger
+    """
+    asyncio.run(_order("actors.suspend", address, target, as_json))
+
+
+@actors.command
+def resume(address: str, /, *, target: Target | None = None, as_json: AsJson = False) -> None:
+    """Let a suspended actor go on. Needs a running node.
+
+    For example:
+
+        understudy actors resume /bank/ledger
+    """
+    asyncio.run(_order("actors.resume", address, target, as_json))
+
+
+async def _order(command: str, address: str, target: Target | None, as_json: bool) -> None:
+    """What only a running node can do."""
+    async with open_desk(target) as desk:
+        if desk.node() is None:
+            raise CommandFailed("no node runs on this store, so no actor does: start one with `understudy run`")
+        result = await desk.administer(command, address)
+    if as_json:
+        print_json(result)
+    elif result.get("suspended"):
+        note(f"{address} is suspended; `understudy actors resume {address}` lets it go on")
+    else:
+        note(f"{address} goes on" if result["resumed"] else f"{address} isn't suspended")
 
 
 async def _change(

@@ -88,8 +88,8 @@ async def _turns(desk: Desk, address: str, for_s: float | None) -> AsyncIterator
         if found["trace"] is None:
             if over:
                 return
-            note("the node has forgotten the trace (it was started again, or didn't hear from here for too long)")
             page = await _poll(desk, address, None)
+            note("the node had lost the trace (it was started again, or didn't hear from here); following again")
             lost = 0
             continue
         page = found

@@ -275,7 +275,7 @@ async def test_who_reads_is_woken(memory: MemoryGround) -> None:
 
         async def read(turns: Trace) -> None:
             async for turn in turns:
-                seen.append(turn.type)
+                seen.append(turn.type)  # noqa: PERF401 - one by one, as they come
 
         async with system.trace("/t/ledger") as turns:
             readers = [asyncio.ensure_future(read(turns)) for _ in range(3)]
