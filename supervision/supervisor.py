@@ -18,7 +18,7 @@ from ..actors.errors import Ignore, StartFailed
 from ..actors.exits import Exited, ExitReason
 from ..actors.status import DOWN, GONE, PASSIVE, STOPPED, UP
 from .administered import Administered
-from .children import STARTED
+from .children import PLANNED, STARTED
 from .intensity import Intensity
 from .protocol import RestartRetry
 from .spec import Shutdown, Spec, SupervisorSpec
@@ -195,7 +195,7 @@ class Supervisor(Administered):
     async def start_again(self, group: list[Cell]) -> None:
         """Start a restart's children in order. If one fails, the rest of them is retried by a message to self."""
         for place, other in enumerate(group):
-            if other.status is UP or other.address in self.tree.halted:
+            if other.status is UP or (other.address in self.tree.halted and not self._recalled(other)):
                 continue
             try:
                 await self.start_child(other)
@@ -207,6 +207,16 @@ class Supervisor(Administered):
                     left = group[place:]
                 self._start_failed(other, error, left)
                 return
+
+    def _recalled(self, child: Cell) -> bool:
+        """Whether a terminated child comes back with its group: in OTP it does; here the operator's word holds."""
+        if not self.spec.strict:
+            return False
+        self.tree.halted.discard(child.address)
+        planned = child.address in self.tree.planned
+        self.tree.rows.mark(self.address, cast(Spec, child.spec).id, PLANNED if planned else STARTED)
+        self.tree.rows.submit()
+        return True
 
     def _start_failed(self, child: Cell, error: StartFailed, left: list[Cell]) -> None:
         """A restart whose start failed: the child is down, and it is tried again."""

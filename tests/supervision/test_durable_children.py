@@ -107,6 +107,18 @@ async def test_a_terminated_child_doesnt_come_back_with_its_group(ground: Ground
         assert await status(system) == {"a": "stopped", "b": "running"}
 
 
+async def test_in_strict_mode_it_does(ground: Ground) -> None:
+    """OTP: a group restart starts every child that has a spec."""
+    tree = top(spec("a"), spec("b"), strategy="one_for_all", strict=True)
+    async with ground.node(tree) as system:
+        await system.ref("/t").ask(TerminateChild(id="a"))
+        await system.ref("/t/b").tell(Die())
+        await system.idle()
+        assert await status(system) == {"a": "running", "b": "running"}
+    async with ground.node(tree) as system:
+        assert await status(system) == {"a": "running", "b": "running"}
+
+
 async def test_a_child_that_left_the_tree_stays_stopped_with_its_state_and_mail(ground: Ground) -> None:
     async with ground.node(top(spec("a"), spec("b"))) as system:
         await system.ref("/t/b").tell(Note(text="one"))

@@ -183,7 +183,9 @@ async def test_hanging_restart_loop_rest_for_one(memory: MemoryGround, cues: Cue
 
 async def test_hanging_restart_loop_one_for_all(memory: MemoryGround, cues: Cues) -> None:
     """Siblings that are down only because the group waits can be had by themselves."""
-    async with memory.node(sup(*kids("a", "b"), strategy="one_for_all", intensity=8, period_s=10.0)) as system:
+    async with memory.node(
+        sup(*kids("a", "b"), strategy="one_for_all", intensity=8, period_s=10.0, strict=True)
+    ) as system:
         await hang(system, cues, "/sup/a")
         found = await between_tries(system, cues, "/sup/a", WhichChildren())
         assert [(child.id, child.status) for child in found] == [("b", "stopped"), ("a", "restarting")]
