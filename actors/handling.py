@@ -14,6 +14,7 @@ from .envelope import Ask, Envelope
 from .errors import HandlerTimeout, Ignore, StartFailed, UnhandledMessage
 from .exits import ExitReason
 from .handlers import HandlerSpec
+from .introspection import Suspend
 from .message import Message, tag_of
 from .status import DOWN, PASSIVE, UP
 from .stepping import call, call_async, resume
@@ -173,6 +174,8 @@ class Handling:
     async def _wait_inside(self, turn: Turn, coro: Any, yielded: Any, spec: HandlerSpec) -> str:
         """The handler has suspended: wait inside it, under its time limit."""
         cell = turn.cell
+        turn.coroutine = coro
+        turn.since = self._system.runtime.now()
         timeout_s = cell.options.handler_timeout_s
         timer = None
         if timeout_s is not None:
@@ -257,6 +260,8 @@ class Handling:
     # -- batches and external handlers ------------------------------------------------------------------------
 
     def _elaborate(self, turn: Turn, spec: HandlerSpec) -> Coroutine[Any, Any, str] | None:
+        if spec.message_type is Suspend:
+            return self._runners.suspensions.suspend(turn, lambda: self._finish(turn, None, spec))
         actor = turn.incarnation.actor
         argument: Any = self._collect(turn, spec) if spec.is_batch else turn.message
 

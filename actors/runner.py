@@ -15,6 +15,7 @@ from .cell import Cell
 from .handling import GO_ON, LET_GO, LOST, SET_ASIDE, Handling
 from .status import UP
 from .stepping import breathe, rest
+from .suspension import Suspensions
 from .turn import Turn
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Runners:
     def __init__(self, system: ActorSystem, limit: int) -> None:
         self.system = system
         self.handling = Handling(system, self)
+        self.suspensions = Suspensions(system)
         self.ready: deque[Cell] = deque()
         self.solo = False
         """While a suspect runs, or the boot prepares for it: only requests of actors are served."""
@@ -67,7 +69,7 @@ class Runners:
     @property
     def busy(self) -> bool:
         """Whether any cell is ready or set aside, or any runner is neither parked nor kept by a suspended actor."""
-        idle = len(self._parked) + len(self._left_behind) + self.system.suspensions.resting
+        idle = len(self._parked) + len(self._left_behind) + self.suspensions.resting
         return bool(self.ready or self._set_aside) or len(self._tasks) > idle
 
     def ready_cell(self, cell: Cell) -> None:
@@ -257,7 +259,7 @@ class Runners:
         for cell in set_aside:
             cell.queued = False
             cell.wake()
-        self.system.suspensions.end_solo()
+        self.suspensions.end_solo()
 
     def take_slot(self) -> int:
         return self._slots.pop()

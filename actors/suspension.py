@@ -185,7 +185,7 @@ class Suspension:
         system = self._system
         system.attempts.clear(self._slot)
         self._rest = asyncio.get_running_loop().create_future()
-        system.suspensions.resting += 1
+        system.runners.suspensions.resting += 1
         if system.watched:
             system.maybe_idle()
         try:
@@ -196,7 +196,7 @@ class Suspension:
     def _wake(self) -> None:
         rest, self._rest = self._rest, None
         if rest is not None:
-            self._system.suspensions.resting -= 1  # at once: from here on there is something to do
+            self._system.runners.suspensions.resting -= 1  # at once: from here on there is something to do
             if not rest.done():
                 rest.set_result(None)
 

@@ -193,7 +193,7 @@ async def test_a_reset_of_the_tree_ends_it(ground: Ground) -> None:
         await system.idle()
         assert not system.cells["/t/ledger"].suspended
         assert await ref.ask(Total()) == 1
-        assert system.suspensions.resting == 0
+        assert system.runners.suspensions.resting == 0
 
 
 async def test_it_isnt_passivated(memory: MemoryGround, clock: VirtualRuntime) -> None:
@@ -235,7 +235,7 @@ async def test_a_suspended_supervisor_can_give_up(memory: MemoryGround) -> None:
         await system.idle()
         assert not system.cells["/t/inner"].suspended
         assert await system.ref("/t/inner/ledger").ask(Total()) == -1
-        assert system.suspensions.resting == 0
+        assert system.runners.suspensions.resting == 0
 
 
 async def test_there_is_a_limit(memory: MemoryGround) -> None:
