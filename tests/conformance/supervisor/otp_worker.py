@@ -10,9 +10,9 @@ import asyncio
 from collections import Counter, defaultdict
 from typing import Literal
 
-from understudy import Actor, ExitReason, Ignore, Message, Request, handler
+from understudy import Actor, Backoff, ExitReason, Ignore, Message, Request, handler
 
-__all__ = ("Cues", "End", "How", "Life", "Work", "Worker")
+__all__ = ("Cues", "End", "How", "Life", "Poison", "Work", "Worker")
 
 How = Literal["normal", "shutdown", "shutdown_info", "killed", "error"]
 """OTP's suite: normal, shutdown, {shutdown, some_info}, kill, abnormal."""
@@ -29,6 +29,10 @@ class End(Request[None]):
 
 class Life(Request[int]):
     """Which incarnation this is, counted from 1 in each test. It stands for OTP's pid."""
+
+
+class Poison(Message):
+    """A tell whose every attempt ends the worker: what the suite avoids elsewhere."""
 
 
 class Work(Message):
@@ -138,6 +142,7 @@ class _Hold:
 class Worker(Actor[None]):
     cues: Cues
     """Of the test that runs."""
+    backoff = Backoff(initial_s=0.0, jitter=0.0)
     handler_timeout_s = None
     max_attempts = 1
     life = 0
@@ -173,6 +178,10 @@ class Worker(Actor[None]):
                 self.stop(ExitReason.killed())
             case "error":
                 raise RuntimeError(f"{self.id} died")
+
+    @handler
+    def poison(self, message: Poison) -> None:
+        raise RuntimeError(f"{self.id} was poisoned")
 
     @handler
     def which_life(self, request: Life) -> int:

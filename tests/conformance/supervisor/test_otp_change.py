@@ -103,6 +103,38 @@ async def test_code_change_faulty(memory: MemoryGround, cues: Cues, change: dict
         await gives_up(system, "/sup/a")
 
 
+async def test_code_change_of_inner_supervisor(memory: MemoryGround, cues: Cues) -> None:
+    """Its flags hold from its next start. Its children are its own: they are changed by asking it."""
+    inner = sup(*kids("b"), id="s", intensity=0)
+    async with memory.node(sup(inner, *kids("a"))) as system:
+        with pytest.raises(ConfigError) as caught:
+            await ask(system, "/sup", Reconfigure(spec=sup(sup(*kids("b", "c"), id="s"), *kids("a"))))
+        assert caught.value.key == "children[0].children"
+        assert "/sup/s" in str(caught.value)
+        await ask(system, "/sup", Reconfigure(spec=sup(sup(*kids("b"), id="s", intensity=1), *kids("a"))))
+        await end(system, "/sup/s/b")  # still one too many: s is restarted, with what it has from now on
+        await end(system, "/sup/s/b")  # borne
+        await end(system, "/sup/s/b")
+        await end(system, "/sup/s/b")
+        assert cues.lives == {"a": 1, "b": 5}
+        await ask(system, "/sup/s", Reconfigure(spec=sup(*kids("b", "c"), id="s")))
+        assert await which(system, "/sup/s") == [("c", "stopped"), ("b", "running")]
+
+
+async def test_code_change_lasts(ground: Ground, cues: Cues) -> None:
+    """What a change has added is in the node's next life, behind what its tree names."""
+    async with ground.node(sup(*kids("a", "b"))) as system:
+        await ask(system, "/sup", StartChild(spec=kid("c")))
+        await ask(system, "/sup", Reconfigure(spec=sup(*kids("d", "b"), kid("c", shutdown=9.0))))
+        assert await which(system, "/sup") == [*running("a", "c", "b"), ("d", "stopped")]
+        await ask(system, "/sup", RestartChild(id="d"))
+    cues.take()
+    async with ground.node(sup(*kids("a", "b"))) as system:
+        assert await which(system, "/sup") == running("c", "d", "b", "a")
+        assert cues.take() == ["+a", "+b", "+d", "+c"]
+        assert (await ask(system, "/sup", GetChildSpec(id="c"))).shutdown == 9.0
+
+
 async def test_code_change_simple(memory: MemoryGround, cues: Cues) -> None:
     """A template can be changed; that there is exactly one can't."""
     pool = sup(strategy="dynamic", template=kid("template", restart="permanent"))

@@ -11,6 +11,7 @@ from otp_worker import Cues, Life, Worker
 
 from understudy import (
     Actor,
+    ActorNotFound,
     ChildNotFound,
     ChildSpec,
     ConfigError,
@@ -148,6 +149,23 @@ async def test_sup_start_child_returns_error(ground: Ground, cues: Cues) -> None
     cues.recover("b")
     async with ground.node(sup(*kids("a"))) as system:
         assert await which(system, "/sup") == running("a")
+
+
+async def test_sup_start_child_supervisor_returns_error(ground: Ground, cues: Cues) -> None:
+    """Nor is anything stored of a supervisor whose child doesn't start."""
+    cues.fail("b")
+    async with ground.node(sup()) as system:
+        with pytest.raises(StartFailed) as caught:
+            await ask(system, "/sup", StartChild(spec=sup(*kids("a", "b"), id="s")))
+        assert caught.value.address == "/sup/s"
+        assert "/sup/s/b" in str(caught.value)
+        assert cues.take() == ["+a", "!b", "-a"]
+        assert await which(system, "/sup") == []
+        with pytest.raises(ActorNotFound):
+            await life(system, "/sup/s/a")
+    async with ground.node(sup()) as system:
+        assert await which(system, "/sup") == []
+        assert cues.take() == []
 
 
 async def test_sup_start_restart_child_returns_error(memory: MemoryGround, cues: Cues) -> None:

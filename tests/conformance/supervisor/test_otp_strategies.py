@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from grounds import MemoryGround
+from grounds import Ground, MemoryGround, SqliteGround
 from otp_driving import ask, counts, end, gives_up, kid, kids, life, running, sup, which
-from otp_worker import Cues, End, Life
+from otp_worker import Cues, End, Life, Poison
 
-from understudy import ActorSystem, RestartChild, StartChild, TerminateChild, WhichChildren
+from understudy import ActorSystem, RestartChild, StartChild, TerminateChild, TreeGaveUp, WhichChildren
 from understudy.actors.testing import Recorder, VirtualRuntime
 
 
@@ -142,6 +142,33 @@ async def test_intensity_slides(memory: MemoryGround, clock: VirtualRuntime) -> 
         await gives_up(system, "/sup/a")
 
 
+@pytest.mark.parametrize("strict", [True, False])
+async def test_attempts_of_one_message(memory: MemoryGround, cues: Cues, strict: bool) -> None:
+    """OTP has no redelivery. Under `strict` each attempt's exit counts; otherwise those of one message count once."""
+    async with memory.node(sup(*kids("a", max_attempts=3), strict=strict, intensity=2)) as system:
+        await system.ref("/sup/a").tell(Poison())
+        if strict:
+            with pytest.raises(TreeGaveUp):
+                await system.idle()
+            return
+        await system.idle()
+        assert await life(system, "/sup/a") == 4
+        await end(system, "/sup/a")
+        await gives_up(system, "/sup/a")
+
+
+async def test_intensity_after_a_crash(disk: SqliteGround, cues: Cues) -> None:
+    """OTP's history ends with the node. Ours goes on after a crash, and is forgiven by a stop in order."""
+    spec = sup(*kids("a", "b"), intensity=1)
+    async with disk.node(spec) as system:
+        await end(system, "/sup/a")
+        crashed = disk.image()
+    async with crashed.node(spec) as system:
+        await gives_up(system, "/sup/b")
+    async with disk.node(spec) as system:
+        await end(system, "/sup/b")
+
+
 @pytest.mark.parametrize("strategy", ["one_for_one", "one_for_all", "rest_for_one"])
 @pytest.mark.parametrize("how", ["error", "normal"])
 async def test_intensity_zero(memory: MemoryGround, cues: Cues, strategy: Any, how: Any) -> None:
@@ -178,31 +205,38 @@ async def test_escalation_begins_anew(memory: MemoryGround, cues: Cues) -> None:
         await gives_up(system, "/sup/s/a")
 
 
+@pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize(
     ("strategy", "expected"),
     [
         ("one_for_one", ["-b error", "+b"]),
-        ("rest_for_one", ["-b error", "-f", "+b", "+c", "+d", "+f"]),
-        ("one_for_all", ["-b error", "-f", "-a", "+a", "+b", "+c", "+d", "+f"]),
+        ("rest_for_one", ["-b error", "-f", "+b", "+c", "+d", "+e", "+f"]),
+        ("one_for_all", ["-b error", "-f", "-a", "+a", "+b", "+c", "+d", "+e", "+f"]),
     ],
 )
-async def test_group_restart_starts_ended_children(
-    memory: MemoryGround, cues: Cues, strategy: Any, expected: list[str]
+async def test_group_restart_starts_stopped_children(
+    ground: Ground, cues: Cues, strategy: Any, expected: list[str], strict: bool
 ) -> None:
-    """One that had ended, or that had ignored its start, is started with its group.
+    """One that had ended, had ignored its start or was terminated is started with its group.
 
-    So is one that was terminated in OTP; here that lasts until `RestartChild`.
+    Not the terminated one unless `strict`: what an operator has stopped stays so until `RestartChild`.
     """
     cues.ignore("d")
-    spec = sup(*kids("a", "b"), kid("c", restart="transient"), *kids("d", "e", "f"), strategy=strategy)
-    async with memory.node(spec) as system:
+    children = [*kids("a", "b"), kid("c", restart="transient"), *kids("d", "e", "f")]
+    spec = sup(*children, strategy=strategy, strict=strict)
+    if not strict:
+        expected = [entry for entry in expected if entry != "+e"]
+    async with ground.node(spec) as system:
         await end(system, "/sup/c", "normal")
         await ask(system, "/sup", TerminateChild(id="e"))
         assert [status for _, status in await which(system, "/sup")][:4] == ["running", *["stopped"] * 3]
         cues.take()
         await end(system, "/sup/b")
         assert cues.take() == expected
-        assert ("e", "stopped") in await which(system, "/sup")
+        back = strict and strategy != "one_for_one"
+        assert ("e", "running" if back else "stopped") in await which(system, "/sup")
+    async with ground.node(spec) as system:
+        assert ("e", "running" if back else "stopped") in await which(system, "/sup"), "and in the next life"
 
 
 async def test_tree(memory: MemoryGround, cues: Cues) -> None:

@@ -91,6 +91,17 @@ async def test_not_restarted_not_charged(memory: MemoryGround, restart: Any) -> 
 
 
 @pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
+@pytest.mark.parametrize(("restart", "how"), [("transient", "normal"), ("temporary", "error"), ("temporary", "normal")])
+async def test_not_restarted_leaves_the_group(
+    memory: MemoryGround, cues: Cues, strategy: Any, restart: Any, how: Any
+) -> None:
+    """An exit that isn't followed by a restart concerns nobody else, whatever the strategy."""
+    async with memory.node(sup(*kids("a"), kid("b", restart=restart), *kids("c"), strategy=strategy)) as system:
+        await end(system, "/sup/b", how)
+        assert [await life(system, f"/sup/{one}") for one in "ac"] == [1, 1]
+
+
+@pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
 async def test_temporary_bystander(memory: MemoryGround, cues: Cues, strategy: Any) -> None:
     """Stopped with its group, and not started with it; its spec is gone."""
     spec = sup(*kids("a"), *kids("b", restart="temporary"), *kids("c"), strategy=strategy)
