@@ -7,6 +7,9 @@
     handling, dispatch    one message becomes one turn          turn, state         what the turn collects, and leaves
     failures              what a failure is charged to          asks, keys          replies; idempotency
     exiting, lifecycle    the end and the start of a life       cell, incarnation   an address; one life of it
+    tasks, task           coroutines beside the actors, under a TaskSupervisor (supervision/tasks)
+    introspection         what every actor answers              suspension          one that is held
+    trace, tracing        its turns as they end                 watching, stack     how they are seen; where it waits
     recovery, watchdog    after a crash; when the loop hangs    system              all of it together
 
     stored_state, versions, aliases   what older code has stored, as the code of now has it

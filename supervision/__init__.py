@@ -7,5 +7,6 @@ supervisor, strategies, intensity       who reacts to exits, and how
 tree                                    whose child is whose; activation and passivation
 node                                    store, system and tree together: start()
 administration, offline                 what can be done to a running node, and to the store of a stopped one
+traces                                  turns that another process follows
 cli                                     the command line
 """
