@@ -22,6 +22,7 @@ from loguru import logger
 from ..persistence.effects import Effects
 from ..persistence.errors import RecordCorrupt
 from ..persistence.record import ChildRow, seal, verify
+from .aliases import aliased_spec
 from .errors import ConfigError
 from .recipe import check_child
 from .spec import ChildSpec, Spec, SupervisorSpec, partition_specs
@@ -110,6 +111,9 @@ class ChildRows:
             if row.id in status:
                 continue
             usable = self._usable(row, parent)
+            if usable is not None and self._system.settings.aliases.actors:
+                row = row._replace(spec=encode_spec(usable))
+                self._put(row)
             if row.status == PLANNED and named:
                 self._put(row._replace(status=LEFT))
                 logger.warning(
@@ -132,7 +136,7 @@ class ChildRows:
 
     def _decoded(self, row: ChildRow) -> Spec | None:
         try:
-            return decode_spec(row.spec)
+            return aliased_spec(decode_spec(row.spec), self._system.settings.aliases)
         except msgspec.MsgspecError as error:
             logger.error("{}/{} can't be had back: its stored spec isn't one: {}", row.supervisor, row.id, error)
             return None

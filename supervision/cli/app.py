@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError
 from ...persistence.errors import UnderstudyError
 from . import actors as actor_commands
 from . import checks, completion, db, dead, init, letters, messages, run, trees
+from .comparing import fill_in
 from .exit_codes import CODES_HELP, ExitCode, code_of
 from .log import set_up_log
 from .target import UsageWrong
@@ -55,7 +56,7 @@ def run_app(arguments: Sequence[str] | None = None) -> int:
     set_up_log("normal")
     try:
         command, bound, _ = app.parse_args(
-            list(sys.argv[1:] if arguments is None else arguments), exit_on_error=False, print_error=False
+            fill_in(sys.argv[1:] if arguments is None else arguments), exit_on_error=False, print_error=False
         )
         result = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()

@@ -2,43 +2,73 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from ..config import config_schema, load_config
 from ..spec import to_config
+from .comparing import check_against, show_diff
 from .forest import Branch, branch_of, print_tree
 from .output import AsJson, print_json, print_table
-from .target import default_tree
+from .target import UsageWrong, default_tree
 
 __all__ = ("check", "config")
 
 config = App(name="config", help="What a config file says in the end, and what it may say.")
 
 
-def check(tree: Path | None = None, /, *, as_json: AsJson = False) -> None:
+def check(
+    tree: Path | None = None,
+    /,
+    *,
+    against: str | None = None,
+    diff: str | None = None,
+    exit_code: Annotated[bool, Parameter(negative=())] = False,
+    as_json: AsJson = False,
+) -> int | None:
     """Check a config file: its keys, its classes, their options and arguments. Starts nothing.
 
-    Prints the tree if all is well; else every problem, and ends with 2.
+    Prints the tree if all is well; else every problem, and ends with 2. With --against it reads a store as well, and
+    ends with 1 if this code can't read all of it.
 
     For example:
 
         understudy check bank.toml
 
+        understudy check bank.toml --against /srv/bank.db
+
+        understudy check bank.toml --diff
+
     Parameters
     ----------
     tree
         The config file. Default: understudy.toml.
+    against
+        Tell which stored states and messages this code can't read. A path or URL; without one, the config file's store.
+    diff
+        Tell which children would be new, leave or change, by what the last run has stored. The same.
+    exit_code
+        With --diff: end with 1 if anything would change.
     """
+    if against is not None and diff is not None:
+        raise UsageWrong("--against and --diff: one at a time")
+    if exit_code and diff is None:
+        raise UsageWrong("--exit-code goes with --diff")
     found = load_config(default_tree(tree))
+    if against is not None:
+        return asyncio.run(check_against(found, against, as_json=as_json))
+    if diff is not None:
+        return asyncio.run(show_diff(found, diff, as_json=as_json, exit_code=exit_code))
     if as_json:
         print_json(to_config(found.tree))
-        return
+        return None
     root = Branch("", "")
     branch_of(root, found.tree)
     print_tree(root)
+    return None
 
 
 @config.command

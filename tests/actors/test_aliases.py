@@ -12,16 +12,18 @@ from grounds import Ground, SqliteGround, pool, tree
 from understudy import (
     Actor,
     Aliases,
+    ChildSpec,
     Client,
     ConfigError,
     Message,
     Request,
     Settings,
+    StartChild,
     StartFailed,
     SupervisorSpec,
     handler,
 )
-from understudy.persistence.record import ActorRow, DeadLetterRow, MessageRow
+from understudy.persistence.record import ActorRow, ChildRow, DeadLetterRow, MessageRow
 from understudy.supervision import offline
 
 
@@ -311,3 +313,26 @@ async def test_a_config_files_aliases_and_those_of_the_caller(disk: SqliteGround
     async with start(file, settings=RENAMED) as system:
         await system.idle()
         assert await system.ref(ALICE).ask(Sum()) == 6
+
+
+async def test_a_child_that_was_started_at_run_time_comes_back_under_its_new_class(ground: Ground) -> None:
+    """And its record has the new name from then on."""
+    async with ground.node(tree()) as system:
+        pooled = pool(Account)
+        await system.ref("/t").ask(StartChild(spec=ChildSpec(id="alice", actor=Account)))
+        await system.ref("/t").ask(StartChild(spec=pooled))
+        await system.ref(ALICE).tell(Payment(betrag=5))
+        await system.ref("/t/pool/bob").tell(Payment(betrag=6))
+        await system.idle()
+    for row in ground.rows(ChildRow):
+        if row.id != "t":
+            ground.edit(ChildRow, row[:2], sealed=True, spec=row.spec.replace("test_aliases:Account", "savings:Konto"))
+    for actor in ground.rows(ActorRow):
+        ground.edit(ActorRow, actor.address, sealed=True, type="savings:Konto")
+    for _ in range(2):
+        async with ground.node(tree(), settings=RENAMED) as system:
+            assert await system.ref(ALICE).ask(Sum()) == 5
+            assert await system.ref("/t/pool/bob").ask(Sum()) == 6
+    async with ground.node(tree()) as system:
+        assert await system.ref(ALICE).ask(Sum()) == 5
+    assert not [row for row in ground.rows(ChildRow) if "savings" in row.spec]
