@@ -80,6 +80,7 @@ class Handling:
         mailbox, handlers, incarnation = cell.mailbox, cell.handlers, cell.incarnation
         assert incarnation is not None
         run, actor = incarnation.run, incarnation.actor
+        committed = self._system.committer.committed
         handled = 0
         while handled < limit:
             queue = mailbox.queue
@@ -111,6 +112,18 @@ class Handling:
                     raise
                 return handled
             if turn.eventful or ask is not None or turn.status is not OPEN or cell.incarnation is not incarnation:
+                if (
+                    ask is not None
+                    and not turn.eventful
+                    and turn.status is OPEN
+                    and cell.incarnation is incarnation
+                    and turn.after <= committed
+                    and spec.passes(result)
+                ):
+                    turn.status = FINISHED
+                    if not ask.future.done():
+                        ask.future.set_result((result, turn.after))
+                    continue
                 self.stepping = None
                 if turn.keyed:
                     self.unfinished = turn, result

@@ -108,9 +108,16 @@ class Runners:
         breathed = stepped = clock()
         parked: asyncio.Future[None] | None = None
         cell: Cell | None = None
+        lingers = False
         try:
             while not self.closed:
                 if not ready:
+                    if lingers:
+                        # Whoever was just answered may ask again: to be here then costs half of being woken.
+                        lingers = False
+                        attempts.clear(slot)
+                        await breathe()
+                        continue
                     if len(self._parked) >= PARKED_MAX:
                         return
                     self._awake -= 1
@@ -130,6 +137,7 @@ class Runners:
                     continue
                 cell = ready.popleft()
                 cell.runner = slot
+                lingers = True
                 outcome = GO_ON
                 stepped = clock()
                 for _ in range(QUANTUM):
