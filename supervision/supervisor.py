@@ -175,12 +175,8 @@ class Supervisor(Administered):
         tree.system.events.emit(
             "supervisor.restarting", self.address, child=child.address, strategy=strategy, children=len(group)
         )
-        for other in reversed(group) if siblings else ():
-            if other is not child:
-                await self.stop_child(other)
-                if cast(Spec, other.spec).restart == "temporary":  # OTP: killed with its group, not restarted
-                    self.forget(other)
-                    group.remove(other)
+        if siblings:
+            await self._stop_siblings(child, group)
         delay_s = 0.0 if self.spec.restart_backoff is None else self._backoff_s(child)
         if delay_s:
             self._retry(child, group, charged=False, delay_s=delay_s)
@@ -191,6 +187,16 @@ class Supervisor(Administered):
         if siblings:
             action += f", with {siblings} of its siblings ({strategy})"
         self._record(child, reason, action, charged=charged, incarnation=exited)
+
+    async def _stop_siblings(self, child: Cell, group: list[Cell]) -> None:
+        """In reverse (OTP). Those that had been stopped before stay so, as far as anybody who asks them can tell."""
+        for other in reversed(group):
+            if other is child or other.status is STOPPED:
+                continue
+            await self.stop_child(other)
+            if cast(Spec, other.spec).restart == "temporary":  # OTP: killed with its group, not restarted
+                self.forget(other)
+                group.remove(other)
 
     async def start_again(self, group: list[Cell]) -> None:
         """Start a restart's children in order. If one fails, the rest of them is retried by a message to self."""
@@ -264,16 +270,29 @@ class Supervisor(Administered):
     @handler
     async def retry(self, message: RestartRetry) -> None:
         child = self.tree.child(self.cell, message.address)
+        group = [cell for address in message.resume if (cell := self.tree.child(self.cell, address)) is not None]
         if child is None or child.status is not DOWN or child.last_exit != message.incarnation:
-            return  # administration has dealt with it; what was to start with it stays stopped (OTP)
+            self._leave_stopped(
+                group
+            )  # administration has dealt with it; what was to start with it isn't started (OTP)
+            return
         if message.charged:
             reason = message.reason or ExitReason(kind="error", text=f"{message.address} doesn't start")
             if self.intensity.exceeded(self.tree.system.runtime.monotonic()):
                 self.give_up(child, reason)
                 return
             self._record(child, reason, "its restart failed, and was tried again", charged=True)
-        group = [cell for address in message.resume if (cell := self.tree.child(self.cell, address)) is not None]
+        if len(group) > 1:
+            await self._stop_siblings(child, group)  # whom administration has started meanwhile
         await self.start_again(group)
+
+    def _leave_stopped(self, group: list[Cell]) -> None:
+        """Those of a group that wait to be started, unless another restart is going to do so."""
+        if any(child.status is DOWN for child in self.children):
+            return
+        for child in group:
+            if child.status is PASSIVE and not child.on_demand:
+                child.fence(STOPPED)
 
     def give_up(self, child: Cell, reason: ExitReason) -> None:
         """Too many restarts: exit with `shutdown`, and let the supervisor above decide (OTP)."""

@@ -11,6 +11,7 @@ from otp_driving import ask, between_tries, counts, end, gives_up, kid, kids, li
 from otp_worker import Cues, End, Life
 
 from understudy import (
+    ActorNotFound,
     ActorSystem,
     AlreadyPresent,
     AskFailed,
@@ -174,6 +175,8 @@ async def test_hanging_restart_loop_rest_for_one(memory: MemoryGround, cues: Cue
         await system.idle()
         assert await which(system, "/sup") == [("c", "stopped"), ("b", "stopped"), ("a", "running")]
         assert await counts(system, "/sup") == (3, 1, 0, 3)
+        with pytest.raises(ActorNotFound):
+            await life(system, "/sup/c")  # nobody is going to start it: an ask needn't wait
         cues.recover("b")
         cues.let_go("b", free=True)
         await ask(system, "/sup", RestartChild(id="b"))
@@ -196,6 +199,19 @@ async def test_hanging_restart_loop_one_for_all(memory: MemoryGround, cues: Cues
         cues.let_go("a", free=True)
         await system.idle()
         assert await which(system, "/sup") == [("b", "running" if strict else "stopped"), ("a", "running")]
+
+
+@pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
+async def test_hanging_restart_loop_restarted_sibling(memory: MemoryGround, cues: Cues, strategy: Any) -> None:
+    """A sibling that administration has started meanwhile is replaced with the group: each try is of all of it."""
+    async with memory.node(sup(*kids("a", "b"), strategy=strategy, intensity=8, period_s=10.0)) as system:
+        await hang(system, cues, "/sup/a")
+        assert await between_tries(system, cues, "/sup/a", RestartChild(id="b")) == "/sup/b"
+        await cues.holding("a")
+        cues.recover("a")
+        cues.let_go("a", free=True)
+        await system.idle()
+        assert cues.take() == ["+a", "+b", "-a error", "-b", "!a", "+b", "-b", "+a", "+b"]
 
 
 async def test_hanging_restart_loop_simple(memory: MemoryGround, cues: Cues) -> None:

@@ -10,7 +10,7 @@ from grounds import Ground, MemoryGround, SqliteGround
 from otp_driving import ask, counts, end, gives_up, kid, kids, life, running, sup, which
 from otp_worker import Cues, End, Life, Poison
 
-from understudy import ActorSystem, RestartChild, StartChild, TerminateChild, TreeGaveUp, WhichChildren
+from understudy import ActorNotFound, ActorSystem, RestartChild, StartChild, TerminateChild, TreeGaveUp, WhichChildren
 from understudy.actors.testing import Recorder, VirtualRuntime
 
 
@@ -235,6 +235,9 @@ async def test_group_restart_starts_stopped_children(
         assert cues.take() == expected
         back = strict and strategy != "one_for_one"
         assert ("e", "running" if back else "stopped") in await which(system, "/sup")
+        if not back:
+            with pytest.raises(ActorNotFound):
+                await life(system, "/sup/e")
     async with ground.node(spec) as system:
         assert ("e", "running" if back else "stopped") in await which(system, "/sup"), "and in the next life"
 
