@@ -11,7 +11,7 @@ from .message import Message
 from .types import is_deeply_immutable
 
 if TYPE_CHECKING:
-    from .cell import Cell
+    from .turn import Turn
 
 __all__ = ("Ask", "Envelope", "derived_uid")
 
@@ -116,5 +116,5 @@ class Ask(Envelope):
         self.future = future
         """Gets the reply and the position it rests on, or an UnderstudyError."""
         self.timeout_s = timeout_s
-        self.asker: Cell | None = None
-        """The cell that waits; None for an outside caller."""
+        self.asker: Turn | None = None
+        """The turn that waits; None for an outside caller."""

@@ -17,7 +17,7 @@ from loguru import logger
 
 from ..persistence.attempts import is_uid
 from ..persistence.effects import Effects
-from ..persistence.errors import RecordCorrupt, StoreError, UnderstudyError
+from ..persistence.errors import RecordCorrupt, StoreDataError, StoreError, UnderstudyError
 from ..persistence.record import DeadLetterRow, InboxRow, KeyRow, ReplyRow, seal, verify
 from .dispatch import decode_body
 from .envelope import Envelope
@@ -41,6 +41,7 @@ CAUSES = {
     "ActorNotFound": "no_actor",
     "KeyConflict": "rejected",
     "RecordCorrupt": "corrupt",
+    "StoreDataError": "failed",
     "UnknownMessageType": "unknown_type",
 }
 """Of dead letters, by the error; for others the body doesn't fit."""
@@ -67,6 +68,8 @@ class Inbox:
         self._held = False
         """Whether a row waits for room in its mailbox: it is looked at again although nobody has written."""
         self._resets = 0
+        self.refused: dict[int, StoreDataError] = {}
+        """Rows whose data the database has refused: they aren't tried again."""
         self.looked = False
         """Whether it has been read since the boot: until then nobody knows which suspects come back from it."""
         self._replies: deque[tuple[float, int]] = deque()
@@ -127,6 +130,9 @@ class Inbox:
             verify(row)
             if not is_uid(row.uid):  # whoever wrote it isn't one of ours
                 row = row._replace(uid=self._system.next_uid())
+            if self.refused and (refused := self.refused.pop(row.id, None)) is not None:
+                self._refuse(row, refused)
+                return True
             if row.expires is not None and row.expires < self._system.runtime.now():
                 self._forget(row)
                 return True
@@ -159,7 +165,7 @@ class Inbox:
         envelope.priority = min(max(row.priority, 1 - SYSTEM), SYSTEM - 1)
         envelope.due, envelope.key = row.due, row.key
         if envelope.key is not None:
-            self._start(row, self._keyed(cell, envelope))
+            self._start(row, self._keyed(cell, envelope, row))
             return
         system.delivery.accept(cell, envelope, deletes=((InboxRow, row.id),))
         if row.wants_reply:
@@ -167,9 +173,9 @@ class Inbox:
         elif not cell.durable:
             self._forget(row)
 
-    async def _keyed(self, cell: Cell, envelope: Envelope) -> None:
+    async def _keyed(self, cell: Cell, envelope: Envelope, row: InboxRow) -> None:
         if await self._system.keys.seen(envelope) is None:
-            self._system.delivery.accept(cell, envelope)
+            self._system.delivery.accept(cell, envelope, deletes=((InboxRow, row.id),))
 
     async def _ask(self, cell: Cell, request: Request[Any], row: InboxRow) -> Any:
         left_s = 60.0 if row.expires is None else max(0.0, row.expires - self._system.runtime.now())
@@ -185,7 +191,9 @@ class Inbox:
         except StoreError as error:
             if isinstance(error, RecordCorrupt):  # what it is about is damaged
                 self._refuse(row, error)
-            # Otherwise the row stays: the tree is being reset, and the inbox is read again then.
+            elif isinstance(error, StoreDataError):
+                self.refused[row.id] = error
+            # The row stays: the tree is being reset, and the inbox is read again then.
         except UnderstudyError as error:
             self._refuse(row, error)
         except Exception as error:  # what another process wrote must not end the node, at this boot and the next

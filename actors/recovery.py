@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from ..persistence.attempts import Started
-from ..persistence.effects import Effects
 from ..persistence.errors import (
     Fenced,
     StoreCorrupt,
@@ -19,17 +18,17 @@ from ..persistence.errors import (
     StoreUnavailable,
     UnderstudyError,
 )
-from ..persistence.record import AttemptRow, MessageRow, seal
+from ..persistence.record import AttemptRow, MessageRow
 from . import lifecycle
 from .cell import Cell
 from .dispatch import page_in, prepare
 from .envelope import Envelope
 from .errors import ActorNotFound, Ignore, StartFailed
 from .exits import ExitReason
-from .failures import charge, letter_effects, report_parked
+from .failures import charge
 from .mailbox import Entry, PriorityRow, priority_of
+from .refusals import Refusals
 from .status import PASSIVE, UP
-from .turn import Turn
 
 if TYPE_CHECKING:
     from .system import ActorSystem
@@ -53,6 +52,7 @@ class Recovery:
         """Of messages that are not in memory yet."""
         self.suspects: dict[str, Started] = {}
         """By uid: started and unfinished when the last life ended."""
+        self.refusals = Refusals(system)
         self.resetting = False
 
     # -- boot ------------------------------------------------------------------------------------------
@@ -265,24 +265,12 @@ class Recovery:
 
     # -- a broken store --------------------------------------------------------------------------------------
 
-    def refused(self, effects: Effects, error: StoreDataError) -> Effects | None:
-        """The database refused what a turn wrote: that turn's message gets a failed attempt."""
-        turn = effects.guilty
-        if not isinstance(turn, Turn) or turn.envelope is None or not turn.envelope.id:
-            return None
-        envelope = turn.envelope
-        envelope.attempts += 1
-        if envelope.attempts >= turn.cell.options.max_attempts:
-            reason = ExitReason.from_exception(error)
-            report_parked(self._system, envelope, reason, "failed")
-            return letter_effects(self._system, envelope, reason, "failed")
-        delay_s = turn.cell.options.backoff.delay_s(envelope.attempts, self._system.jitter)
-        due = self._system.runtime.now() + delay_s
-        row = seal(AttemptRow(envelope.id, envelope.uid, envelope.attempts, due, f"refused: {error.why}"))
-        return Effects(rows=(row,))
+    def broken(self, error: StoreError, charged: bool = True) -> None:
+        """Everything uncommitted is gone: reset the tree from the database.
 
-    def broken(self, error: StoreError) -> None:
-        """Everything uncommitted is gone: reset the tree from the database."""
+        Args:
+            charged: whether somebody answers for it (refusals.py), if data were refused.
+        """
         system = self._system
         if self.resetting or system.closing or system.gave_up is not None:
             return
@@ -295,23 +283,26 @@ class Recovery:
         )
         logger.error("the store failed, the tree will be reset from it: {}", error)
         for cell in list(system.cells.values()):
-            cell.reset(error)
+            cell.reset(system.committer.failure or error)
         system.runners.reset()
         system.delays.clear()
         system.keys.forget()
         if system.inbox is not None:
             system.inbox.reset()
-        system.background(self._recover(), "understudy recovery")
+        hopeless = None if charged or not isinstance(error, StoreDataError) else self.refusals.hopeless(error)
+        if hopeless is not None:
+            self.give_up(hopeless)
+            return
+        system.background(self._recover(isinstance(error, StoreDataError)), "understudy recovery")
 
-    async def _recover(self) -> None:
+    async def _recover(self, at_once: bool) -> None:
         system, runtime = self._system, self._system.runtime
         began = runtime.monotonic()
         delay_s = RETRY_S_MIN
-        data_error = isinstance(system.committer.failure, StoreDataError)
         while True:
-            if not data_error:
+            if not at_once:
                 await runtime.sleep(delay_s)
-            data_error = False
+            at_once = False
             delay_s = min(delay_s * 2, RETRY_S_MAX)
             try:
                 await system.committer.recover()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..persistence.errors import StoreFull, StoreUnavailable
+from ..persistence.errors import StoreDataError, StoreFull, StoreUnavailable
 from .message import Message, Request
 from .status import GONE
 from .turn import current_turn
@@ -27,6 +27,7 @@ class Receipt:
 
     Raises:
         StoreFull, StoreUnavailable: nothing was kept; `undelivered` is the message.
+        StoreDataError: the database refuses this message (it is too big, say); `undelivered` is the message.
         MailboxFull, KeyConflict: of a tell that had to wait in line.
     """
 
@@ -54,7 +55,7 @@ class Receipt:
                 self._admitted = None
             if self._position > system.committer.committed or system.committer.lost(self._position):
                 yield from system.committer.wait(self._position).__await__()
-        except (StoreFull, StoreUnavailable) as error:
+        except (StoreFull, StoreUnavailable, StoreDataError) as error:
             raise error.handing_back(self._message) from None
 
     @property

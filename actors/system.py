@@ -118,7 +118,7 @@ class ActorSystem:
             store,
             runtime,
             commit_no=owner.commit_no,
-            refused=self.recovery.refused,
+            refused=self.recovery.refusals.charge,
             broken=self.recovery.broken,
         )
         self.runners = Runners(self, self.attempts.slots)

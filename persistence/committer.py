@@ -47,15 +47,15 @@ class Committer:
         *,
         commit_no: int,
         refused: Callable[[Effects, StoreDataError], Effects | None],
-        broken: Callable[[StoreError], object],
+        broken: Callable[[StoreError, bool], object],
     ) -> None:
         """
         Args:
             commit_no: the owner row's, at open.
             refused: called with the effects whose data the database refused, after everything before them is
-                committed; what
-                it returns (the failed attempt) is committed next. Everything behind them has been dropped by then.
-            broken: called when the store failed and everything uncommitted has been dropped.
+                committed; what it returns (the failed attempt) is committed next; None if nobody answers for them.
+            broken: called when the store failed and everything uncommitted has been dropped; and whether somebody
+                answers for it, which is about refused data.
         """
         self.store = store
         self.pace = Pace(store, runtime)
@@ -287,12 +287,14 @@ class Committer:
 
     async def _bisect(self, batch: list[Effects], error: StoreDataError) -> None:
         """Commit the longest prefix that the database takes; charge the one after it; drop the rest."""
+        behind: list[Effects] = []
         try:
             while len(batch) > 1:
                 half = len(batch) // 2
                 try:
                     await self._write(batch[:half])
                 except StoreDataError as narrower:
+                    behind = batch[half:] + behind
                     error, batch = narrower, batch[:half]
                 else:
                     self._landed(batch[:half])
@@ -303,15 +305,16 @@ class Committer:
                         error = narrower
                     else:
                         self._landed(batch)
+                        self._queue[:0] = behind  # it was refused only in a larger batch, or only once
                         return
             guilty = batch[0]
             charge = self._refused(guilty, error)
-            if charge is not None:
+            if charge is not None and (charge.rows or charge.deletes):
                 await self._write([charge])
         except StoreError as broken:
-            self._drop(broken)
+            self._drop(broken, batch[0].position if isinstance(broken, StoreDataError) else 0, charged=False)
             return
-        self._drop(error, guilty.position)
+        self._drop(error, guilty.position, charged=charge is not None)
 
     def fail(self, error: StoreError) -> None:
         """The store failed somebody else (a read, a held transaction): the same consequences."""
@@ -327,21 +330,24 @@ class Committer:
         if self._room:
             self._release_room()
 
-    def _drop(self, error: StoreError, guilty: int = 0) -> None:
+    def _drop(self, error: StoreError, guilty: int = 0, *, charged: bool = True) -> None:
         """Nothing uncommitted survives: tell every waiter, then let the tree be reset from the database.
 
         Args:
             guilty: the position whose data was refused; everybody behind it was merely in its way.
+            charged: whether somebody answers for refused data.
         """
-        self.failure = error
+        others = error
+        if guilty:
+            others = StoreUnavailable("the database refused what another turn wrote before this; tell again")
+        self.failure = others
         self._queue.clear()
         self._bytes = 0
         if guilty:
             self._lose(guilty, error)
-            error = StoreUnavailable("the database refused what another turn wrote before this; tell again")
-        self._lose(self.position, error)
+        self._lose(self.position, others)
         self._release_room()
-        self._broken(self.failure)
+        self._broken(error, charged)
 
     def _lose(self, end: int, error: StoreError) -> None:
         if end > self.committed:

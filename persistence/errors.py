@@ -99,11 +99,19 @@ class RecordCorrupt(StoreCorrupt):
 
 
 class StoreDataError(StoreError):
-    """The database refused the data of a commit (a constraint, a value too big), not the commit as such."""
+    """The database refused the data of a commit (a constraint, a value too big), not the commit as such.
 
-    def __init__(self, why: str) -> None:
+    `undelivered` is the message of the tell whose data they were, if it was one.
+    """
+
+    def __init__(self, why: str, *, undelivered: Any = None) -> None:
         self.why = why
+        self.undelivered = undelivered
         super().__init__(why)
+
+    def handing_back(self, message: Any) -> StoreDataError:
+        """A copy of this error that carries `message`, for the one who told it."""
+        return type(self)(self.why, undelivered=message)
 
 
 class SchemaTooNew(StoreError):

@@ -6,17 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from bookkeeping import (
-    ERRORS,
-    SPEC,
-    Entries,
-    Order,
-    check,
-    entered,
-    told,
-    workload,
-)
-from grounds import Ground, MemoryGround, SqliteGround
+from bookkeeping import ERRORS, SPEC, Clerk, Entries, Order, check, entered, told, workload
+from grounds import Ground, MemoryGround, SqliteGround, tree
 
 from understudy import (
     Fenced,
@@ -124,6 +115,27 @@ async def test_a_node_that_stops_while_its_store_is_broken(ground: Ground) -> No
     ground.plan.broken = None
     async with ground.node(SPEC) as system:
         await check(system, {1}, {})
+
+
+@pytest.mark.parametrize("kind", ["data", "lost"])
+async def test_a_node_that_stops_while_its_tree_is_being_reset(memory: MemoryGround, kind: str) -> None:
+    for rounds in range(30):
+        async with asyncio.timeout(5), memory.node(tree(SlowStart, *SPEC.children)) as system:
+            clerk = system.ref("/t/clerk")
+            await system.idle()
+            memory.plan.fail(ERRORS[kind]())
+            with pytest.raises(StoreError):
+                await clerk.tell(Order(number=rounds), delay_s=1000)
+            if kind == "lost":
+                await system.runtime.sleep(0.1)  # the backoff
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+
+
+class SlowStart(Clerk):
+    async def on_start(self) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("error", [Fenced("main", 1), StoreCorrupt("node.db", "malformed")], ids=["fenced", "corrupt"])
