@@ -11,6 +11,7 @@ from .deadlines import Deadlines
 from .dispatch import round_trip
 from .envelope import Ask
 from .errors import ActorNotFound, AskAfterTell, AskCycle, AskTimeout, MailboxFull, NotAMessage
+from .introspection import SYSTEM_HANDLERS
 from .message import Request, tag_of
 from .status import DOWN, GONE, PASSIVE, STOPPED
 from .turn import Turn, current_turn
@@ -57,7 +58,7 @@ class Asks:
         try:
             if turn is not None:
                 return await self._from_inside(cell, ask, turn)
-            if cell.mailbox.count >= cell.options.capacity:
+            if cell.mailbox.count >= cell.options.capacity and cls not in SYSTEM_HANDLERS:
                 await self._room(cell, ask)
             cell.push(ask)
             return (await future)[0]
@@ -65,8 +66,7 @@ class Asks:
             bucket.discard(ask)
 
     async def _from_inside(self, cell: Cell, ask: Ask, turn: Turn) -> Any:
-        ask.asker = turn
-        asker = turn.cell
+        asker = ask.asker = turn.cell
         ask.after = turn.after
         if asker.asking is None:
             asker.asking = []

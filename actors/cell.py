@@ -143,6 +143,11 @@ class Cell:
         self.make_args = make_args
 
     @property
+    def suspended(self) -> bool:
+        """Whether it handles nothing but system messages (suspension.py); it is up, and in a runner's hands."""
+        return self.mailbox.suspension is not None
+
+    @property
     def aliases(self) -> Aliases:
         return self.system.settings.aliases
 
@@ -208,6 +213,8 @@ class Cell:
 
     def fence(self, status: str) -> None:
         """No incarnation any more: whatever still runs of it can commit nothing."""
+        if self.mailbox.suspension is not None:
+            self.mailbox.suspension.end_with_incarnation()
         self.incarnation = None
         self.leaving = None
         if self.at_end is not None:
@@ -231,6 +238,8 @@ class Cell:
 
     def reset(self, error: StoreError) -> None:
         """The store failed: forget everything, it will be read again."""
+        if self.mailbox.suspension is not None:
+            self.mailbox.suspension.end_with_incarnation()
         turn, self.turn = self.turn, None
         self.incarnation = None
         self._ended()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from .handlers import MARK, HandlerMark, HandlerSpec, fallback_spec, read_handler
+from .introspection import SYSTEM_HANDLERS, SYSTEM_TAGS, check_handlers
 from .message import Message, classes_with_tag, tag_of
 from .options import OPTION_NAMES, Backoff, Options, near_miss
 from .types import class_path, shown, type_argument, unstorable
@@ -97,12 +98,13 @@ class Definition:
         self.handlers: dict[type, HandlerSpec] = _handlers(cls, root)
         """Exact message type to handler."""
         self.by_tag: dict[str, type[Message]] = _by_tag(cls, self.handlers)
+        check_handlers(cls, self.handlers)
         self.has_receive = _overrides(cls, root, "receive")
         self.overrides_on_start = _overrides(cls, root, "on_start")
         self.overrides_on_stop = _overrides(cls, root, "on_stop")
         self.upgrades = _upgrades(cls, root, self.state_version)
         """Whether old states are made new by the class's own `upgrade`, rather than by defaults alone."""
-        self._resolved: dict[type, HandlerSpec | None] = dict(self.handlers)
+        self._resolved: dict[type, HandlerSpec | None] = {**SYSTEM_HANDLERS, **self.handlers}
 
     def handler_for(self, message_type: type[Message]) -> HandlerSpec | None:
         """The handler of a message type: its own, else that of its nearest base class, else `receive`.
@@ -125,7 +127,7 @@ class Definition:
         A handled class first; then a class of that tag which a handler of a base class, or `receive`, takes:
         the one in the actor's own module, or the only one there is.
         """
-        exact = self.by_tag.get(tag)
+        exact = self.by_tag.get(tag) or SYSTEM_TAGS.get(tag)
         if exact is not None:
             return exact
         found = [cls for cls in classes_with_tag(tag) if self.handler_for(cls) is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ __all__ = ("Incarnation",)
 class Incarnation:
     """Numbered by (boot epoch, counter). A zombie still holds its own, and that is how it is told apart."""
 
-    __slots__ = ("actor", "cell", "context", "number", "run")
+    __slots__ = ("actor", "cell", "context", "number", "run", "started")
 
     def __init__(self, cell: Cell, number: int) -> None:
         self.cell = cell
@@ -37,7 +37,10 @@ class Incarnation:
         self.actor: Actor[Any] = None  # type: ignore[assignment]  # set by the start, before anything runs
         self.context: Context = copy_context()
         """Handlers run in it, so that context variables behave as if the incarnation were a task."""
-        self.run = self.context.run
+        self.run: Callable[..., Any] = self.context.run
+        """How its turns enter the context; while they are watched, by way of the watch (tracing.py)."""
+        self.started = cell.system.runtime.now()
+        """In epoch seconds."""
 
     @property
     def address(self) -> str:

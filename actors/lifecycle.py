@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ..persistence.worker import uncancelled
 from .actor import Actor
 from .envelope import Ask
 from .errors import HandlerTimeout, Ignore, StartFailed
@@ -14,7 +13,7 @@ from .exits import ExitReason
 from .incarnation import Incarnation
 from .status import DOWN, STARTING, STOPPED, STOPPING, UP
 from .stepping import call_async, resume
-from .turn import FAILED, OPEN, Turn
+from .turn import OPEN, Turn
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -30,16 +29,12 @@ STOPPED_MEANWHILE = ExitReason.killed("it was stopped while it started")
 async def start(cell: Cell) -> None:
     """A new incarnation: build the instance, restore its state, run `on_start` as a turn of its own.
 
-    If the database has refused what its last start wrote, this is the exit of that one instead.
-
     Raises:
         StartFailed: any of these failed; the cell is down (or in the state in which whoever stopped it meanwhile
             left it).
         Ignore: `on_start` doesn't want to run; the cell is stopped.
     """
     system = cell.system
-    if system.recovery.refusals.unsaid and system.recovery.refusals.say(cell):
-        return
     cell.status = STARTING
     cell.leaving = None
     incarnation = Incarnation(cell, system.next_incarnation())
@@ -56,7 +51,7 @@ async def start(cell: Cell) -> None:
         failure = None
     except BaseException as error:
         failure = error
-    failure = await _end(turn, failure)
+    await _end(turn, failure)
     leaving, cell.leaving = cell.leaving, None
     if cell.incarnation is not incarnation:
         if isinstance(failure, asyncio.CancelledError):
@@ -88,6 +83,7 @@ def _build(cell: Cell, incarnation: Incarnation) -> Actor[Any]:
     actor._context = incarnation
     incarnation.actor = actor
     cell.state.install(actor)
+    cell.system.tracing.started(incarnation)
     return actor
 
 
@@ -147,51 +143,30 @@ async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, 
         return ExitReason.killed("on_stop didn't end within its shutdown time")
     except Exception as error:
         await _end(turn, error)
-        return _stop_failed(cell, reason, ExitReason.from_exception(error))
-    error_at_end = await _end(turn, None)
-    leaving, cell.leaving = cell.leaving, None
-    if error_at_end is not None:
-        return _stop_failed(cell, reason, ExitReason.from_exception(error_at_end))
-    if turn.status is FAILED and leaving is not None:
-        return _stop_failed(cell, reason, leaving[0])
+        failure = ExitReason.from_exception(error)
+        cell.system.events.emit(
+            "actor.stop_failed",
+            cell.address,
+            error=failure.error,
+            text=failure.text,
+            traceback=failure.traceback,
+        )
+        return failure if reason.kind != "error" else reason
+    await _end(turn, None)
+    cell.leaving = None
     return reason
 
 
-def _stop_failed(cell: Cell, reason: ExitReason, failure: ExitReason) -> ExitReason:
-    cell.system.events.emit(
-        "actor.stop_failed",
-        cell.address,
-        error=failure.error,
-        text=failure.text,
-        traceback=failure.traceback,
-    )
-    return failure if reason.kind != "error" else reason
-
-
-async def _end(turn: Turn, failure: BaseException | None) -> BaseException | None:
-    """The end of an `on_start` or `on_stop` turn, which may hold a transaction. Returns why it failed, if it has.
-
-    If the database has refused such a turn of this actor, it waits for its commit, in a transaction of its own.
-    """
-    if failure is None and turn.held is None and turn.cell.system.recovery.refusals.wary(turn.cell):
-        try:
-            await turn.cell.system.write_slot(turn).open()
-        except BaseException as error:
-            failure = error
+async def _end(turn: Turn, failure: BaseException | None) -> None:
+    """The end of an `on_start` or `on_stop` turn, which may hold a transaction."""
     if turn.held is not None:
-        try:
-            await uncancelled(turn.held(failure, None))
-        except asyncio.CancelledError as error:  # it is committed, or rolled back, all the same
-            failure = failure or error
+        await turn.held(failure, None)
         if turn.status is OPEN:  # rolled back; or the store failed, and the tree is being reset
-            turn.discard()
+            turn.discard(failure)
     elif failure is None:
         turn.finish()
     else:
-        turn.discard()
-    if turn.cell.quiet is not None and turn.cell.runner < 0:  # it is in no runner's hands, which would say so
-        turn.cell.now_quiet()
-    return failure
+        turn.discard(failure)
 
 
 async def cut_off(turn: Turn, interrupt: Callable[[], BaseException | None]) -> bool:
@@ -274,4 +249,5 @@ async def _driven(turn: Turn, function: Callable[[], Awaitable[Any]]) -> Any:
         return stop.value
     finally:
         handling.step(None)
+    turn.coroutine, turn.since = coro, turn.cell.system.runtime.now()
     return await resume(turn, handling.step, coro, yielded)

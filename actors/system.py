@@ -35,6 +35,7 @@ from .ref import ActorRef
 from .runner import Runners
 from .status import GONE
 from .tasks import Tasks
+from .tracing import Tracing
 from .turn import Turn, current_turn
 from .write_slot import WriteSlot
 
@@ -118,7 +119,7 @@ class ActorSystem:
             store,
             runtime,
             commit_no=owner.commit_no,
-            refused=self.recovery.refusals.charge,
+            refused=self.recovery.refused,
             broken=self.recovery.broken,
         )
         self.runners = Runners(self, self.attempts.slots)
@@ -128,6 +129,8 @@ class ActorSystem:
         self.delivery = Delivery(self)
         self.tell = self.delivery.tell
         self.exits = Exits(self)
+        self.tracing = Tracing(self)
+        self.trace = self.tracing.trace
         self.inbox: Inbox | None = None
         """Set by the node, which knows how to administer."""
         self.closing = False
@@ -166,7 +169,7 @@ class ActorSystem:
     async def idle(self) -> None:
         """Return when nothing is left to do now: no turn, task, start, stop, backoff, unread inbox or uncommitted turn.
 
-        Delayed tells, timers and stopped children don't count.
+        Delayed tells, timers, stopped children and what waits at a suspended actor don't count.
 
         Raises:
             UnderstudyError: the tree gave up, or the store is lost.

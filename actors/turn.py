@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .incarnation import Incarnation
     from .message import Message
 
-__all__ = ("FAILED", "FINISHED", "OPEN", "LightTurn", "Turn", "current_turn")
+__all__ = ("FINISHED", "OPEN", "LightTurn", "Turn", "current_turn")
 
 current_turn: ContextVar[Turn | None] = ContextVar("understudy_turn", default=None)
 """The turn that this code runs in; child tasks of a handler inherit it."""
@@ -61,6 +61,10 @@ class Turn:
     """Why the runtime cancelled the handler: the error to charge, or None for a stop without a charge."""
     task: asyncio.Task[Any] | None = None
     """The task that waits inside the handler, while it does."""
+    coroutine: Any = None
+    """The handler that was waited for, and"""
+    since: float = 0.0
+    """when that began, in epoch seconds. For whoever looks at it; 0 if it never waited."""
 
     def __init__(self, incarnation: Incarnation, envelope: Envelope | None, message: Message | None, uid: str) -> None:
         self.cell: Cell = incarnation.cell
@@ -243,8 +247,11 @@ class Turn:
             elif self.exit is not None:
                 cell.leaving = (self.exit, self.uid, 0)
 
-    def discard(self) -> None:
-        """Fenced off: leave no trace. Whoever fenced it off takes care of the message; an asker is told here."""
+    def discard(self, because: BaseException | None = None) -> None:
+        """Fenced off: leave no trace. Whoever fenced it off takes care of the message; an asker is told here.
+
+        `because`: what `on_start` or `on_stop` raised; for whoever watches the turn.
+        """
         if self.status is OPEN:
             self.status = DISCARDED
         if self.cell.turn is self:

@@ -29,6 +29,7 @@ from .actors.errors import (
     UnknownMessageType,
 )
 from .actors.exits import Down, Exited, ExitReason
+from .actors.introspection import ActorStatistics, GetState, GetStatistics, Resume, Statistics, Suspend
 from .actors.message import Message, Request
 from .actors.options import Backoff
 from .actors.ref import ActorRef, Receipt
@@ -36,11 +37,11 @@ from .actors.system import ActorSystem, Settings
 from .actors.task_errors import TaskCancelled, TasksFull, TaskTimeout
 from .actors.task import Task
 from .actors.tasks import Tasks
+from .actors.trace import Trace, TracedTurn
 from .persistence.errors import (
     Fenced,
     SchemaTooNew,
     StoreCorrupt,
-    StoreDataError,
     StoreError,
     StoreFull,
     StoreLocked,
@@ -82,6 +83,7 @@ __all__ = (
     "Actor",
     "ActorNotFound",
     "ActorRef",
+    "ActorStatistics",
     "ActorSystem",
     "Aliases",
     "AlreadyPresent",
@@ -105,6 +107,8 @@ __all__ = (
     "Exited",
     "Fenced",
     "GetChildSpec",
+    "GetState",
+    "GetStatistics",
     "HandlerTimeout",
     "Ignore",
     "KeyConflict",
@@ -120,6 +124,7 @@ __all__ = (
     "RestartBackoff",
     "RestartChild",
     "Restarting",
+    "Resume",
     "Retry",
     "Running",
     "SchemaTooNew",
@@ -127,14 +132,15 @@ __all__ = (
     "StartChild",
     "StartFailed",
     "StateError",
+    "Statistics",
     "StoreCorrupt",
-    "StoreDataError",
     "StoreError",
     "StoreFull",
     "StoreLocked",
     "StoreUnavailable",
     "SupervisorError",
     "SupervisorSpec",
+    "Suspend",
     "SystemStopped",
     "Task",
     "TaskCancelled",
@@ -145,6 +151,8 @@ __all__ = (
     "TasksFull",
     "TerminateChild",
     "TooManyChildren",
+    "Trace",
+    "TracedTurn",
     "TransactionTimeout",
     "TreeGaveUp",
     "TurnClosed",
