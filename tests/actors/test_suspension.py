@@ -109,6 +109,15 @@ async def test_what_may_pass_is_found_in_the_line(memory: MemoryGround) -> None:
             log.clear()
 
 
+async def test_what_came_with_the_resumption_is_served_after_it(memory: MemoryGround) -> None:
+    async with memory.node(SPEC) as system:
+        ref = system.ref("/t/light")
+        await ref.ask(Suspend())
+        ref.tell(Add(amount=1))
+        ref.tell(Resume())
+        assert (await ref.ask(GetState(), timeout_s=2.0))["total"] == 1
+
+
 async def test_asks_wait_until_they_time_out(memory: MemoryGround) -> None:
     async with memory.node(SPEC) as system:
         ref = system.ref("/t/ledger")
