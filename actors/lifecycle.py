@@ -37,6 +37,8 @@ async def start(cell: Cell) -> None:
     system = cell.system
     cell.status = STARTING
     cell.leaving = None
+    if cell.state.outdated is not None:
+        cell.state.rewrite(False)
     incarnation = Incarnation(cell, system.next_incarnation())
     cell.incarnation = incarnation
     turn = Turn(incarnation, None, None, system.next_uid())

@@ -10,7 +10,7 @@ import pytest
 from grounds import Ground, SqliteGround, pool, tree
 from upgrading import ALICE, NEW, OLD, Account, Book, Cents, Earn, Konto, account_with, log, stored, with_old_state
 
-from understudy import Actor, ChildSpec, ExitReason, StartFailed, StoreFull, handler
+from understudy import Actor, Backoff, ChildSpec, ExitReason, StartFailed, StoreFull, handler
 from understudy.actors.testing import Recorder
 from understudy.persistence.record import ActorRow, MessageRow
 
@@ -179,6 +179,27 @@ async def test_a_restart_before_the_first_message(ground: Ground) -> None:
         await system.ref(ALICE).tell(Earn(cents=1, fail=True))
         await system.idle()
     assert stored(ground) == ("account@3", {"cents": 501, "currency": "EUR"})
+    assert len(log) == 1
+
+
+async def test_a_restart_for_a_siblings_sake_writes_nothing(ground: Ground) -> None:
+    class Sibling(Actor[None]):
+        backoff = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
+
+        @handler
+        def earn(self, message: Earn) -> None:
+            if self.turn.attempt == 1:
+                raise RuntimeError("once")
+
+    old = await with_old_state(ground)
+    async with ground.node(tree(("alice", Account), Sibling, strategy="one_for_all")) as system:
+        events = Recorder(system)
+        await system.ref("/t/sibling").tell(Earn())
+        await system.idle()
+        assert len([event for event in events.of("actor.started") if event.address == ALICE]) == 1, "it was restarted"
+        assert [row for row in ground.rows(ActorRow) if row.address == ALICE] == [old]
+        assert await system.ref(ALICE).ask(Cents()) == 500
+    assert [row.type for row in ground.rows(ActorRow) if row.address == ALICE] == ["account@3"]
     assert len(log) == 1
 
 
