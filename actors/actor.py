@@ -104,6 +104,7 @@ class Actor(Generic[State]):
     capacity: ClassVar[int]
     overflow: ClassVar[Overflow]
     idle_timeout_s: ClassVar[float | None]
+    trap_exits: ClassVar[bool]
 
     state_version: ClassVar[int] = 1
     """The version of the state's shape. Raise it with each change that defaults alone don't cover (see `upgrade`)."""
@@ -221,6 +222,61 @@ class Actor(Generic[State]):
     def retire(self) -> None:
         """End the actor for good: its state and its mailbox are deleted in the commit of this turn."""
         self._lent("retire").retire()
+
+    def monitor(self, ref: ActorRef) -> str:
+        """Be told by one `Down` when the actor at `ref` exits: once, and at once if nothing runs there.
+
+        Part of the turn: it takes effect at the finish. A durable actor's monitors are its own for good: they hold over
+        its restarts and the node's, and end with their `Down`, with `demonitor` and with `retire`. Those of a
+        `durable=False` actor end with its incarnation. Each call is a monitor of its own. OTP: erlang:monitor/2.
+
+        Returns:
+            The monitor's id: what `Down.monitor` says, and what `demonitor` takes.
+
+        Raises:
+            TurnClosed: outside a turn. UnhandledMessage: the class has no handler for `Down`. TooManyMonitors
+        """
+        return self._lent("monitor").monitor(ref)
+
+    def demonitor(self, monitor: str) -> None:
+        """Take a monitor off, when the turn finishes. A `Down` that is on its way by then still comes.
+
+        Raises:
+            TurnClosed: outside a turn.
+        """
+        self._lent("demonitor").demonitor(monitor)
+
+    def link(self, ref: ActorRef) -> None:
+        """Tie two actors together: when one exits, but for a `normal` exit, the other one exits with the same reason.
+
+        With `trap_exits = True` it is told by an `Exited` message in place of that, of `normal` exits too. The link is
+        gone then. Linking twice is one link; linking to what doesn't run is an exit at once. Part of the turn: it takes
+        effect at the finish. OTP: erlang:link/1.
+
+        Raises:
+            TurnClosed: outside a turn. UnhandledMessage: `trap_exits` without a handler for `Exited`. TooManyMonitors
+        """
+        self._lent("link").link(ref)
+
+    def unlink(self, ref: ActorRef) -> None:
+        """Undo a link, when the turn finishes, whoever made it.
+
+        Raises:
+            TurnClosed: outside a turn.
+        """
+        self._lent("unlink").unlink(ref)
+
+    def join(self, group: str) -> None:
+        """Become a member of a group (`system.group(name)`), at once, until `leave` or the end of the incarnation.
+
+        Raises:
+            TypeError, ValueError: this is no name for a group, or it is a member of too many.
+        """
+        self._lent("join").join(group)
+
+    def leave(self, group: str) -> None:
+        """Be no member of a group any more, at once."""
+        self._lent("leave").leave(group)
 
     def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Write to the node's database by SQL, in the same commit as the turn.

@@ -190,7 +190,9 @@ class Cell:
 
     def row_ids(self) -> list[int]:
         """The rows of every message that waits here, delayed and retried ones included."""
-        entries = (*self.mailbox.entries(), *self.system.delays.entries_of(self.address))
+        system = self.system
+        waiting, owed = system.delays.entries_of(self.address), system.monitors.owed_to(self.address)
+        entries = (*self.mailbox.entries(), *waiting, *owed)
         ids = (entry if isinstance(entry, int) else getattr(entry, "id", 0) for entry in entries)
         return [int(row_id) for row_id in ids if row_id]
 

@@ -26,6 +26,9 @@ RESERVED: frozenset[str] = frozenset(
     (
         "address",
         "cancel",
+        "demonitor",
+        "join",
+        "leave",
         "link",
         "monitor",
         "now",
@@ -40,6 +43,7 @@ RESERVED: frozenset[str] = frozenset(
         "system",
         "transaction",
         "turn",
+        "unlink",
         "unstash_all",
     )
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..persistence.errors import UnderstudyError
@@ -24,11 +24,13 @@ __all__ = (
     "AskCycle",
     "AskFailed",
     "AskTimeout",
+    "GroupEmpty",
     "HandlerTimeout",
     "Ignore",
     "KeyConflict",
     "MailboxFull",
     "NotAMessage",
+    "NotAllTold",
     "NotRunning",
     "Reject",
     "ReplyError",
@@ -36,6 +38,7 @@ __all__ = (
     "StartFailed",
     "StateError",
     "SystemStopped",
+    "TooManyMonitors",
     "TransactionTimeout",
     "TurnClosed",
     "UndecodableMessage",
@@ -109,6 +112,41 @@ class SystemStopped(ActorError):
         super().__init__(
             f"the system has stopped{f'; nothing reaches {address}' if address else ''}. "
             "Send inside `async with start(...)`, or through a `Client`"
+        )
+
+
+class GroupEmpty(ActorError):
+    """The group has no member that could be told. `undelivered` is the message that was not taken."""
+
+    def __init__(self, group: str, undelivered: object = None) -> None:
+        self.group = group
+        self.undelivered = undelivered
+        super().__init__(f"the group {group!r} has no members. Let actors `self.join({group!r})` in `on_start` first")
+
+
+class NotAllTold(ActorError):
+    """Some members of a group couldn't be told; `failed` says why, by address. Those in `told` were."""
+
+    def __init__(self, group: str, failed: Mapping[str, UnderstudyError], told: tuple[str, ...]) -> None:
+        self.group = group
+        self.failed = dict(failed)
+        self.told = told
+        address, error = next(iter(self.failed.items()))
+        super().__init__(
+            f"{len(self.failed)} of {len(self.failed) + len(told)} members of {group!r} couldn't be told: "
+            f"{address}: {_shortened(str(error))}. Tell those in `failed` again, not the whole group"
+        )
+
+
+class TooManyMonitors(ActorError):
+    """The actor has as many monitors, or links, as one may have."""
+
+    def __init__(self, address: str, limit: int) -> None:
+        self.address = address
+        self.limit = limit
+        super().__init__(
+            f"{address} has {limit} monitors or links already. `demonitor` what it needn't watch any more; "
+            "a monitor set in each turn is one more each time"
         )
 
 

@@ -10,10 +10,12 @@ from .errors import AskFailed, HandlerTimeout, StartFailed, TransactionTimeout
 from .exits import Exited, ExitReason
 from .failures import charge, park
 from .lifecycle import cut_off, run_on_stop
+from .relations import Exit
 from .status import DOWN, STOPPING, UP
 
 if TYPE_CHECKING:
     from .cell import Cell
+    from .incarnation import Incarnation
     from .system import ActorSystem
     from .turn import Turn
 
@@ -50,6 +52,7 @@ class Exits:
             system.remove(cell)
             cell.refuse_asks()
         self._publish(cell, number, reason, retired)
+        self.announce(cell, number, reason, uid, attempt, retired=retired)
         if cell.supervisor is None:
             system.recovery.root_exited(reason)
             return
@@ -62,6 +65,38 @@ class Exits:
             attempt=attempt,
         )
         system.delivery.post(cell.supervisor, signal)
+
+    def announce(
+        self, cell: Cell, number: int, reason: ExitReason, uid: str = "", attempt: int = 0, *, retired: bool = False
+    ) -> None:
+        """An incarnation is over: it leaves its groups, and who monitors it or is linked to it hears of it."""
+        groups, monitors = self._system.groups, self._system.monitors
+        if cell.address in groups.joined:
+            groups.drop(cell.address)
+        if monitors.owed or cell.address in monitors.bound:
+            end = Exit(cell.address, number, reason, uid, attempt)
+            monitors.ended(end, cell.after, durable=cell.durable, retired=retired)
+
+    def fell(self, cell: Cell, reason: ExitReason) -> None:
+        """An exit signal came over a link: the actor, which is up, exits for the same reason."""
+        assert cell.incarnation is not None
+        cell.status = STOPPING  # no new turn
+        self._system.background(self._fall(cell, cell.incarnation, reason), f"understudy exit of {cell.address}")
+
+    async def _fall(self, cell: Cell, incarnation: Incarnation, reason: ExitReason) -> None:
+        """Cut the running turn off, without a charge to its message; then as every exit."""
+        abandoned = cell.turn is not None and not await cut_off(cell.turn, lambda: None)
+        if cell.status is not STOPPING or cell.incarnation is not (None if abandoned else incarnation):
+            return  # stopped by its supervisor, or reset, meanwhile
+        uid, attempt = "", 0
+        if not abandoned:
+            if cell.leaving is not None:  # its turn had decided to end it
+                (reason, uid, attempt), cell.leaving = cell.leaving, None
+            if not cell.retiring:
+                reason = await run_on_stop(cell, incarnation, reason, cell.options.handler_timeout_s)
+            if cell.incarnation is not incarnation:
+                return
+        self.ended(cell, incarnation.number, reason, uid, attempt)
 
     def _publish(self, cell: Cell, number: int, reason: ExitReason, retired: bool) -> None:
         """Failures at once; an end that a turn decided, after the commit of that turn."""
@@ -97,7 +132,9 @@ class Exits:
         envelope = turn.envelope
         attempts = 0
         if envelope is not None and not isinstance(envelope, Ask):
-            charge(cell, envelope, reason, cause="failed")
+            end = Exit(cell.address, number, reason, turn.uid, envelope.attempts + 1)
+            ending = self._system.monitors.ending(end, turn.after) if cell.status is UP else None
+            charge(cell, envelope, reason, cause="failed", ending=ending)
             attempts = envelope.attempts
         if cell.status is UP:
             self.ended(cell, number, reason, turn.uid, attempts)

@@ -16,6 +16,8 @@ __all__ = ("TEXT_LIMIT_BYTES", "TRACEBACK_LIMIT_BYTES", "Down", "ExitKind", "Exi
 
 ExitKind = Literal["normal", "shutdown", "killed", "error"]
 
+NO_PROCESS = "NoProcess"
+"""The `error` of what didn't run when it was to be monitored or linked to. OTP: noproc."""
 TRACEBACK_LIMIT_BYTES = 8 * 1024
 TEXT_LIMIT_BYTES = 2 * 1024
 
@@ -46,6 +48,11 @@ class ExitReason(msgspec.Struct, frozen=True, omit_defaults=True):
     @classmethod
     def killed(cls, text: str = "") -> ExitReason:
         return cls("killed", text=_cut(text, TEXT_LIMIT_BYTES))
+
+    @classmethod
+    def no_process(cls, text: str) -> ExitReason:
+        """Of a monitor or a link to what doesn't run. OTP: noproc."""
+        return cls("error", error=NO_PROCESS, text=_cut(text, TEXT_LIMIT_BYTES))
 
     @classmethod
     def from_exception(cls, error: BaseException) -> ExitReason:
@@ -84,6 +91,9 @@ class Down(Message):
 
     address: str
     reason: ExitReason
+    """Without its traceback, which the supervisor has. `error` is "NoProcess" if nothing ran there."""
+    monitor: str = ""
+    """The id that `self.monitor(ref)` returned."""
 
 
 def _type_name(cls: type) -> str:
@@ -104,6 +114,24 @@ def _traceback(error: BaseException) -> str:
         return "".join(traceback.format_exception(error))
     except Exception as broken:  # a hostile __notes__, __cause__ or source file must not hide the exit
         return f"<its traceback can't be formatted: {type(broken).__name__}>"
+
+
+def storable(reason: ExitReason) -> ExitReason:
+    """A reason that somebody made by hand, within the limits.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(reason, ExitReason):
+        raise TypeError(f'{reason!r:.100} is no reason to exit: write ExitReason("error", text="..."), or leave it out')
+    if reason.kind not in ("normal", "shutdown", "killed", "error"):
+        raise ValueError(f"ExitReason(kind={reason.kind!r:.100}): write normal, shutdown, killed or error")
+    return ExitReason(
+        reason.kind,
+        error=_cut(reason.error, TEXT_LIMIT_BYTES),
+        text=_cut(reason.text, TEXT_LIMIT_BYTES),
+        traceback=_cut(reason.traceback, TRACEBACK_LIMIT_BYTES),
+    )
 
 
 def _cut(text: str, limit_bytes: int) -> str:

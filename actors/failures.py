@@ -15,6 +15,7 @@ from .message import ENCODER
 if TYPE_CHECKING:
     from .cell import Cell
     from .definition import Options
+    from .relations import Ending
     from .system import ActorSystem
 
 __all__ = ("Verdict", "charge", "judge", "letter_effects", "park", "report_parked")
@@ -52,13 +53,18 @@ def charge(
     cause: str,
     at_once: bool = False,
     after_s: float | None = None,
+    ending: Ending | None = None,
 ) -> None:
-    """One failed attempt of one message: redelivery after a backoff, or a dead letter."""
+    """One failed attempt of one message: redelivery after a backoff, or a dead letter.
+
+    Args:
+        ending: what the exit that the failure is owes to others; it commits with the attempt.
+    """
     system = cell.system
     envelope.attempts += 1
     envelope.forget_object()
     if at_once or envelope.attempts >= cell.options.max_attempts:
-        park(system, envelope, reason, cause)
+        park(system, envelope, reason, cause, ending)
         return
     delay_s = cell.options.backoff.delay_s(envelope.attempts, system.jitter) if after_s is None else after_s
     due = system.runtime.now() + delay_s
@@ -75,19 +81,38 @@ def charge(
     if envelope.id:
         row = seal(AttemptRow(envelope.id, envelope.uid, envelope.attempts, due, cause))
         try:
-            envelope.after = system.committer.submit(Effects(rows=(row,)))
+            envelope.after = _submit(system, Effects(rows=(row,)), ending)
         except StoreError:
             return  # the tree is about to be reset from the database, which still has the message
     system.delays.retry(cell, envelope, due)
 
 
-def park(system: ActorSystem, envelope: Envelope, reason: ExitReason, cause: str) -> None:
+def park(
+    system: ActorSystem, envelope: Envelope, reason: ExitReason, cause: str, ending: Ending | None = None
+) -> None:
     """Make a dead letter of a message, in one commit with its removal from the mailbox."""
     try:
-        system.committer.submit(letter_effects(system, envelope, reason, cause))
+        _submit(system, letter_effects(system, envelope, reason, cause), ending)
     except StoreError:
         return
     report_parked(system, envelope, reason, cause)
+
+
+def _submit(system: ActorSystem, effects: Effects, ending: Ending | None) -> int:
+    """Submit the effects of a failure, with those of the exit that it is.
+
+    Raises:
+        StoreFull, StoreUnavailable
+    """
+    if ending is None:
+        return system.committer.submit(effects)
+    inserts, deletes, size = ending.entries(system.next_id)
+    effects.inserts = inserts
+    effects.deletes = [*effects.deletes, *deletes]
+    effects.size += size
+    position = system.committer.submit(effects)
+    system.monitors.decided(ending, position)
+    return position
 
 
 def letter_effects(system: ActorSystem, envelope: Envelope, reason: ExitReason, cause: str) -> Effects:

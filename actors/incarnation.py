@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .errors import TurnClosed
-from .exits import ExitReason
+from .exits import ExitReason, storable
+from .intents import Intents
 
 if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - the name of a type; the draws come from the Runtime
@@ -29,7 +30,7 @@ __all__ = ("Incarnation",)
 class Incarnation:
     """Numbered by (boot epoch, counter). A zombie still holds its own, and that is how it is told apart."""
 
-    __slots__ = ("actor", "cell", "context", "number", "run", "started")
+    __slots__ = ("actor", "cell", "context", "number", "run", "started", "struck")
 
     def __init__(self, cell: Cell, number: int) -> None:
         self.cell = cell
@@ -41,6 +42,8 @@ class Incarnation:
         """How its turns enter the context; while they are watched, by way of the watch (tracing.py)."""
         self.started = cell.system.runtime.now()
         """In epoch seconds."""
+        self.struck: ExitReason | None = None
+        """Of an exit signal that came over a link while it started."""
 
     @property
     def address(self) -> str:
@@ -83,14 +86,47 @@ class Incarnation:
         """End this incarnation after the turn; state and mailbox stay."""
         turn = self.turn
         turn.check_open()
-        turn.exit = reason or ExitReason.normal()
-        turn.eventful = True
+        if not turn.retiring:
+            turn.exit = ExitReason.normal() if reason is None else storable(reason)
+        turn.special = turn.eventful = True
 
     def retire(self) -> None:
         """End this incarnation after the turn, and delete state and mailbox in the turn's commit."""
         turn = self.turn
         turn.check_open()
-        turn.retiring = turn.eventful = True
+        turn.exit = ExitReason.normal()
+        turn.retiring = turn.special = turn.eventful = True
+
+    def monitor(self, ref: ActorRef) -> str:
+        return self._intents().monitor(ref)
+
+    def demonitor(self, monitor: str) -> None:
+        self._intents().demonitor(monitor)
+
+    def link(self, ref: ActorRef) -> None:
+        self._intents().link(ref)
+
+    def unlink(self, ref: ActorRef) -> None:
+        self._intents().unlink(ref)
+
+    def _intents(self) -> Intents:
+        turn = self.turn
+        turn.check_open()
+        if turn.intents is None:
+            turn.intents = Intents(turn)
+            turn.special = turn.eventful = True
+        return turn.intents
+
+    def join(self, group: str) -> None:
+        """In memory, and at once."""
+        if self.cell.incarnation is not self:
+            raise TurnClosed(self.cell.address)
+        self.cell.system.groups.join(self.cell.address, group)
+
+    def leave(self, group: str) -> None:
+        if self.cell.incarnation is not self:
+            raise TurnClosed(self.cell.address)
+        self.cell.system.groups.leave(self.cell.address, group)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

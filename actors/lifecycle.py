@@ -23,6 +23,8 @@ __all__ = ("abandon", "cut_off", "run_on_stop", "start", "stop")
 CANCEL_GRACE_S = 1.0
 """How long a cancelled handler may take to end before its incarnation is abandoned."""
 
+IDLE = ExitReason.shutdown("idle")
+"""Why a passivated actor is stopped: no exit."""
 STOPPED_MEANWHILE = ExitReason.killed("it was stopped while it started")
 
 
@@ -66,16 +68,22 @@ async def start(cell: Cell) -> None:
             cell.state.rewrite(True)
         system.events.emit("actor.started", cell.address, incarnation=incarnation.number)
         system.activator.started(cell)
-        if cell.mailbox.count:
+        if incarnation.struck is not None:
+            system.exits.fell(cell, incarnation.struck)
+        elif cell.mailbox.count:
             cell.wake()
         return
     cell.last_exit = incarnation.number
     cell.fence(STOPPED if isinstance(failure, Ignore) and not cell.on_demand else DOWN)
+    reason = STOPPED_MEANWHILE if leaving is None else leaving[0]
+    if isinstance(failure, Ignore):
+        reason = ExitReason.normal()
+    elif failure is not None:
+        reason = ExitReason.from_exception(failure)
+    if leaving is not None or not (cell.on_demand or system.closing):  # else its first message is charged: no exit
+        system.exits.announce(cell, incarnation.number, reason)
     if isinstance(failure, Ignore | asyncio.CancelledError):
         raise failure
-    reason = STOPPED_MEANWHILE if leaving is None else leaving[0]
-    if failure is not None:
-        reason = ExitReason.from_exception(failure)
     raise StartFailed(cell.address, reason) from failure
 
 
@@ -97,18 +105,22 @@ async def stop(cell: Cell, reason: ExitReason, timeout_s: float | None, *, then:
     Args:
         timeout_s: for the running turn and `on_stop` together; None waits for ever, 0 begins at cancel.
         then: the state it is left in.
+
+    It is an exit unless the node stops, or `reason` is `IDLE`.
     """
     runtime = cell.system.runtime
+    idle = reason == IDLE
     deadline = None if timeout_s is None else runtime.monotonic() + timeout_s
     if cell.status is STARTING or cell.status is STOPPING:
         await cell.until_quiet(timeout_s)  # whoever is at it
         if cell.status is STARTING and cell.turn is not None:
             await cut_off(cell.turn, lambda: None)
     if cell.status is not UP:
-        cell.fence(then)
+        _over(cell, (reason, "", 0), then, idle)
         return reason
     cell.status = STOPPING
     incarnation = cell.incarnation
+    uid, attempt = "", 0
     if cell.turn is not None:
         if timeout_s != 0:
             await cell.until_quiet(timeout_s)
@@ -117,13 +129,23 @@ async def stop(cell: Cell, reason: ExitReason, timeout_s: float | None, *, then:
         elif timeout_s != 0 and deadline is not None and runtime.monotonic() >= deadline:
             reason = ExitReason.killed("it didn't end within its shutdown time")
     if cell.leaving is not None and reason.kind != "killed":
-        reason = cell.leaving[0]
+        reason, uid, attempt = cell.leaving
     if incarnation is not None and cell.incarnation is incarnation:
         left_s = None if deadline is None else max(0.0, deadline - runtime.monotonic())
         reason = await run_on_stop(cell, incarnation, reason, left_s)
         cell.last_exit = incarnation.number
-    cell.fence(then)
+    _over(cell, (reason, uid, attempt), then, idle)
     return reason
+
+
+def _over(cell: Cell, leaving: tuple[ExitReason, str, int], then: str, idle: bool) -> None:
+    """The end of a stop: fence the cell off; and if an incarnation has ended by it, tell who is concerned."""
+    ended = cell.status is STOPPING or (cell.status is STARTING and cell.incarnation is not None)
+    if cell.incarnation is not None:
+        cell.last_exit = cell.incarnation.number
+    cell.fence(then)
+    if ended and not idle and not cell.system.closing:
+        cell.system.exits.announce(cell, cell.last_exit, *leaving)
 
 
 async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, left_s: float | None) -> ExitReason:

@@ -91,9 +91,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What a tell from outside does at a full mailbox: wait in line, or fail with `MailboxFull`."""
     idle_timeout_s: float | None = None
     """Seconds without a message after which the actor leaves memory; None: never."""
+    trap_exits: bool = False
+    """Whether the exit of an actor that it is linked to is a message to it, `Exited`, rather than its own exit."""
 
     def __post_init__(self) -> None:
-        for name in ("durable", "journal"):
+        for name in ("durable", "journal", "trap_exits"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(_wrong(name, getattr(self, name), "write True or False"))
         if self.journal:

@@ -62,6 +62,7 @@ class Recovery:
         system = self._system
         self._homeless.clear()
         self._attempts.clear()
+        await system.monitors.load()
         system.seen_id(await system.store.last_id())
         owner = await system.store.owner()
         system.seen_id(0 if owner is None else owner.last_id)
@@ -128,6 +129,7 @@ class Recovery:
                 count = len(self._homeless[address])
                 system.events.emit("message.orphaned", address, pending=count)
                 logger.warning("{} messages wait for {}, and nothing in the tree has that address", count, address)
+        system.monitors.look_round()
 
     def attempts_of(self, row_id: int) -> int:
         row = self._attempts.pop(row_id, None)
@@ -286,6 +288,8 @@ class Recovery:
             cell.reset(system.committer.failure or error)
         system.runners.reset()
         system.delays.clear()
+        system.monitors.reset()
+        system.groups.reset()
         system.keys.forget()
         if system.inbox is not None:
             system.inbox.reset()

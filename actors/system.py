@@ -28,8 +28,10 @@ from .delivery import Delivery
 from .errors import ActorNotFound, SystemStopped
 from .exiting import Exits
 from .exits import ExitReason
+from .groups import Group, Groups
 from .inbox import Inbox
 from .keys import Keys
+from .monitors import Monitors
 from .recovery import Recovery
 from .ref import ActorRef
 from .runner import Runners
@@ -119,7 +121,7 @@ class ActorSystem:
             store,
             runtime,
             commit_no=owner.commit_no,
-            refused=self.recovery.refused,
+            refused=self.recovery.refusals.charge,
             broken=self.recovery.broken,
         )
         self.runners = Runners(self, self.attempts.slots)
@@ -129,6 +131,8 @@ class ActorSystem:
         self.delivery = Delivery(self)
         self.tell = self.delivery.tell
         self.exits = Exits(self)
+        self.monitors = Monitors(self)
+        self.groups = Groups(self)
         self.tracing = Tracing(self)
         self.trace = self.tracing.trace
         self.inbox: Inbox | None = None
@@ -161,6 +165,14 @@ class ActorSystem:
         if not isinstance(address, str) or not address.startswith("/") or address.endswith("/"):
             raise ActorNotFound(str(address), 'an address is an absolute path, such as "/bank/ledger"')
         return ActorRef(self, address)
+
+    def group(self, name: str) -> Group:
+        """The actors that have joined a name (`self.join(name)`), to be told something. There may be none.
+
+        Raises:
+            TypeError, ValueError: this is no name: 1 to 200 printable characters.
+        """
+        return self.groups.group(name)
 
     def tasks(self, address: str) -> Tasks:
         """The way to start tasks under the `TaskSupervisor` at an absolute address (actors/tasks.py)."""

@@ -16,12 +16,14 @@ from .envelope import Ask, Envelope, derived_uid
 from .errors import AskFailed, TurnClosed
 from .exits import ExitReason
 from .failures import charge, judge
+from .relations import Ending, Exit
 
 if TYPE_CHECKING:
     import asyncio
 
     from .cell import Cell
     from .incarnation import Incarnation
+    from .intents import Intents
     from .message import Message
 
 __all__ = ("FINISHED", "OPEN", "LightTurn", "Turn", "current_turn")
@@ -52,9 +54,15 @@ class Turn:
     deletes: list[tuple[type[Row], Any]] | None = None
     batch: list[Envelope] | None = None
     """All envelopes of a batch handler's turn, the first one included."""
+    special: bool = False
+    """Whether it ends the incarnation, monitors or links: what follows has something in it only then."""
     exit: ExitReason | None = None
-    """Set by `stop`: the incarnation ends after this turn."""
+    """Set by `stop` and `retire`: the incarnation ends after this turn."""
     retiring: bool = False
+    intents: Intents | None = None
+    """What it monitors, links and lets go of."""
+    ending: Ending | None = None
+    """What its exit owes to those who monitor this actor, or are linked to it."""
     held: Callable[[Any, Any], Awaitable[None]] | None = None
     """Set while `transaction` holds the write slot: ends it, with the result or the error, and the turn."""
     interrupt: Callable[[], BaseException | None] | None = None
@@ -196,13 +204,15 @@ class Turn:
                     size += 200 if sent.body is None else 200 + len(sent.body)
                     if sent.key is not None:
                         self.record(cell.system.keys.row(sent))
-        if self.retiring:
-            self.delete(ActorRow, cell.address)
-            for kind, key in cell.system.activator.retired(cell):
-                self.delete(kind, key)
-            for row_id in cell.row_ids():
-                self.delete(MessageRow, row_id)
-                self.delete(AttemptRow, row_id)
+        if self.special:
+            if self.retiring:
+                self.delete(ActorRow, cell.address)
+                for kind, key in cell.system.activator.retired(cell):
+                    self.delete(kind, key)
+                for row_id in cell.row_ids():
+                    self.delete(MessageRow, row_id)
+                    self.delete(AttemptRow, row_id)
+            size += cell.system.monitors.settle(self, inserts)
         if ack and envelope is not None and envelope.attempts:
             self.delete(AttemptRow, ack)
         for other in self.batch or ():
@@ -240,11 +250,11 @@ class Turn:
         if type(envelope) is Ask:
             cell.system.asks.answer(envelope, result, after)
         cell.turn = None
-        if self.eventful:
+        if self.special:
+            cell.system.monitors.settled(self)
             if self.retiring:
                 cell.retiring = True
-                cell.leaving = (ExitReason.normal(), self.uid, 0)
-            elif self.exit is not None:
+            if self.exit is not None:
                 cell.leaving = (self.exit, self.uid, 0)
 
     def discard(self, because: BaseException | None = None) -> None:
@@ -256,6 +266,8 @@ class Turn:
             self.status = DISCARDED
         if self.cell.turn is self:
             self.cell.turn = None
+        if self.intents is not None:
+            self.intents.withdraw()
         envelope = self.envelope
         if type(envelope) is Ask and not envelope.future.done():
             reason = ExitReason.killed("the actor was stopped before it answered")
@@ -269,6 +281,8 @@ class Turn:
             return
         self.status = FAILED
         cell.turn = None
+        if self.intents is not None:
+            self.intents.withdraw()
         verdict = judge(cell.options, error)
         answers = isinstance(error, cell.definition.cls._answers)
         if answers:
@@ -284,6 +298,10 @@ class Turn:
             if not envelope.future.done():
                 envelope.future.set_exception(error if answers else AskFailed(cell.address, verdict.reason))
         elif envelope is not None:
+            ending = None
+            if verdict.exits and cell.address in cell.system.monitors.bound:
+                end = Exit(cell.address, self.incarnation.number, verdict.reason, self.uid, envelope.attempts + 1)
+                ending = cell.system.monitors.ending(end, self.after)
             charge(
                 cell,
                 envelope,
@@ -291,6 +309,7 @@ class Turn:
                 cause=verdict.cause,
                 at_once=verdict.park,
                 after_s=verdict.after_s,
+                ending=ending,
             )
         if verdict.exits:
             cell.leaving = (verdict.reason, self.uid, 0 if envelope is None else envelope.attempts)

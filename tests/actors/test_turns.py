@@ -143,7 +143,7 @@ class Leaver(Actor[Sum]):
     left: Leaver
 
     @handler
-    def leave(self, message: Leave) -> None:
+    def go(self, message: Leave) -> None:
         Leaver.left = self
 
 
@@ -181,7 +181,7 @@ class Keeper(Actor[None]):
     do: Any
 
     @handler
-    def leave(self, message: Leave) -> None:
+    def go(self, message: Leave) -> None:
         Keeper.do(self)
 
 

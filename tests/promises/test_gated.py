@@ -48,7 +48,7 @@ class Account(Actor[Book]):
         return self.state.total
 
     @handler
-    def leave(self, message: Leave) -> None:
+    def go(self, message: Leave) -> None:
         self.state.total += 1
         if message.how == "retire":
             self.retire()
