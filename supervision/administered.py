@@ -76,6 +76,8 @@ class Administered(Actor[None]):
 
         def forget(self, child: Cell) -> None: ...
 
+        def end_wait(self, child: Cell) -> None: ...
+
     def _child(self, child_id: str) -> Cell:
         cell = self.tree.child(self.cell, f"{self.address}/{child_id}")
         if cell is None:
@@ -135,6 +137,7 @@ class Administered(Actor[None]):
         child = self._child(message.id)
         if child.status is DOWN:
             child.fence(STOPPED)  # it was about to be restarted
+            self.end_wait(child)
         else:
             await self.stop_child(child, then=STOPPED)
         if child.on_demand:

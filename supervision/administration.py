@@ -21,8 +21,9 @@ from ..actors.suspension import SUSPENDED
 from ..actors.watching import type_of
 from ..persistence.attempts import is_uid
 from ..persistence.effects import Effects
-from ..persistence.errors import UnderstudyError
 from ..persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from .child_commands import ChildCommands, shown_status
+from .errors import AdministrationFailed
 from .spec import Spec, SupervisorSpec
 from .supervisor import Supervisor, shutdown_seconds
 from .traces import Traces
@@ -40,10 +41,6 @@ CHILDREN_MAX = 1_000
 """Of a supervisor's children, in its answer to `GetState`."""
 
 
-class AdministrationFailed(UnderstudyError):
-    """An administrative command can't be carried out."""
-
-
 class Administration:
     """Called with a command's name, an address and JSON arguments; the result is data."""
 
@@ -59,6 +56,7 @@ class Administration:
             "actors.suspend": self.suspend,
             "actors.resume": self.resume,
             "actors.trace": Traces(system).poll,
+            **ChildCommands(system, tree).commands,
             "dead.requeue": self.requeue,
             "dead.discard": self.discard,
         }
@@ -114,7 +112,7 @@ class Administration:
         return {
             "address": cell.address,
             "kind": "supervisor" if isinstance(cell.spec, SupervisorSpec) else "actor",
-            "status": _status(cell),
+            "status": shown_status(self._tree, cell),
             "type": cell.definition.stored_type,
             "incarnation": 0 if cell.incarnation is None else cell.incarnation.number,
             "started": None if cell.incarnation is None else cell.incarnation.started,
@@ -205,6 +203,8 @@ class Administration:
         if cell.on_demand:
             cell.status = PASSIVE
             cell.wake()
+        elif cell.address in self._tree.halted:
+            return  # it was stopped before, and stays so
         elif supervisor is not None and supervisor.status is UP and (was_up or cell.status in (PASSIVE, STOPPED)):
             try:
                 await lifecycle.start(cell)

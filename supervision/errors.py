@@ -13,6 +13,7 @@ import msgspec
 from ..persistence.errors import UnderstudyError
 
 __all__ = (
+    "AdministrationFailed",
     "AlreadyPresent",
     "AlreadyStarted",
     "ChildNotFound",
@@ -120,6 +121,10 @@ class ConfigError(UnderstudyError):
 
     def __reduce__(self) -> Any:
         return (type(self), (self.file, self.problems))
+
+
+class AdministrationFailed(UnderstudyError):
+    """An administrative command can't be carried out."""
 
 
 class SupervisorError(UnderstudyError):

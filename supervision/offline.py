@@ -11,13 +11,18 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
+
 from ..persistence.attempts import is_uid
 from ..persistence.errors import UnderstudyError
-from ..persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow, TimerRow, seal, verify
+from ..persistence.record import ActorRow, AttemptRow, ChildRow, DeadLetterRow, MessageRow, TimerRow, seal, verify
 from ..persistence.runtime import Runtime
 from ..persistence.store import Commit, Store
+from .children import LEFT, PLANNED, STARTED, STOPPED, decode_spec
+from .errors import AdministrationFailed
+from .spec import SupervisorSpec
 
-__all__ = ("NotStored", "discard", "requeue", "reset", "retire")
+__all__ = ("NotStored", "delete", "discard", "requeue", "reset", "retire", "start", "stop")
 
 
 class NotStored(UnderstudyError):
@@ -51,6 +56,49 @@ async def retire(store: Store, address: str) -> dict[str, Any]:
                 raise
         commit.delete(MessageRow, *ids).delete(AttemptRow, *ids).delete(TimerRow, *timers)
     return {"address": address, "retired": True, "messages": len(ids)}
+
+
+async def stop(store: Store, address: str) -> dict[str, Any]:
+    """Keep a child, and what is below it, from starting with the node. A dynamic supervisor's is forgotten.
+
+    Raises:
+        StoreLocked, NotStored, StoreError
+        AdministrationFailed: it is the root, or is made from a template.
+        RecordCorrupt: its record is damaged; it can only be deleted.
+    """
+    async with _owned(store) as commit:
+        row, dynamic = await _child(store, address)
+        if dynamic:  # as in a running node
+            await _delete_child(store, commit, row)
+        elif verify(row).status != LEFT:
+            commit.put(seal(row._replace(status=STOPPED)))
+    return {"address": address, "stopped": True, "kept": not dynamic}
+
+
+async def start(store: Store, address: str) -> dict[str, Any]:
+    """Let a child that was stopped, or that the tree doesn't name any more, start with the node.
+
+    Raises: as `stop`.
+    """
+    async with _owned(store) as commit:
+        row, _ = await _child(store, address)
+        if verify(row).status in (STOPPED, LEFT):
+            # One that the tree names is planned again at the boot.
+            commit.put(seal(row._replace(status=STARTED)))
+    return {"address": address, "started": False, "next": True}
+
+
+async def delete(store: Store, address: str) -> dict[str, Any]:
+    """Forget a child and all that is below it, damaged ones too; state and mail stay.
+
+    Raises:
+        StoreLocked, NotStored, StoreError
+        AdministrationFailed: it is the root, or is made from a template.
+    """
+    async with _owned(store) as commit:
+        row, _ = await _child(store, address)
+        await _delete_child(store, commit, row)
+    return {"address": address, "deleted": True, "planned": row.status == PLANNED}
 
 
 async def requeue(store: Store, ids: Sequence[int]) -> dict[str, Any]:
@@ -99,6 +147,44 @@ async def _letter(store: Store, letter_id: int) -> DeadLetterRow:
     if not found:
         raise NotStored(f"there is no dead letter {letter_id}; nothing was changed")
     return found[0]
+
+
+async def _child(store: Store, address: str) -> tuple[ChildRow, bool]:
+    """The record of a child, unverified, and whether its supervisor is a dynamic one."""
+    above, _, child_id = address.rpartition("/")
+    if not above:
+        raise AdministrationFailed(f"{address} is the root of the tree: `understudy run` starts it, or doesn't")
+    parent = await _record(store, above)
+    spec = None
+    if parent is not None:
+        try:
+            spec = decode_spec(verify(parent).spec)
+        except msgspec.MsgspecError:
+            pass  # of another version
+    if isinstance(spec, SupervisorSpec) and spec.strategy == "dynamic":
+        if spec.template is not None:
+            why = "is made from a template: nobody starts it, it comes with its next message"
+            raise AdministrationFailed(f"{address} {why}. `understudy actors retire` deletes its state and its mail")
+        dynamic = True
+    else:
+        dynamic = False
+    row = await _record(store, address)
+    if row is None:
+        raise NotStored(f"the store knows of no child {child_id} of {above}. `understudy tree` shows what there is")
+    return row, dynamic
+
+
+async def _record(store: Store, address: str) -> ChildRow | None:
+    above, _, child_id = address.rpartition("/")
+    rows = await store.scan(ChildRow, supervisor=above, id=child_id)
+    return rows[0] if rows else None
+
+
+async def _delete_child(store: Store, commit: Commit, row: ChildRow) -> None:
+    """Its record, and those of all that is below it."""
+    commit.delete(ChildRow, (row.supervisor, row.id))
+    async for below in store.iterate(ChildRow, supervisor=f"{row.supervisor}/{row.id}"):
+        await _delete_child(store, commit, below)
 
 
 async def _delete_state(store: Store, commit: Commit, address: str) -> None:

@@ -36,7 +36,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The node's process: how it is watched, respawned and stopped."""
+    """The node's process: how it is watched, respawned and stopped, and what it keeps on record."""
 
     hang_s: Seconds = 30.0
     """Seconds the event loop may stand still before the watchdog ends the node."""
@@ -45,6 +45,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     respawn_period_s: Seconds = 60.0
     stop_timeout_s: Seconds = 30.0
     """Seconds for the whole tree to stop in, when the node is told to."""
+    incidents_kept: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    """Incidents on record: exits, and what supervisors did about them. The newest are kept."""
 
 
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,6 +80,7 @@ NODE_RULES = {
     "respawn_intensity": Rule("a whole number of at least 0", lambda value: is_count(value, 0)),
     "respawn_period_s": _SECONDS,
     "stop_timeout_s": _SECONDS,
+    "incidents_kept": Rule("a whole number of at least 1", lambda value: is_count(value, 1)),
 }
 
 

@@ -6,6 +6,7 @@ It reacts to `Exited` by its strategy (docs/runtime-semantics.md, section 7), an
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
@@ -44,6 +45,8 @@ class Supervisor(Administered):
         self.intensity = Intensity(spec.intensity, spec.period_s)
         self._restarts: WeakKeyDictionary[Cell, tuple[int, float]] = WeakKeyDictionary()
         """Under a backoff: how many restarts in a row a child had, and when the last one was due."""
+        self._waits: dict[str, tuple[asyncio.Task[None], RestartRetry]] = {}
+        """The restarts whose moment hasn't come, by child."""
 
     @property
     def cell(self) -> Cell:
@@ -79,6 +82,8 @@ class Supervisor(Administered):
                 self._start_failed(child, error, [child])
 
     async def on_stop(self, reason: ExitReason) -> None:
+        for task, _ in self._waits.values():
+            task.cancel()
         await self.stop_children(self.children)
 
     async def start_child(self, child: Cell) -> bool:
@@ -180,7 +185,7 @@ class Supervisor(Administered):
         delay_s = 0.0 if self.spec.restart_backoff is None else self._backoff_s(child)
         if delay_s:
             self._retry(child, group, charged=False, delay_s=delay_s)
-            action = f"restarts in {delay_s:.3g} s"
+            action = f"restarts in {round(delay_s, 3):g} s"
         else:
             await self.start_again(group)
             action = "restarted" if child.status is UP else "the restart failed" if child.status is DOWN else "ended"
@@ -251,9 +256,21 @@ class Supervisor(Administered):
 
         async def later() -> None:
             await system.runtime.sleep(delay_s)
+            self._waits.pop(child.address, None)
             system.delivery.post(cell, message, urgent=False)
 
-        system.background(later(), f"understudy restart of {child.address}")
+        earlier, _ = self._waits.pop(child.address, (None, None))
+        if earlier is not None:
+            earlier.cancel()  # a sibling's exit has restarted the child meanwhile
+        task = system.background(later(), f"understudy restart of {child.address}")
+        self._waits[child.address] = task, message
+
+    def end_wait(self, child: Cell) -> None:
+        """Its restart is called off: don't keep the system from being idle for the rest of its backoff."""
+        task, message = self._waits.pop(child.address, (None, None))
+        if task is not None and message is not None:
+            task.cancel()
+            self.tree.system.delivery.post(self.cell, message, urgent=False)
 
     def _backoff_s(self, child: Cell) -> float:
         """How long this restart waits: the first one in a row not at all."""
@@ -272,9 +289,7 @@ class Supervisor(Administered):
         child = self.tree.child(self.cell, message.address)
         group = [cell for address in message.resume if (cell := self.tree.child(self.cell, address)) is not None]
         if child is None or child.status is not DOWN or child.last_exit != message.incarnation:
-            self._leave_stopped(
-                group
-            )  # administration has dealt with it; what was to start with it isn't started (OTP)
+            self._leave_stopped(group)  # administration has dealt with it; the rest of its group isn't started (OTP)
             return
         if message.charged:
             reason = message.reason or ExitReason(kind="error", text=f"{message.address} doesn't start")

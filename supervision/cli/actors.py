@@ -16,12 +16,13 @@ from .. import offline
 from .desk import Desk
 from .output import AsJson, moment, note, parsed, print_json, print_pairs, print_table
 from .paging import Limit, page
+from .stored_children import DAMAGED, stored_child, stored_children
 from .target import CommandFailed, Target, open_desk
 from .trace import trace
 
 __all__ = ("actors",)
 
-actors = App(name="actors", help="List, show, trace, suspend, reset and retire actors.")
+actors = App(name="actors", help="List, show, trace, stop, start, suspend, reset and retire actors.")
 actors.command(trace)
 
 COLUMNS = ("address", "type", "status", "mailbox", "incarnation", "updated", "state")
@@ -31,7 +32,7 @@ COLUMNS = ("address", "type", "status", "mailbox", "incarnation", "updated", "st
 def list_actors(
     prefix: str = "/", /, *, target: Target | None = None, limit: Limit = 100, as_json: AsJson = False
 ) -> None:
-    """List the actors that are stored, or that are live in a running node.
+    """List the actors that are stored, stopped, or live in a running node.
 
     For example:
 
@@ -52,6 +53,10 @@ async def _list(prefix: str, target: Target | None, limit: int, as_json: bool) -
         found: dict[str, dict[str, Any]] = {}
         for row in await _stored(desk.store, prefix, limit + 1):
             found[row.address] = _entry(row)
+        for child in await stored_children(desk.store, prefix):
+            if child.halted:
+                entry = found.setdefault(child.address, child.facts())
+                entry["status"] = DAMAGED if entry["status"] == DAMAGED else child.status
         # Both have the first so many in the order of their addresses: so has what they give together.
         for facts in await desk.live(prefix, limit=limit + 1) or ():
             found.setdefault(facts["address"], {"address": facts["address"], "type": facts["type"]}).update(facts)
@@ -104,6 +109,9 @@ async def _show(address: str, target: Target | None, as_json: bool) -> None:
     async with open_desk(target) as desk:
         rows = await desk.store.scan(ActorRow, address=address)
         entry: dict[str, Any] = _entry(rows[0]) if rows else {"address": address}
+        child = await stored_child(desk.store, address)
+        if child is not None:
+            entry = {**child.facts(), **entry, **({"status": child.status} if child.halted else {})}
         for facts in await desk.live(address, limit=1, stack=True) or ():
             if facts["address"] == address:
                 entry.update(facts)

@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 
 from ...persistence.errors import UnderstudyError
 from . import actors as actor_commands
-from . import checks, completion, db, dead, init, letters, messages, run, trees
+from . import checks, completion, db, dead, incidents, init, letters, messages, run, supervising, trees
 from .comparing import fill_in
 from .exit_codes import CODES_HELP, ExitCode, code_of
 from .log import set_up_log
@@ -42,8 +42,11 @@ app.command(checks.check)
 app.command(checks.config)
 app.command(trees.tree)
 app.command(actor_commands.actors)
+for order in (supervising.stop, supervising.start, supervising.restart, supervising.delete):
+    actor_commands.actors.command(order)
 app.command(messages.messages)
 app.command(dead.dead)
+app.command(incidents.incidents)
 app.command(letters.send)
 app.command(letters.ask)
 app.command(db.db)

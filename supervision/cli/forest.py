@@ -8,12 +8,23 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
+from ..children import PLANNED, STARTED
 from ..spec import Spec, SupervisorSpec, to_config
 from .output import console
+from .stored_children import StoredChild
 
-__all__ = ("Branch", "branch_of", "live_branches", "print_tree", "stored_branch")
+__all__ = ("Branch", "branch_of", "child_branch", "live_branches", "print_tree", "stored_branch")
 
-_STYLES = {"up": "green", "starting": "yellow", "stopping": "yellow", "down": "red", "stopped": "red"}
+_STYLES = {
+    "up": "green",
+    "starting": "yellow",
+    "stopping": "yellow",
+    "restarting": "yellow",
+    "stopped": "red",
+    "left": "red",
+    "damaged": "red",
+    "unusable": "red",
+}
 
 
 class Branch:
@@ -73,7 +84,15 @@ def stored_branch(root: Branch, address: str, facts: Mapping[str, Any]) -> None:
     """Enter a stored actor."""
     branch = root.at(address)
     branch.facts.setdefault("kind", "actor")
-    branch.facts.update(facts)
+    branch.facts.update(facts if branch.facts.get("status") in (None, PLANNED, STARTED) else {**facts, **branch.facts})
+
+
+def child_branch(root: Branch, child: StoredChild) -> None:
+    """Enter what the store says of a child; how it is made, a config file knows better."""
+    branch = root.at(child.address)
+    if child.spec is not None and "kind" not in branch.facts:
+        branch_of(root, child.spec, child.supervisor)
+    branch.facts["status"] = child.status
 
 
 def print_tree(root: Branch) -> None:
@@ -100,7 +119,7 @@ def _label(branch: Branch) -> Text:
             label.append(f"  {part}", style="not bold")
     if facts.get("restart") not in (None, "permanent"):
         label.append(f"  {facts['restart']}", style="not bold")
-    if status := facts.get("status"):
+    if (status := facts.get("status")) and status != PLANNED:
         label.append(f"  {status}", style=f"not bold {_STYLES.get(status, 'dim')}")
     if facts.get("mailbox"):
         label.append(f"  {facts['mailbox']:,} waiting", style="not bold")

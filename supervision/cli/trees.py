@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -11,11 +12,15 @@ from ...persistence.errors import StoreUnavailable
 from ...persistence.record import ActorRow
 from ..config import load_config
 from .desk import Desk
-from .forest import Branch, branch_of, live_branches, print_tree, stored_branch
+from .forest import Branch, branch_of, child_branch, live_branches, print_tree, stored_branch
 from .output import AsJson, note, print_json
+from .stored_children import stored_children
 from .target import Target, open_desk
 
 __all__ = ("tree",)
+
+UNUSABLE = "unusable"
+"""A child on record that the running node couldn't make: the log of its start says why."""
 
 
 def tree(
@@ -44,11 +49,17 @@ async def _tree(target: Target, limit: int, as_json: bool) -> None:
         branch_of(root, load_config(file).tree)
     try:
         async with open_desk(target) as desk:
+            children = {child.address: child for child in await stored_children(desk.store)}
+            for child in children.values():
+                child_branch(root, child)
             live = await desk.live("/", per_parent=limit)
             if live is None:
-                await _stored(desk, root, limit)
+                await _stored(desk, root, limit, children)
             else:
                 live_branches(root, live)
+                for address in children.keys() - {facts["address"] for facts in live}:
+                    if not children[address].halted:
+                        root.at(address).facts["status"] = UNUSABLE
             if desk.node() is None:
                 note("no node runs on this store: this is what it keeps")
     except StoreUnavailable as error:
@@ -61,11 +72,11 @@ async def _tree(target: Target, limit: int, as_json: bool) -> None:
         print_tree(root)
 
 
-async def _stored(desk: Desk, root: Branch, limit: int) -> None:
+async def _stored(desk: Desk, root: Branch, limit: int, static: Container[str]) -> None:
     shown: dict[str, int] = {}
     async for row in desk.store.iterate(ActorRow):
         parent = row.address.rpartition("/")[0]
-        count = shown[parent] = shown.get(parent, 0) + 1
+        count = shown[parent] = shown.get(parent, 0) + (row.address not in static)
         if count <= limit:
             facts = {"type": row.type, "status": "stored", "incarnation": row.incarnation, "updated": row.updated}
             stored_branch(root, row.address, facts)
