@@ -49,11 +49,12 @@ async def start(
     commits.
 
     Args:
-        tree: a spec, or the path of a config file (which then names the store, too).
+        tree: a spec, or the path of a config file (which then names the store and `incidents_kept`, too).
         store: a URL, or an open-able `Store`; by default the config file's, else `memory://`, which keeps nothing.
         hang_s: seconds for which the event loop may stand still before a watchdog ends the *process*, naming the
             handler. None: no
             watchdog (`understudy run` sets one, since it has a parent that starts the node again).
+        settings: of the system; by default the config file's, else those of `Settings()`.
         runtime: clock, randomness and scheduling.
         on_event: called with every event, from the boot on; by default it goes to the log (loguru).
 
@@ -68,6 +69,7 @@ async def start(
         config = load_config(tree)
         tree, aliases = config.tree, config.aliases
         store = store or config.store.url
+        settings = settings or Settings(incidents_kept=config.node.incidents_kept)
     else:
         check_tree(tree)
     settings = with_aliases(settings, aliases, tree)

@@ -73,7 +73,7 @@ class Node:
             config.tree,
             store=config.store.url,
             hang_s=config.node.hang_s,
-            settings=Settings(aliases=config.aliases),
+            settings=Settings(aliases=config.aliases, incidents_kept=config.node.incidents_kept),
             on_event=self._note,
         ) as system:
             self._up = True
