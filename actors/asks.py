@@ -66,7 +66,8 @@ class Asks:
             bucket.discard(ask)
 
     async def _from_inside(self, cell: Cell, ask: Ask, turn: Turn) -> Any:
-        asker = ask.asker = turn.cell
+        ask.asker = turn
+        asker = turn.cell
         ask.after = turn.after
         if asker.asking is None:
             asker.asking = []

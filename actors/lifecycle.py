@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from ..persistence.worker import uncancelled
 from .actor import Actor
 from .envelope import Ask
 from .errors import HandlerTimeout, Ignore, StartFailed
@@ -13,7 +14,7 @@ from .exits import ExitReason
 from .incarnation import Incarnation
 from .status import DOWN, STARTING, STOPPED, STOPPING, UP
 from .stepping import call_async, resume
-from .turn import OPEN, Turn
+from .turn import FAILED, OPEN, Turn
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -31,12 +32,16 @@ STOPPED_MEANWHILE = ExitReason.killed("it was stopped while it started")
 async def start(cell: Cell) -> None:
     """A new incarnation: build the instance, restore its state, run `on_start` as a turn of its own.
 
+    If the database has refused what its last start wrote, this is the exit of that one instead.
+
     Raises:
         StartFailed: any of these failed; the cell is down (or in the state in which whoever stopped it meanwhile
             left it).
         Ignore: `on_start` doesn't want to run; the cell is stopped.
     """
     system = cell.system
+    if system.recovery.refusals.unsaid and system.recovery.refusals.say(cell):
+        return
     cell.status = STARTING
     cell.leaving = None
     if cell.state.outdated is not None:
@@ -55,7 +60,7 @@ async def start(cell: Cell) -> None:
         failure = None
     except BaseException as error:
         failure = error
-    await _end(turn, failure)
+    failure = await _end(turn, failure)
     leaving, cell.leaving = cell.leaving, None
     if cell.incarnation is not incarnation:
         if isinstance(failure, asyncio.CancelledError):
@@ -167,30 +172,51 @@ async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, 
         return ExitReason.killed("on_stop didn't end within its shutdown time")
     except Exception as error:
         await _end(turn, error)
-        failure = ExitReason.from_exception(error)
-        cell.system.events.emit(
-            "actor.stop_failed",
-            cell.address,
-            error=failure.error,
-            text=failure.text,
-            traceback=failure.traceback,
-        )
-        return failure if reason.kind != "error" else reason
-    await _end(turn, None)
-    cell.leaving = None
+        return _stop_failed(cell, reason, ExitReason.from_exception(error))
+    error_at_end = await _end(turn, None)
+    leaving, cell.leaving = cell.leaving, None
+    if error_at_end is not None:
+        return _stop_failed(cell, reason, ExitReason.from_exception(error_at_end))
+    if turn.status is FAILED and leaving is not None:
+        return _stop_failed(cell, reason, leaving[0])
     return reason
 
 
-async def _end(turn: Turn, failure: BaseException | None) -> None:
-    """The end of an `on_start` or `on_stop` turn, which may hold a transaction."""
+def _stop_failed(cell: Cell, reason: ExitReason, failure: ExitReason) -> ExitReason:
+    cell.system.events.emit(
+        "actor.stop_failed",
+        cell.address,
+        error=failure.error,
+        text=failure.text,
+        traceback=failure.traceback,
+    )
+    return failure if reason.kind != "error" else reason
+
+
+async def _end(turn: Turn, failure: BaseException | None) -> BaseException | None:
+    """The end of an `on_start` or `on_stop` turn, which may hold a transaction. Returns why it failed, if it has.
+
+    If the database has refused such a turn of this actor, it waits for its commit, in a transaction of its own.
+    """
+    if failure is None and turn.held is None and turn.cell.system.recovery.refusals.wary(turn.cell):
+        try:
+            await turn.cell.system.write_slot(turn).open()
+        except BaseException as error:
+            failure = error
     if turn.held is not None:
-        await turn.held(failure, None)
+        try:
+            await uncancelled(turn.held(failure, None))
+        except asyncio.CancelledError as error:  # it is committed, or rolled back, all the same
+            failure = failure or error
         if turn.status is OPEN:  # rolled back; or the store failed, and the tree is being reset
             turn.discard(failure)
     elif failure is None:
         turn.finish()
     else:
         turn.discard(failure)
+    if turn.cell.quiet is not None and turn.cell.runner < 0:  # it is in no runner's hands, which would say so
+        turn.cell.now_quiet()
+    return failure
 
 
 async def cut_off(turn: Turn, interrupt: Callable[[], BaseException | None]) -> bool:

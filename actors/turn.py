@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .intents import Intents
     from .message import Message
 
-__all__ = ("FINISHED", "OPEN", "LightTurn", "Turn", "current_turn")
+__all__ = ("FAILED", "FINISHED", "OPEN", "LightTurn", "Turn", "current_turn")
 
 current_turn: ContextVar[Turn | None] = ContextVar("understudy_turn", default=None)
 """The turn that this code runs in; child tasks of a handler inherit it."""

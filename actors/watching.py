@@ -191,5 +191,5 @@ def _messages(turn: Turn) -> int:
 def _sender(turn: Turn) -> str:
     envelope = turn.envelope
     if type(envelope) is Ask:
-        return "" if envelope.asker is None else envelope.asker.address
+        return "" if envelope.asker is None else envelope.asker.cell.address
     return "" if envelope is None else envelope.sender
