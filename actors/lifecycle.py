@@ -87,6 +87,8 @@ async def start(cell: Cell) -> None:
         reason = ExitReason.from_exception(failure)
     if leaving is not None or not (cell.on_demand or system.closing):  # else its first message is charged: no exit
         system.exits.announce(cell, incarnation.number, reason)
+    else:  # its first message is charged: no exit
+        system.groups.drop(cell.address)
     if isinstance(failure, Ignore | asyncio.CancelledError):
         raise failure
     raise StartFailed(cell.address, reason) from failure

@@ -12,16 +12,19 @@ from .actors.errors import (
     AskCycle,
     AskFailed,
     AskTimeout,
+    GroupEmpty,
     HandlerTimeout,
     Ignore,
     KeyConflict,
     MailboxFull,
+    NotAllTold,
     NotAMessage,
     Reject,
     Retry,
     StartFailed,
     StateError,
     SystemStopped,
+    TooManyMonitors,
     TransactionTimeout,
     TurnClosed,
     UndecodableMessage,
@@ -29,6 +32,7 @@ from .actors.errors import (
     UnknownMessageType,
 )
 from .actors.exits import Down, Exited, ExitReason
+from .actors.groups import Group, Receipts
 from .actors.introspection import ActorStatistics, GetState, GetStatistics, Resume, Statistics, Suspend
 from .actors.message import Message, Request
 from .actors.options import Backoff
@@ -110,6 +114,8 @@ __all__ = (
     "GetChildSpec",
     "GetState",
     "GetStatistics",
+    "Group",
+    "GroupEmpty",
     "HandlerTimeout",
     "Ignore",
     "KeyConflict",
@@ -117,8 +123,10 @@ __all__ = (
     "MemoryStore",
     "Message",
     "NotAMessage",
+    "NotAllTold",
     "NotForDynamic",
     "Receipt",
+    "Receipts",
     "Reconfigure",
     "Reject",
     "Request",
@@ -153,6 +161,7 @@ __all__ = (
     "TasksFull",
     "TerminateChild",
     "TooManyChildren",
+    "TooManyMonitors",
     "Trace",
     "TracedTurn",
     "TransactionTimeout",
