@@ -5,6 +5,7 @@
     envelope, mailbox     on its way, waiting                   delays              waiting for a moment
     runner                the task that takes it up             stepping            the handler's code, step by step
     handling, dispatch    one message becomes one turn          turn, state         what the turn collects, and leaves
+    batches               or several messages do
     failures              what a failure is charged to          asks, keys          replies; idempotency
     exiting, lifecycle    the end and the start of a life       cell, incarnation   an address; one life of it
     tasks, task           coroutines beside the actors, under a TaskSupervisor (supervision/tasks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import sys
 from collections.abc import Callable
@@ -67,6 +68,7 @@ class Definition:
         "handlers",
         "has_receive",
         "name",
+        "on_start_waits",
         "options",
         "overrides_on_start",
         "overrides_on_stop",
@@ -105,6 +107,7 @@ class Definition:
         check_handlers(cls, self.handlers)
         self.has_receive = _overrides(cls, root, "receive")
         self.overrides_on_start = _overrides(cls, root, "on_start")
+        self.on_start_waits = _can_suspend(cls.on_start)
         self.overrides_on_stop = _overrides(cls, root, "on_stop")
         self.upgrades = _upgrades(cls, root, self.state_version)
         """Whether old states are made new by the class's own `upgrade`, rather than by defaults alone."""
@@ -145,6 +148,18 @@ class Definition:
 
 def _overrides(cls: type, root: type, hook: str) -> bool:
     return getattr(cls, hook) is not getattr(root, hook)
+
+
+def _can_suspend(function: Any) -> bool:
+    """Whether a coroutine function may suspend: only what is awaited can."""
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_flags & inspect.CO_COROUTINE:
+        return True
+    return any(instruction.opname in _WAITS for instruction in dis.get_instructions(code))
+
+
+_WAITS = frozenset(("GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH", "SEND"))
+"""`await`, `async for` and `async with`, as the compiler (3.11 and later) writes them."""
 
 
 def _upgrades(cls: type[Actor[Any]], root: type[Actor[Any]], version: int) -> bool:

@@ -5,12 +5,12 @@ The exception itself never travels: an exit reason is data, so that it can be st
 
 from __future__ import annotations
 
-import traceback
 from typing import Literal
 
 import msgspec
 
 from .message import Message
+from .tracebacks import text_of, traceback_of, type_name
 
 __all__ = ("TEXT_LIMIT_BYTES", "TRACEBACK_LIMIT_BYTES", "Down", "ExitKind", "ExitReason", "Exited")
 
@@ -59,9 +59,9 @@ class ExitReason(msgspec.Struct, frozen=True, omit_defaults=True):
         """The reason of an exit by `error`. Never raises, whatever the exception's `__str__` does."""
         return cls(
             "error",
-            error=_cut(_type_name(type(error)), TEXT_LIMIT_BYTES),
-            text=_cut(_text(error), TEXT_LIMIT_BYTES),
-            traceback=_cut(_traceback(error), TRACEBACK_LIMIT_BYTES),
+            error=_cut(type_name(type(error)), TEXT_LIMIT_BYTES),
+            text=_cut(text_of(error), TEXT_LIMIT_BYTES),
+            traceback=_cut(traceback_of(error), TRACEBACK_LIMIT_BYTES),
         )
 
     def __str__(self) -> str:
@@ -96,26 +96,6 @@ class Down(Message):
     """The id that `self.monitor(ref)` returned."""
 
 
-def _type_name(cls: type) -> str:
-    if cls.__module__ == "builtins":
-        return cls.__qualname__
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:
-        return f"<its __str__ raised {type(broken).__name__}>"
-
-
-def _traceback(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception as broken:  # a hostile __notes__, __cause__ or source file must not hide the exit
-        return f"<its traceback can't be formatted: {type(broken).__name__}>"
-
-
 def storable(reason: ExitReason) -> ExitReason:
     """A reason that somebody made by hand, within the limits.
 
@@ -136,6 +116,8 @@ def storable(reason: ExitReason) -> ExitReason:
 
 def _cut(text: str, limit_bytes: int) -> str:
     """At most `limit_bytes` of UTF-8, cut in the middle: the outermost call and the error both matter."""
+    if len(text) <= limit_bytes >> 2 and text.isascii():
+        return text
     data = text.encode("utf-8", "backslashreplace")  # a lone surrogate can't be stored
     if len(data) <= limit_bytes:
         return data.decode()

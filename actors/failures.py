@@ -87,9 +87,7 @@ def charge(
     system.delays.retry(cell, envelope, due)
 
 
-def park(
-    system: ActorSystem, envelope: Envelope, reason: ExitReason, cause: str, ending: Ending | None = None
-) -> None:
+def park(system: ActorSystem, envelope: Envelope, reason: ExitReason, cause: str, ending: Ending | None = None) -> None:
     """Make a dead letter of a message, in one commit with its removal from the mailbox."""
     try:
         _submit(system, letter_effects(system, envelope, reason, cause), ending)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..persistence.errors import StoreError
 from . import lifecycle
+from .batches import collect
 from .cell import Cell
-from .dispatch import PAGE, means, page_in, prepare, refuse
+from .dispatch import PAGE, page_in, prepare, refuse
 from .envelope import Ask, Envelope
 from .errors import HandlerTimeout, Ignore, StartFailed, UnhandledMessage
 from .exits import ExitReason
@@ -31,9 +32,6 @@ LET_GO: Final = "let go"
 SET_ASIDE: Final = "set aside"
 LOST: Final = "lost"
 """The incarnation was abandoned or reset meanwhile: the cell isn't this runner's any more."""
-
-BATCH_MAX = 100
-"""Messages that a batch handler gets at most."""
 
 
 class Handling:
@@ -276,7 +274,7 @@ class Handling:
         if spec.message_type is Suspend:
             return self._runners.suspensions.suspend(turn, lambda: self._finish(turn, None, spec))
         actor = turn.incarnation.actor
-        argument: Any = self._collect(turn, spec) if spec.is_batch else turn.message
+        argument: Any = collect(turn, spec) if spec.is_batch else turn.message
 
         async def run() -> Any:
             if spec.external:
@@ -294,42 +292,6 @@ class Handling:
         finally:
             self.stepping = None
         return self._wait_inside(turn, coro, yielded, spec)
-
-    def _collect(self, turn: Turn, spec: HandlerSpec) -> list[Message]:
-        """The messages of a batch: those of its type that stand at the head of the mailbox."""
-        cell, envelope = turn.cell, turn.envelope
-        assert turn.message is not None
-        messages = [turn.message]
-        if envelope is None or isinstance(envelope, Ask):
-            return messages
-        turn.batch = [envelope]
-        turn.eventful = True
-        if self._runners.solo:
-            cell.alone = BATCH_MAX  # only its first message is on record: the others may be the guilty ones
-            return messages
-        if cell.alone:
-            cell.alone -= 1
-            return messages
-        if envelope.attempts:
-            return messages
-        queue, suspects = cell.mailbox.queue, self._system.recovery.suspects
-        while queue and len(messages) < BATCH_MAX:
-            entry = queue[0]
-            if type(entry) is not Envelope or entry.attempts or entry.uid in suspects:
-                break
-            if entry.message is None and not means(cell, entry.tag, spec.message_type):
-                break
-            message = entry.message or prepare(cell, entry)  # a backlog from disk is decoded here
-            if message is not None and type(message) is not spec.message_type:
-                break
-            queue.popleft()
-            cell.mailbox.count -= 1
-            if message is None:
-                continue  # it didn't decode, and is parked
-            turn.batch.append(entry)
-            messages.append(message)
-            turn.after = max(turn.after, entry.after)
-        return messages
 
     # -- what isn't the usual way -------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ async def start(cell: Cell) -> None:
             left it).
         Ignore: `on_start` doesn't want to run; the cell is stopped.
     """
-    system = cell.system
+    system, definition, state = cell.system, cell.definition, cell.state
     if system.recovery.refusals.unsaid and system.recovery.refusals.say(cell):
         return
     cell.status = STARTING
@@ -48,25 +48,35 @@ async def start(cell: Cell) -> None:
         cell.state.rewrite(False)
     incarnation = Incarnation(cell, system.next_incarnation())
     cell.incarnation = incarnation
-    turn = Turn(incarnation, None, None, system.next_uid())
-    try:
-        await cell.state.load()
-        actor = incarnation.run(_build, cell, incarnation)
-        cell.turn = turn
-        if cell.definition.overrides_on_start:
-            await _drive(turn, actor.on_start, cell.options.handler_timeout_s)
-            if turn.keyed:
-                await system.keys.check_turn(turn)
-        failure = None
-    except BaseException as error:
-        failure = error
-    failure = await _end(turn, failure)
+    turn = None
+    failure: BaseException | None = None
+    if definition.overrides_on_start or not state.loaded or (state.writes and not state.known):
+        turn = Turn(incarnation, None, None, system.next_uid())
+        try:
+            await state.load()
+            actor = incarnation.run(_build, cell, incarnation)
+            cell.turn = turn
+            if definition.overrides_on_start:
+                if definition.on_start_waits:
+                    await _drive(turn, actor.on_start, cell.options.handler_timeout_s)
+                else:
+                    _run(turn, actor.on_start)
+                if turn.keyed:
+                    await system.keys.check_turn(turn)
+        except BaseException as error:
+            failure = error
+        failure = await _end(turn, failure)
+    else:  # a restart with nothing to run, to read or to write: the usual one
+        try:
+            incarnation.run(_build, cell, incarnation)
+        except BaseException as error:
+            failure = error
     leaving, cell.leaving = cell.leaving, None
     if cell.incarnation is not incarnation:
         if isinstance(failure, asyncio.CancelledError):
             raise failure
         raise StartFailed(cell.address, STOPPED_MEANWHILE)
-    if failure is None and leaving is None and turn.status == "finished":
+    if failure is None and leaving is None and (turn is None or turn.status == "finished"):
         cell.status = UP
         cell.last_used = system.runtime.monotonic()
         if cell.state.outdated is not None:
@@ -85,7 +95,7 @@ async def start(cell: Cell) -> None:
         reason = ExitReason.normal()
     elif failure is not None:
         reason = ExitReason.from_exception(failure)
-    if leaving is not None or not (cell.on_demand or system.closing):  # else its first message is charged: no exit
+    if leaving is not None or not (cell.on_demand or system.closing):
         system.exits.announce(cell, incarnation.number, reason)
     else:  # its first message is charged: no exit
         system.groups.drop(cell.address)
@@ -290,6 +300,19 @@ async def _drive(turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: 
         raise
     finally:
         turn.task = None
+
+
+def _run(turn: Turn, function: Callable[[], Awaitable[Any]]) -> None:
+    """Run an `on_start` in which there is no `await`: it can't suspend, and needs no task of its own."""
+    handling = turn.cell.system.runners.handling
+    handling.step(turn)
+    try:
+        turn.incarnation.run(call_async, turn, lambda *_: function(), None, None)
+    except StopIteration:
+        return
+    finally:
+        handling.step(None)
+    raise AssertionError(f"{function} was taken for one that can't suspend")
 
 
 async def _driven(turn: Turn, function: Callable[[], Awaitable[Any]]) -> Any:

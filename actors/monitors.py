@@ -103,8 +103,7 @@ class Monitors:
         if turn.ending is not None:
             self.decided(turn.ending, turn.after)
         if turn.retiring:
-            for ending in self.owed.values():
-                ending.letters = [told for told in ending.letters if told.address != turn.cell.address]
+            self._owe_nothing(turn.cell.address)
 
     def _late(self, cell: Cell, relation: Relation, end: Exit) -> Ending:
         """What one relation's end owes to its watcher, whose turn had taken the target for alive."""
@@ -212,6 +211,15 @@ class Monitors:
                 self._system.recovery.keep(envelope.address, envelope.id)
         if ending.strikes:
             self.links.strike_all(ending)
+
+    def retired(self, address: str) -> None:
+        """An actor that doesn't run any more was retired by administration, which deletes its rows."""
+        self._owe_nothing(address)
+        self.ended(Exit(address, 0, ExitReason.normal()), 0, durable=True, retired=True)
+
+    def _owe_nothing(self, address: str) -> None:
+        for ending in self.owed.values():
+            ending.letters = [told for told in ending.letters if told.address != address]
 
     # -- who is there ----------------------------------------------------------------------------------
 

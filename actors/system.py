@@ -11,16 +11,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from ..persistence.committer import Committer
 from ..persistence.errors import StoreError, UnderstudyError
 from ..persistence.events import Event, Events
-from ..persistence.record import OwnerRow, Row
+from ..persistence.record import OwnerRow
 from ..persistence.runtime import Runtime
 from ..persistence.store import Store
 from . import lifecycle
-from .aliases import Aliases
+from .activator import Activator
 from .asks import Asks
 from .cell import Cell
 from .delays import Delays
@@ -35,65 +35,19 @@ from .monitors import Monitors
 from .recovery import Recovery
 from .ref import ActorRef
 from .runner import Runners
+from .settings import Settings
 from .status import GONE
 from .tasks import Tasks
 from .tracing import Tracing
 from .turn import Turn, current_turn
 from .write_slot import WriteSlot
 
-__all__ = ("Activator", "ActorSystem", "Settings")
+__all__ = ("ActorSystem",)
 
 CLOSE_S = 1.0
 """How long the system's own tasks may take to end at the stop."""
 EVENTS_WAITING_MAX = 10_000
 """Events that a slow subscriber may lie behind before the oldest are dropped."""
-
-
-class Activator(Protocol):
-    """Makes cells for addresses without one. Supervision implements it."""
-
-    def activate(self, parent: Cell, key: str) -> Cell | None:
-        """The cell of a new child of `parent`, or None if it takes none."""
-
-    def forget(self, cell: Cell) -> None:
-        """A child has retired: nobody starts it again."""
-
-    def started(self, cell: Cell) -> None:
-        """A cell is up; if it is a supervisor, mail may start its children now."""
-
-    def retired(self, cell: Cell) -> list[tuple[type[Row], Any]]:
-        """The rows, kind and key, that are to be deleted in the commit that retires a child."""
-
-    def route(self, cell: Cell, key: str) -> str:
-        """The address of the partition of `cell` that a key belongs to.
-
-        Raises:
-            ActorNotFound: it has none.
-        """
-
-    async def reload(self) -> None:
-        """The store failed, and is back: forget what it may not know."""
-
-
-class Settings:
-    """What a node can set for its system; the defaults are DESIGN's."""
-
-    def __init__(
-        self,
-        *,
-        key_retention_s: float = 86_400.0,
-        transaction_timeout_s: float = 1.0,
-        inbox_poll_s: float = 0.01,
-        incidents_kept: int = 10_000,
-        aliases: Aliases | None = None,
-    ) -> None:
-        self.key_retention_s = key_retention_s
-        self.transaction_timeout_s = transaction_timeout_s
-        self.inbox_poll_s = inbox_poll_s
-        self.incidents_kept = incidents_kept
-        """The newest are kept (supervision/incidents.py)."""
-        self.aliases = aliases or Aliases()
-        """What renamed classes are called in old rows. `start` checks them, and adds those of the config file."""
 
 
 class ActorSystem:

@@ -1,4 +1,4 @@
-"""Tracebacks as text, quickly: an exit is on the way of a restart, and formatting one anew takes longer than the restart.
+"""Tracebacks as text, quickly: formatting one anew takes longer than the restart that waits for it.
 
 What the standard library says of a frame depends on the code and on the instruction alone, so it is kept. Frames of the
 runtime that stand before the user's own are left out.

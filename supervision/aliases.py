@@ -20,7 +20,7 @@ from ..actors.actor import Actor
 from ..actors.aliases import Aliases
 from ..actors.definition import Definition
 from ..actors.message import classes_with_tag
-from ..actors.system import Settings
+from ..actors.settings import Settings
 from .errors import ConfigError, Problem, did_you_mean, show
 from .reference import Unresolvable, loaded, resolve
 from .rules import is_reference, join

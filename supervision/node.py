@@ -10,7 +10,8 @@ from typing import Any
 from ..actors import lifecycle
 from ..actors.aliases import Aliases
 from ..actors.inbox import Inbox
-from ..actors.system import ActorSystem, Settings
+from ..actors.settings import Settings
+from ..actors.system import ActorSystem
 from ..actors.watchdog import Watchdog
 from ..persistence.engines import open_store
 from ..persistence.events import Event

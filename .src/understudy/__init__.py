@@ -37,9 +37,10 @@ from .actors.introspection import ActorStatistics, GetState, GetStatistics, Resu
 from .actors.message import Message, Request
 from .actors.options import Backoff
 from .actors.ref import ActorRef, Receipt
-from .actors.system import ActorSystem, Settings
-from .actors.task_errors import TaskCancelled, TasksFull, TaskTimeout
+from .actors.settings import Settings
+from .actors.system import ActorSystem
 from .actors.task import Task
+from .actors.task_errors import TaskCancelled, TasksFull, TaskTimeout
 from .actors.tasks import Tasks
 from .actors.trace import Trace, TracedTurn
 from .persistence.errors import (

@@ -11,7 +11,8 @@ from typing import Any
 from loguru import logger
 
 from ...actors.errors import StartFailed
-from ...actors.system import ActorSystem, Settings
+from ...actors.settings import Settings
+from ...actors.system import ActorSystem
 from ...persistence.errors import UnderstudyError
 from ...persistence.events import Event
 from ..config import Config, load_config
