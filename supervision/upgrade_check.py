@@ -39,6 +39,8 @@ __all__ = ("Finding", "Report", "check_store")
 
 FINDINGS_MAX = 500
 """Findings that are told apart; beyond that only their kinds are counted."""
+CHUNK = 250
+"""Rows in memory at once: their bodies may be big."""
 NOTE_EVERY = 1_000
 """Rows between two notes of the progress."""
 
@@ -105,7 +107,7 @@ async def check_store(
 
 async def _rows(store: Store) -> AsyncIterator[tuple[Any, Any]]:
     for kind in KINDS:
-        async for row in store.iterate(kind):
+        async for row in store.iterate(kind, chunk=CHUNK):
             yield kind, row
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from programs import Done, Place, Running
 
+from understudy import Message
+from understudy.supervision.cli import comparing
+
 SHOP = """
 from typing import Any
 import msgspec
@@ -54,6 +57,11 @@ class CashDesk(Actor[Book]):
     def sold(self, message: Sold) -> None:
         self.state.cents += message.amount * 100
 """
+
+
+class Sale(Message):
+    amount: int
+
 
 CONFIG = """
 [store]
@@ -209,6 +217,16 @@ def test_beside_a_running_node(shop: Shop) -> None:
     assert "This code reads all of them" in shop.place.do("check", "shop.toml", "--against").stderr
     assert "nothing would change" in shop.place.do("check", "shop.toml", "--diff").stderr
     node.stop()
+
+
+def test_a_long_scan_says_how_far_it_is(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "QUIET_S", 0.0)
+    monkeypatch.setattr(comparing, "PLAIN_S", 0.0)
+    shop.place.tell(*(("/shop/front", Sale(amount=1)) for _ in range(2_000)))
+    done = shop.said("--against")
+    assert "1,000 of 2,006 rows read\n2,000 of 2,006 rows read\n" in done.stderr
+    assert "2,000 inbox rows" in done.stderr
+    assert done.stdout == ""
 
 
 def test_a_file_that_does_not_load_is_told_first(shop: Shop) -> None:

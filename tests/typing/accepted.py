@@ -6,11 +6,12 @@ Checked by tests/test_typing.py with mypy --strict and pyright.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Generic, TypeVar, assert_type
+from typing import Any, Generic, TypeVar, assert_type
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from understudy import Aliases, Settings
 from understudy.actors.actor import Actor, handler
 from understudy.actors.definition import Definition
 from understudy.actors.errors import AskTimeout, MailboxFull
@@ -141,6 +142,17 @@ class Concrete(Base[Book]):
                 return self.peek().balance
             case _:
                 return super().receive(message)  # type: ignore[no-any-return]
+
+
+class Upgraded(Account):
+    state_version = 2
+
+    @classmethod
+    def upgrade(cls, state: Any, version: int) -> Book:
+        return Book(balance=state["cents"] // 100 * version)
+
+
+RENAMED = Settings(aliases=Aliases(actors={"bank:Konto": "bank:Account"}, messages={"Einzahlung": "Deposit"}))
 
 
 class Stateless(Actor[None]):
