@@ -155,7 +155,7 @@ class Administration:
         return {"address": address, "reset": True}
 
     async def retire(self, address: str, _: Any) -> Any:
-        """Delete an actor's state, mailbox and attempts. A static one starts afresh; one under a template with its
+        """Delete an actor's state, mailbox, attempts and monitors. A static one starts afresh; one under a template with its
         next message."""
         try:
             cell = self._actor(address)
@@ -166,6 +166,7 @@ class Administration:
         deletes: list[tuple[Any, Any]] = [(ActorRow, address)]
         for row_id in rows:
             deletes += [(MessageRow, row_id), (AttemptRow, row_id)]
+        self._system.monitors.retired(address)
         self._system.committer.submit(Effects(deletes=deletes))
         await self._system.committer.flush()
         self._system.delays.drop(address)
@@ -185,6 +186,7 @@ class Administration:
             deletes += [(MessageRow, row_id), (AttemptRow, row_id)]
         system.recovery.drop(address)
         system.delays.drop(address)
+        system.monitors.retired(address)
         system.committer.submit(Effects(deletes=deletes))
         await system.committer.flush()
         return {"address": address, "retired": True, "messages": len(rows)}

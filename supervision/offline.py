@@ -13,9 +13,21 @@ from typing import Any
 
 import msgspec
 
+from ..actors.exits import Down, ExitReason
+from ..actors.relations import MONITOR, letter
 from ..persistence.attempts import is_uid
 from ..persistence.errors import UnderstudyError
-from ..persistence.record import ActorRow, AttemptRow, ChildRow, DeadLetterRow, MessageRow, TimerRow, seal, verify
+from ..persistence.record import (
+    ActorRow,
+    AttemptRow,
+    ChildRow,
+    DeadLetterRow,
+    MessageRow,
+    MonitorRow,
+    TimerRow,
+    seal,
+    verify,
+)
 from ..persistence.runtime import Runtime
 from ..persistence.store import Commit, Store
 from .children import LEFT, PLANNED, STARTED, STOPPED, decode_spec
@@ -41,7 +53,9 @@ async def reset(store: Store, address: str) -> dict[str, Any]:
 
 
 async def retire(store: Store, address: str) -> dict[str, Any]:
-    """Delete an actor's state, its mailbox, their attempts and its timers.
+    """Delete an actor's state, its mailbox, their attempts, its timers and its monitors.
+
+    Who monitors it has its `Down` at the next boot.
 
     Raises:
         StoreLocked, NotStored, StoreError
@@ -55,6 +69,16 @@ async def retire(store: Store, address: str) -> dict[str, Any]:
             if not ids:
                 raise
         commit.delete(MessageRow, *ids).delete(AttemptRow, *ids).delete(TimerRow, *timers)
+        async for row in store.iterate(MonitorRow, watcher=address):
+            commit.delete(MonitorRow, row.id)
+        async for row in store.iterate(MonitorRow, target=address):
+            commit.delete(MonitorRow, row.id)
+            if row.kind == MONITOR:
+                down = Down(address=address, reason=ExitReason.normal(), monitor=row.id)
+                told = letter(row.id, row.watcher, True, down)
+                commit.last_id += 1
+                told.id = commit.last_id
+                commit.inserts.append(told.row())
     return {"address": address, "retired": True, "messages": len(ids)}
 
 

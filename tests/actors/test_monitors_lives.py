@@ -30,6 +30,7 @@ from watching import (
 from understudy import Actor, StartChild, StoreUnavailable, TerminateChild
 from understudy.actors.testing import Recorder, VirtualRuntime
 from understudy.persistence.record import MessageRow, MonitorRow
+from understudy.supervision import offline
 
 
 @pytest.fixture(autouse=True)
@@ -293,3 +294,41 @@ async def test_a_crash_at_any_commit(memory: MemoryGround, how: str) -> None:
                 await tell(system, T, End())
             assert len(await seen(system, W)) == wanted
         assert not relations(image)
+
+
+# -- retired from outside ------------------------------------------------------------------------------------------
+
+
+async def test_an_operator_retires_a_watcher(ground: Ground) -> None:
+    async with ground.node(trio()) as system:
+        await bind(system, W, T)
+        await bind(system, V, T)
+        await system.inbox._administer("actors.retire", W, b"null")  # type: ignore[union-attr]
+        assert relations(ground) == [(V, T, "monitor")]
+        await tell(system, T, End())
+        assert await seen(system, W) == []
+        assert await seen(system, V) == [(T, "RuntimeError")]
+
+
+async def test_an_operator_retires_a_target(ground: Ground) -> None:
+    """One that runs is stopped first; one that is passive ends with it, too."""
+    async with ground.node(tree(mortal("target"), mortal("watcher"), pool(Mortal))) as system:
+        await bind(system, W, T, "/t/pool/a")
+        for address in (T, "/t/pool/a"):
+            await system.inbox._administer("actors.retire", address, b"null")  # type: ignore[union-attr]
+        assert await seen(system, W) == [(T, "shutdown administration"), ("/t/pool/a", "normal")]
+    assert not relations(ground)
+
+
+async def test_retired_in_a_store_on_which_no_node_runs(ground: Ground) -> None:
+    async with ground.node(trio()) as system:
+        await bind(system, W, T)
+        await bind(system, V, T, W)
+        await bind(system, T, W)
+    await offline.retire(ground.store(), T)
+    assert relations(ground) == [(V, W, "monitor")]
+    async with ground.node(trio()) as system:
+        assert await seen(system, W) == [(T, "normal")]
+        assert await seen(system, V) == [(T, "normal")]
+        await tell(system, W, End())
+        assert await seen(system, T) == []
