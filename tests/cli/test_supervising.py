@@ -88,7 +88,8 @@ def test_restart_keeps_state_and_mail(running: Place) -> None:
     running.tell(("/t/below/two", Add(amount=7)))
     assert running.total("/t/below/two") == 7
     before = running.data("actors", "show", "/t/below/two")["incarnation"]
-    assert running.data("actors", "restart", "/t/below/two") == {"address": "/t/below/two", "restarted": True, "with": []}
+    done = running.data("actors", "restart", "/t/below/two")
+    assert done == {"address": "/t/below/two", "restarted": True, "with": []}
     assert running.data("actors", "show", "/t/below/two")["incarnation"] > before
     assert running.total("/t/below/two") == 7
     assert "/t/below was restarted" in running.do("actors", "restart", "/t/below").stderr
