@@ -20,6 +20,9 @@ FRAMES_MAX = 64
 _RUNTIME = os.path.dirname(__file__) + os.sep
 _HEAD = "Traceback (most recent call last):\n"
 
+_ELABORATE = (BaseExceptionGroup, SyntaxError, NameError, AttributeError, ImportError)
+"""What the standard library has more to say of."""
+
 _frames: dict[tuple[CodeType, int], str] = {}
 
 
@@ -64,7 +67,7 @@ def _is_plain(error: BaseException) -> bool:
     return (
         error.__cause__ is None
         and (error.__context__ is None or error.__suppress_context__)
-        and not isinstance(error, BaseExceptionGroup | SyntaxError | NameError | AttributeError | ImportError)
+        and not isinstance(error, _ELABORATE)
         and getattr(error, "__notes__", None) is None
     )
 

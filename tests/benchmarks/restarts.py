@@ -50,7 +50,7 @@ async def restart_us(actor: type[Falls], store: str, rounds: int) -> float:
         ref = system.ref(ADDRESS)
         for _ in range(rounds):
             up.clear()
-            await ref.tell(Fall())
+            ref.tell(Fall())
             await up.wait()
     return sorted(took)[len(took) // 2] * 1e6
 
