@@ -307,6 +307,20 @@ async def test_one_message_charges_once_in_strict_mode_each_attempt_does(
             await system.idle()
 
 
+async def test_exits_that_were_not_charged_dont_count_in_the_next_life(ground: Ground) -> None:
+    spec = tree(("a", Failing), intensity=2, period_s=3600.0)
+    async with ground.node(spec) as system:
+        await system.ref("/t/a").tell(Work())
+        await system.idle()
+        crashed = ground.image()
+    async with crashed.node(spec) as system:
+        await system.ref("/t/a").tell(Work())
+        await system.idle()
+        await system.ref("/t/a").tell(Work())
+        with pytest.raises(TreeGaveUp):
+            await system.idle()
+
+
 async def test_an_attempt_of_the_next_life_isnt_charged_again(ground: Ground) -> None:
     slow = Backoff(initial_s=0.3, factor=1.0, jitter=0.0)
     spec = tree(ChildSpec(id="a", actor=Failing, backoff=slow, max_attempts=3), intensity=1, period_s=3600.0)

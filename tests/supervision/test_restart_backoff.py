@@ -278,6 +278,17 @@ async def test_a_sibling_whose_exit_restarts_the_group_takes_along_who_waits(
         await system.idle()
 
 
+async def test_the_wait_of_before_leaves_the_one_of_now_alone(memory: MemoryGround, clock: VirtualRuntime) -> None:
+    async with memory.node(top(*kids("a", "b"), strategy="one_for_all"), runtime=clock) as system:
+        await waiting(system, clock, "/t/b")
+        await system.ref("/t").ask(RestartChild(id="a"))
+        await die(system, clock, "/t/a")  # which takes b along
+        await die(system, clock, "/t/b")
+        await clock.advance(1.5)
+        await system.ref("/t").ask(TerminateChild(id="b"))
+        await asyncio.wait_for(system.idle(), 5)
+
+
 async def test_who_waited_with_one_that_is_terminated_stays_stopped(
     memory: MemoryGround, clock: VirtualRuntime
 ) -> None:
