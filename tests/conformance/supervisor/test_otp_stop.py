@@ -93,7 +93,7 @@ async def test_sup_stop_brutal_kill_dynamic(memory: MemoryGround, clock: Virtual
             await busy(system, cues, f"/top/sup/{one}")
         cues.take()
         began = clock.monotonic()
-        await ask(system, "/top", TerminateChild(id="sup"))
+        await clock.run(ask(system, "/top", TerminateChild(id="sup")))
         assert clock.monotonic() == began
         assert sorted(cues.take()) == [f"~{one}" for one in ids[:5]]
         assert await which(system, "/top") == [("bystander", "running"), ("sup", "stopped")]
