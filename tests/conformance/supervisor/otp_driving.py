@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from otp_worker import Cues, End, How, Life, Worker
+from otp_worker import Cues, End, How, Life, Watch, Watcher, Worker
 
 from understudy import (
     ActorSystem,
@@ -32,6 +32,7 @@ __all__ = (
     "running",
     "sup",
     "top",
+    "watch",
     "which",
 )
 
@@ -50,8 +51,13 @@ def sup(*children: Spec, id: str = "sup", **flags: Any) -> SupervisorSpec:
 
 
 def top(*children: Spec) -> SupervisorSpec:
-    """A root that bears no restart: what ends below it with anything but `shutdown`, if it isn't temporary, is seen."""
-    return sup(*children, id="top", intensity=0)
+    """A root that bears no restart, so that none goes by unseen; with somebody who watches, and is stopped last."""
+    return sup(ChildSpec(id="watcher", actor=Watcher), *children, id="top", intensity=0)
+
+
+async def watch(system: ActorSystem, *addresses: str) -> None:
+    """Let `cues.downs` say how these end. For trees of `top`, which holds a watcher."""
+    await ask(system, "/top/watcher", Watch(addresses=addresses))
 
 
 async def ask(system: ActorSystem, address: str, request: Request[Any]) -> Any:
@@ -88,8 +94,9 @@ async def life(system: ActorSystem, address: str) -> int:
 
 
 async def which(system: ActorSystem, address: str) -> list[tuple[str, str]]:
-    """(id, status) of its children, last started first."""
-    return [(child.id, child.status) for child in await ask(system, address, WhichChildren())]
+    """(id, status) of its children, last started first; of those of `top` without the watcher."""
+    children = await ask(system, address, WhichChildren())
+    return [(child.id, child.status) for child in children if child.id != "watcher"]
 
 
 def running(*ids: str) -> list[tuple[str, str]]:

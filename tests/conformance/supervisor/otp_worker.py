@@ -10,9 +10,9 @@ import asyncio
 from collections import Counter, defaultdict
 from typing import Literal
 
-from understudy import Actor, Backoff, ExitReason, Ignore, Message, Request, handler
+from understudy import Actor, Backoff, Down, ExitReason, Ignore, Message, Request, handler
 
-__all__ = ("Cues", "End", "How", "Life", "Poison", "Work", "Worker")
+__all__ = ("Cues", "End", "How", "Life", "Poison", "Tie", "Watch", "Watcher", "Work", "Worker")
 
 How = Literal["normal", "shutdown", "shutdown_info", "killed", "error"]
 """OTP's suite: normal, shutdown, {shutdown, some_info}, kill, abnormal."""
@@ -29,6 +29,18 @@ class End(Request[None]):
 
 class Life(Request[int]):
     """Which incarnation this is, counted from 1 in each test. It stands for OTP's pid."""
+
+
+class Tie(Request[None]):
+    """Link yourself to another one."""
+
+    to: str
+
+
+class Watch(Request[None]):
+    """Monitor these. OTP's suite links itself to the children, and looks at their exit signals."""
+
+    addresses: tuple[str, ...]
 
 
 class Poison(Message):
@@ -49,6 +61,8 @@ class Cues:
         """`+a` started, `!a` failed to start, `?a` ignored its start, `-a` was shut down, `-a error` ended otherwise,
         `~a` had its running turn cancelled."""
         self.lives: Counter[str] = Counter()
+        self.downs: dict[str, str] = {}
+        """How those that are watched ended, by id: the kind of the reason."""
         self.stop_s: dict[str, float] = {}
         """Seconds that its `on_stop` takes."""
         self.odd: set[str] = set()
@@ -184,9 +198,26 @@ class Worker(Actor[None]):
         raise RuntimeError(f"{self.id} was poisoned")
 
     @handler
+    def tie(self, request: Tie) -> None:
+        self.link(self.system.ref(request.to))
+
+    @handler
     def which_life(self, request: Life) -> int:
         return self.life
 
     @handler
     async def work(self, message: Work) -> None:
         await self.cues.work(self.id, stubborn=message.stubborn)
+
+
+class Watcher(Actor[None]):
+    durable = False
+
+    @handler
+    def watch(self, request: Watch) -> None:
+        for address in request.addresses:
+            self.monitor(self.system.ref(address))
+
+    @handler
+    def down(self, message: Down) -> None:
+        Worker.cues.downs[message.address.rpartition("/")[2]] = message.reason.kind

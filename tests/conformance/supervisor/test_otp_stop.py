@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from grounds import MemoryGround
-from otp_driving import ask, end, kid, kids, running, sup, top, which
+from otp_driving import ask, end, kid, kids, running, sup, top, watch, which
 from otp_worker import Cues, End, Work
 
 from understudy import ActorSystem, AskFailed, StartChild, TerminateChild
@@ -34,54 +34,63 @@ async def test_sup_stop_infinity(memory: MemoryGround, clock: VirtualRuntime, cu
 
 async def test_sup_stop_timeout(memory: MemoryGround, clock: VirtualRuntime, cues: Cues) -> None:
     """The slow child is killed: its turn is cancelled, `on_stop` doesn't run. Its siblings end by `shutdown`."""
-    async with memory.node(sup(*kids("a", "b", "c", shutdown=1.0)), runtime=clock) as system:
-        await busy(system, cues, "/sup/b")
+    async with memory.node(top(sup(*kids("a", "b", "c", shutdown=1.0))), runtime=clock) as system:
+        await watch(system, "/top/sup/a", "/top/sup/b", "/top/sup/c", "/top/sup")
+        await busy(system, cues, "/top/sup/b")
         cues.take()
-        stop = asyncio.ensure_future(system.stop())
+        terminated = asyncio.ensure_future(ask(system, "/top", TerminateChild(id="sup")))
         await clock.advance(0.9)
         assert cues.take() == ["-c"], "a waits for its turn: it was started before b"
         await clock.advance(0.2)
         assert cues.take() == ["~b", "-a"]
-        await clock.run(stop)
+        await terminated
+        assert cues.downs == {"a": "shutdown", "b": "killed", "c": "shutdown", "sup": "shutdown"}
 
 
 async def test_sup_stop_timeout_on_stop(memory: MemoryGround, clock: VirtualRuntime, cues: Cues) -> None:
     """The time is for the running turn and `on_stop` together."""
     cues.stop_s = {"b": 200_000.0}
-    async with memory.node(sup(*kids("a", "b", shutdown=1.0)), runtime=clock) as system:
+    async with memory.node(top(sup(*kids("a", "b", shutdown=1.0))), runtime=clock) as system:
+        await watch(system, "/top/sup/a", "/top/sup/b")
         cues.take()
-        stop = asyncio.ensure_future(system.stop())
+        terminated = asyncio.ensure_future(ask(system, "/top", TerminateChild(id="sup")))
         await clock.advance(0.9)
         assert cues.take() == []
         await clock.advance(0.2)
         assert cues.take() == ["-a"], "b was cut off before it had logged anything"
-        await clock.run(stop)
+        await terminated
+        assert cues.downs == {"a": "shutdown", "b": "killed"}
 
 
 async def test_sup_stop_timeout_dynamic(memory: MemoryGround, clock: VirtualRuntime, cues: Cues) -> None:
-    async with memory.node(sup(strategy="dynamic"), runtime=clock) as system:
+    async with memory.node(top(sup(strategy="dynamic")), runtime=clock) as system:
         for spec in kids("a", "b", restart="temporary", shutdown=1.0):
-            await ask(system, "/sup", StartChild(spec=spec))
-        await busy(system, cues, "/sup/b")
+            await ask(system, "/top/sup", StartChild(spec=spec))
+        await watch(system, "/top/sup/a", "/top/sup/b", "/top/sup")
+        await busy(system, cues, "/top/sup/b")
         cues.take()
-        stop = asyncio.ensure_future(system.stop())
+        terminated = asyncio.ensure_future(ask(system, "/top", TerminateChild(id="sup")))
         await clock.advance(0.9)
         assert cues.take() == ["-a"], "it needn't wait for b"
         await clock.advance(0.2)
         assert cues.take() == ["~b"]
-        await clock.run(stop)
+        await terminated
+        assert cues.downs == {"a": "shutdown", "b": "killed", "sup": "shutdown"}
 
 
 async def test_sup_stop_brutal_kill(memory: MemoryGround, clock: VirtualRuntime, cues: Cues) -> None:
     """No time passes: the running turn is cancelled at once, and `on_stop` doesn't run, busy or not."""
     spec = sup(*kids("a", shutdown=1.0), *kids("b", "c", shutdown="brutal_kill"))
-    async with memory.node(spec, runtime=clock) as system:
-        await busy(system, cues, "/sup/b")
+    async with memory.node(top(spec), runtime=clock) as system:
+        await watch(system, "/top/sup/a", "/top/sup/b", "/top/sup/c", "/top/sup")
+        await busy(system, cues, "/top/sup/b")
         cues.take()
         began = clock.monotonic()
-        await clock.run(system.stop())
+        await clock.run(ask(system, "/top", TerminateChild(id="sup")))
         assert clock.monotonic() == began
-    assert cues.take() == ["~b", "-a"]
+        assert cues.take() == ["~b", "-a"]
+        await system.idle()
+        assert cues.downs == {"a": "shutdown", "b": "killed", "c": "killed", "sup": "shutdown"}
 
 
 async def test_sup_stop_brutal_kill_dynamic(memory: MemoryGround, clock: VirtualRuntime, cues: Cues) -> None:
@@ -91,12 +100,15 @@ async def test_sup_stop_brutal_kill_dynamic(memory: MemoryGround, clock: Virtual
             await ask(system, "/top/sup", StartChild(spec=spec))
         for one in ids[:5]:
             await busy(system, cues, f"/top/sup/{one}")
+        await watch(system, *(f"/top/sup/{one}" for one in ids))
         cues.take()
         began = clock.monotonic()
         await clock.run(ask(system, "/top", TerminateChild(id="sup")))
         assert clock.monotonic() == began
         assert sorted(cues.take()) == [f"~{one}" for one in ids[:5]]
         assert await which(system, "/top") == [("bystander", "running"), ("sup", "stopped")]
+        await system.idle()
+        assert cues.downs == dict.fromkeys(ids, "killed")
 
 
 async def test_sup_stop_race(memory: MemoryGround, cues: Cues) -> None:
@@ -108,6 +120,7 @@ async def test_sup_stop_race(memory: MemoryGround, cues: Cues) -> None:
     async with memory.node(top(spec)) as system:
         cues.take()
         cues.hold("last", stop=True)
+        await watch(system, *(f"/top/sup/{one}" for one in (*racers, "first", "last")))
         terminated = asyncio.ensure_future(ask(system, "/top", TerminateChild(id="sup")))
         await cues.holding("last")
         for one, (_, how) in racers.items():
@@ -122,6 +135,8 @@ async def test_sup_stop_race(memory: MemoryGround, cues: Cues) -> None:
         assert not [entry for entry in log if entry.startswith("+")]
         assert {"-last", "-first"} < set(log)
         assert log[-1] == "-first"
+        kinds = {one: how.removesuffix("_info") for one, (_, how) in racers.items()}
+        assert cues.downs == kinds | {"first": "shutdown", "last": "shutdown"}
         assert await which(system, "/top") == [("sup", "stopped")]
 
 
@@ -133,9 +148,11 @@ async def test_sup_stop_non_shutdown_exit_dynamic(memory: MemoryGround, cues: Cu
         for spec in kids("a", "b", "c", restart=restart):
             await ask(system, "/top/sup", StartChild(spec=spec))
         cues.take()
+        await watch(system, "/top/sup/a", "/top/sup/b", "/top/sup/c", "/top/sup")
         await ask(system, "/top", TerminateChild(id="sup"))
         await system.idle()
         assert sorted(cues.take()) == ["-a", "-b", "-c"]
+        assert cues.downs == {"a": "error", "b": "shutdown", "c": "error", "sup": "shutdown"}
         assert await which(system, "/top") == [("sup", "stopped")]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from grounds import Ground, MemoryGround, SqliteGround
 from otp_driving import ask, counts, end, gives_up, kid, kids, life, running, sup, which
-from otp_worker import Cues, End, Life, Poison
+from otp_worker import Cues, End, Life, Poison, Tie
 
 from understudy import ActorNotFound, ActorSystem, RestartChild, StartChild, TerminateChild, TreeGaveUp, WhichChildren
 from understudy.actors.testing import Recorder, VirtualRuntime
@@ -167,6 +167,20 @@ async def test_intensity_after_a_crash(disk: SqliteGround, cues: Cues) -> None:
         await gives_up(system, "/sup/b")
     async with disk.node(spec) as system:
         await end(system, "/sup/b")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "charges", "lives"),
+    [("one_for_one", 2, [1, 2, 2]), ("rest_for_one", 1, [1, 2, 2]), ("one_for_all", 1, [2, 2, 2])],
+)
+async def test_linked_siblings(memory: MemoryGround, cues: Cues, strategy: Any, charges: int, lives: list[int]) -> None:
+    """An exit takes those it is linked to along; each is one to the supervisor. Restarted, they are linked no more."""
+    async with memory.node(sup(*kids("a", "b", "c"), strategy=strategy, intensity=charges)) as system:
+        await ask(system, "/sup/b", Tie(to="/sup/c"))
+        await end(system, "/sup/b")
+        assert [cues.lives[one] for one in "abc"] == lives
+        await gives_up(system, "/sup/b")
+        assert cues.lives["c"] == 2
 
 
 @pytest.mark.parametrize("strategy", ["one_for_one", "one_for_all", "rest_for_one"])
