@@ -66,8 +66,10 @@ def test_stop_and_start(running: Place) -> None:
     assert running.data("actors", "stop", "/t/one") == {"address": "/t/one", "stopped": True, "kept": True, "with": []}
     running.tell(("/t/one", Add(amount=3)))
     assert "no actor at /t/one: it is stopped" in running.do("ask", "/t/one", "Total", code=1).stderr
+    running.do("actors", "reset", "/t/one")
+    assert statuses(running)["/t/one"] == "stopped", "the operator's word holds"
     assert running.data("actors", "start", "/t/one") == {"address": "/t/one", "started": True}
-    assert running.total("/t/one") == 5
+    assert running.total("/t/one") == 3
     assert "/t/one is running already" in running.do("actors", "start", "/t/one", code=1).stderr
 
 
@@ -246,6 +248,22 @@ def test_without_a_node_it_is_refused_just_so(rested: Place) -> None:
     assert "/t/one is forgotten" in rested.do("actors", "delete", "/t/one").stderr
     assert statuses(rested)["/t/one"] == "stored"
     assert "next start of the node" in rested.do("actors", "delete", "/t/below").stderr
+
+
+def test_a_child_whose_code_is_gone(place: Place) -> None:
+    code = place.folder / "passing.py"
+    code.write_text("from understudy import Actor\nclass Guest(Actor[None]): ...\n")
+    node = place.up()
+    spec = {"kind": "actor", "id": "guest", "actor": "passing:Guest"}
+    place.do("ask", "/t", "StartChild", json.dumps({"spec": spec}))
+    node.stop()
+    assert "guest  passing:Guest  stored" in place.do("tree").stdout
+    code.unlink()
+    node = place.up()
+    assert "guest  passing:Guest  unusable" in place.do("tree").stdout
+    node.stop()
+    assert "/t/guest can't be had back, its mail waits" in node.log
+    assert "/t/guest is forgotten" in place.do("actors", "delete", "/t/guest").stderr
 
 
 def test_incidents_without_a_node_and_how_many_are_kept(place: Place) -> None:
