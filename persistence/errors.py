@@ -6,16 +6,19 @@ SQLAlchemy are mapped to these and never leak.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 __all__ = (
     "Fenced",
+    "FileInTheWay",
     "RecordCorrupt",
     "SchemaTooNew",
     "StoreCorrupt",
     "StoreDataError",
     "StoreError",
     "StoreFull",
+    "StoreInUse",
     "StoreLocked",
     "StoreUnavailable",
     "StoreUrlInvalid",
@@ -53,6 +56,27 @@ class StoreLocked(StoreError):
         self.pid = pid
         holder = f"process {pid}" if pid else "another process"
         super().__init__(f"{path} is in use by {holder}; only one node may run on it. Stop that one first")
+
+
+class StoreInUse(StoreError):
+    """Processes other than a node have the database open, and what is to be done needs it alone."""
+
+    def __init__(self, path: str, pids: Sequence[int]) -> None:
+        self.path = path
+        self.pids = tuple(pids)
+        who = f"process {', '.join(map(str, pids))}" if pids else "another process"
+        super().__init__(f"{path} is open in {who}, a client perhaps. End that first: it would go on with the old file")
+
+
+class FileInTheWay(StoreError):
+    """A file lies where one is to be written."""
+
+    def __init__(self, path: str, why: str = "exists already", *, replaceable: bool = True) -> None:
+        self.path = path
+        self.why = why
+        self.replaceable = replaceable
+        """Whether it may be overwritten by whoever wants that."""
+        super().__init__(f"{path} {why}; nothing was overwritten")
 
 
 class _Interrupted(StoreError):

@@ -11,12 +11,13 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from threading import Lock
 
 from .errors import StoreFull, StoreLocked, StoreUnavailable
 
-__all__ = ("LockFile", "holder")
+__all__ = ("LockFile", "holder", "owned")
 
 _held: set[tuple[int, int]] = set()
 """(device, inode) of the lock files that this process holds."""
@@ -82,6 +83,21 @@ class LockFile:
             if self._identity is not None:
                 _held.discard(self._identity)
             self._descriptor = self._identity = None
+
+
+@contextmanager
+def owned(path: str) -> Iterator[None]:
+    """Own the SQLite store at `path` for the length of a block: no node runs on it meanwhile.
+
+    Raises:
+        StoreLocked, StoreFull, StoreUnavailable
+    """
+    lock = LockFile(f"{path}.lock", path)
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def holder(path: str) -> int | None:

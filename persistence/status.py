@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from typing import Any
 
 from . import sql
 from .driver import wal_reset_bug
+from .files import size_of
+from .openers import readers
 from .record import ROWS, OwnerRow
 
 __all__ = ("describe",)
@@ -26,8 +27,9 @@ def describe(connection: sqlite3.Connection, path: str) -> dict[str, Any]:
         "wal_reset_bug": wal_reset_bug(sqlite3.sqlite_version_info[:3]),
         "schema_version": pragma("user_version"),
         "journal_mode": pragma("journal_mode"),
-        "file_bytes": _size(path),
-        "wal_bytes": _size(f"{path}-wal"),
+        "file_bytes": size_of(path),
+        "wal_bytes": size_of(f"{path}-wal"),
+        "wal_readers": readers(path),
         "page_bytes": pragma("page_size"),
         "pages": pragma("page_count"),
         "pages_free": pragma("freelist_count"),
@@ -38,10 +40,3 @@ def describe(connection: sqlite3.Connection, path: str) -> dict[str, Any]:
     for name, value in zip(OwnerRow._fields, owner, strict=True):
         status[f"owner_{name}"] = value
     return status
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any, cast
+from typing import Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
-from ...persistence.errors import RecordCorrupt, StoreCorrupt
-from ...persistence.record import ROWS, Table, verify
-from .output import AsJson, moment, note, print_json, print_pairs, print_table
-from .target import Target, open_desk
+from ...persistence.runtime import Runtime
+from ...persistence.upkeep import migrate as migrate_store
+from ...persistence.upkeep import vacuum as vacuum_store
+from . import backups, verifying
+from .bars import bar, stoppable
+from .output import AsJson, moment, note, print_json, print_pairs, size
+from .target import Target, open_desk, store_path
 
 __all__ = ("db",)
 
-db = App(name="db", help="The store: its state, and whether it is damaged.")
-
-DAMAGE_SHOWN_MAX = 1000
+db = App(name="db", help="The store: its state, backups, damage, size and schema.")
+db.command(backups.backup)
+db.command(backups.restore)
+db.command(verifying.verify)
 
 
 @db.command
@@ -25,6 +28,7 @@ def status(*, target: Target | None = None, as_json: AsJson = False) -> None:
     """Versions, sizes, rows, and who runs on it.
 
     `wal_reset_bug` says whether this SQLite has the bug of that name (SQLite: wal.html), which understudy works around.
+    `wal_readers` are the processes in whose read transactions the WAL can't begin anew; a moment later it may be none.
 
     For example:
 
@@ -47,38 +51,49 @@ async def _status(target: Target | None, as_json: bool) -> None:
         print_pairs(found.items())
 
 
-@db.command(name="verify")
-def verify_rows(*, target: Target | None = None, as_json: AsJson = False) -> None:
-    """Read every row and check its checksum. Ends with 3 if one is damaged.
+@db.command
+def vacuum(*, target: Target | None = None, as_json: AsJson = False) -> None:
+    """Make the file as small as its content. Not while a node runs, which uses the free pages again anyhow.
 
-    Beside a running node it sees what is committed.
+    It takes up to twice the file's size of free disk meanwhile.
 
     For example:
 
-        understudy db verify
+        understudy db vacuum
     """
-    asyncio.run(_verify(target, as_json))
-
-
-async def _verify(target: Target | None, as_json: bool) -> None:
-    damaged: list[dict[str, Any]] = []
-    checked = count = 0
-    async with open_desk(target) as desk:
-        for kind, table in cast(Iterable[tuple[Any, Table]], ROWS.items()):
-            async for row in desk.store.iterate(kind):
-                checked += 1
-                try:
-                    verify(row)
-                except RecordCorrupt as error:
-                    count += 1
-                    if len(damaged) < DAMAGE_SHOWN_MAX:
-                        key = [str(part) for part in row[: table.key]]
-                        damaged.append({"table": table.name, "key": key, "why": error.why})
+    with stoppable():
+        done = vacuum_store(store_path(target))
     if as_json:
-        print_json({"rows": checked, "damaged": damaged})
-    elif damaged:
-        print_table([{**row, "key": ", ".join(row["key"])} for row in damaged], ("table", "key", "why"), empty="")
+        print_json({"bytes_before": done.before, "bytes_after": done.after})
     else:
-        note(f"{checked} rows, none is damaged")
-    if count:
-        raise StoreCorrupt("the store", f"{count} of {checked} rows are damaged")
+        note(f"{size(done.before)} before, {size(done.after)} after")
+
+
+@db.command
+def migrate(
+    *,
+    backup: Annotated[bool, Parameter(negative="--no-backup")] = True,
+    target: Target | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give the store the schema of this release now. The next start of the node would do it, too.
+
+    For example:
+
+        understudy db migrate
+
+    Parameters
+    ----------
+    backup
+        Copy the store before, to a file beside it.
+    """
+    path = store_path(target)
+    with stoppable(), bar("backup") as (copying,):
+        done = migrate_store(path, Runtime(), backup=backup, progress=copying)
+    if as_json:
+        print_json({"schema_version_before": done.found, "schema_version": done.now, "backup": done.backup})
+    elif done.found == done.now:
+        note(f"{path} has schema version {done.now} already: there is nothing to do")
+    else:
+        kept = f"; {done.backup} is as it was before" if done.backup else ""
+        note(f"{path} was migrated from schema version {done.found} to {done.now}{kept}")

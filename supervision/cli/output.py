@@ -23,6 +23,7 @@ __all__ = (
     "print_json",
     "print_pairs",
     "print_table",
+    "size",
     "text_of",
 )
 
@@ -90,6 +91,16 @@ def moment(at: float | None) -> str | None:
         return dt.datetime.fromtimestamp(at).isoformat(" ", "seconds")
     except (ValueError, OverflowError, OSError, TypeError):  # a damaged row
         return str(at)
+
+
+def size(amount: int) -> str:
+    """Bytes as people read them."""
+    number, unit = float(amount), "bytes"
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if number < 1024 or unit == "TiB":
+            break
+        number /= 1024
+    return f"{amount} bytes" if unit == "bytes" else f"{number:.1f} {unit}"
 
 
 def parsed(text: str) -> Any:

@@ -18,12 +18,13 @@ from cyclopts import Parameter
 from ...persistence.engines import open_store
 from ...persistence.errors import UnderstudyError
 from ...persistence.runtime import Runtime
+from ...persistence.sqlite import SqliteStore
 from ..config import load_store
 from ..errors import ConfigError, Problem
 from ..settings import store_url_from
 from .desk import Desk
 
-__all__ = ("DEFAULT_TREE", "CommandFailed", "Target", "UsageWrong", "default_tree", "open_desk")
+__all__ = ("DEFAULT_TREE", "CommandFailed", "Target", "UsageWrong", "default_tree", "open_desk", "store_path")
 
 DEFAULT_TREE = Path("understudy.toml")
 DEFAULT_TREES = (DEFAULT_TREE, *(DEFAULT_TREE.with_suffix(ending) for ending in (".yaml", ".yml", ".json")))
@@ -91,6 +92,20 @@ def _present_tree() -> Path | None:
         why = f"no config file was named, and there are {' and '.join(map(str, present))} here"
         raise ConfigError("", [Problem(why=why, hint="Name the one that is meant, or keep one of them.")])
     return present[0] if present else None
+
+
+def store_path(target: Target | None) -> str:
+    """The database file of the store that is meant.
+
+    Raises:
+        ConfigError, StoreUrlInvalid
+        UsageWrong: it is in no file.
+    """
+    url = (target or Target()).url()
+    store = open_store(url, Runtime())
+    if not isinstance(store, SqliteStore):
+        raise UsageWrong(f"{url} keeps nothing in a file")
+    return store.path
 
 
 @asynccontextmanager
