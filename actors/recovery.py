@@ -26,7 +26,7 @@ from .envelope import Envelope
 from .errors import ActorNotFound, Ignore, StartFailed
 from .exits import ExitReason
 from .failures import charge
-from .mailbox import Entry, PriorityRow, priority_of
+from .mailbox import Entry, Mailbox, PriorityRow, priority_of
 from .refusals import Refusals
 from .status import PASSIVE, UP
 
@@ -50,6 +50,8 @@ class Recovery:
         """Mail on disk for addresses without a cell: (row id, priority), by address."""
         self._attempts: dict[int, AttemptRow] = {}
         """Of messages that are not in memory yet."""
+        self._damaged: list[int] = []
+        """Rows on disk that don't even say whose they are."""
         self.suspects: dict[str, Started] = {}
         """By uid: started and unfinished when the last life ended."""
         self.refusals = Refusals(system)
@@ -58,10 +60,17 @@ class Recovery:
     # -- boot ------------------------------------------------------------------------------------------
 
     async def load(self) -> int:
-        """Read the heads of all pending messages into the index; returns how many there are."""
+        """Read the heads of all pending messages into the index; returns how many there are.
+
+        Nothing may be told meanwhile: what is committed now would be read, and be there twice.
+        """
         system = self._system
         self._homeless.clear()
         self._attempts.clear()
+        self._damaged.clear()
+        system.delays.clear()
+        for cell in system.cells.values():  # an attempt that broke off may have filled them
+            cell.mailbox = Mailbox()
         await system.monitors.load()
         system.seen_id(await system.store.last_id())
         owner = await system.store.owner()
@@ -70,11 +79,10 @@ class Recovery:
             self._attempts[row.id] = row
         now = system.runtime.now()
         after = pending = 0
-        damaged: list[int] = []
         while heads := await system.store.heads(after, HEADS):
             for head in heads:
                 if not (isinstance(head.address, str) and isinstance(head.priority, int)):
-                    damaged.append(head.id)
+                    self._damaged.append(head.id)
                     continue
                 attempt = self._attempts.get(head.id)
                 if attempt is not None and attempt.due > now:
@@ -88,9 +96,13 @@ class Recovery:
             pending += len(heads)
             after = heads[-1].id
             system.seen_id(after)
-        if damaged:
-            await page_in(system, damaged)  # parks what fails its checksum
         return pending
+
+    async def park_damaged(self) -> None:
+        """Rows that have no place in the index: they fail their checksum, and are parked."""
+        if self._damaged:
+            damaged, self._damaged = self._damaged, []
+            await page_in(self._system, damaged)
 
     def _settle_in(self, address: str, row_id: int, priority: int) -> None:
         cell = self._system.cells.get(address)
@@ -312,6 +324,8 @@ class Recovery:
                 await system.committer.recover()
                 await system.activator.reload()
                 await self.load()
+                system.committer.resume()
+                await self.park_damaged()
                 break
             except (StoreFull, StoreUnavailable):
                 continue

@@ -342,6 +342,7 @@ class Committer:
             others = StoreUnavailable("the database refused what another turn wrote before this; tell again")
         self.failure = others
         self._queue.clear()
+        self._wanted = False  # else the next effects would wait for a commit that nobody begins
         self._bytes = 0
         if guilty:
             self._lose(guilty, error)
@@ -374,7 +375,7 @@ class Committer:
     # -- recovery ------------------------------------------------------------------------------------------
 
     async def recover(self) -> None:
-        """Reopen the store after a failure and prove that it takes a commit.
+        """Reopen the store after a failure and prove that it takes a commit. Nothing is taken until `resume`.
 
         Raises:
             StoreFull, StoreUnavailable: still broken. Fenced, StoreCorrupt: for good.
@@ -384,6 +385,9 @@ class Committer:
         owner = await self.store.reopen()
         self._number = owner.commit_no + 1
         await self.store.commit(Commit(self._number))
+
+    def resume(self) -> None:
+        """Take effects again."""
         self.failure = None
 
 

@@ -106,6 +106,7 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
     root = system.root = tree.plant()
     recovery.note_suspects(system.attempts.left)
     pending = await recovery.load()
+    await recovery.park_damaged()
     await tree.rows.commit()
     await system.runtime.spawn(lifecycle.start(root), "understudy start")
     if system.runners.solo:
