@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from understudy import (
     TerminateChild,
     TreeGaveUp,
     handler,
+    start,
 )
 from understudy.actors.testing import Recorder, VirtualRuntime
 from understudy.persistence.record import IncidentRow, verify
@@ -192,6 +194,14 @@ async def test_their_numbers_go_on_in_the_next_life_and_a_lower_retention_is_swe
         assert [row.id for row in ground.rows(IncidentRow)] == list(range(1191, 1201))
         await kill(system, "/t/a")
     assert [row.id for row in ground.rows(IncidentRow)] == list(range(1192, 1202))
+
+
+async def test_a_config_file_says_how_many_are_kept(app: Path) -> None:
+    (app / "bank.toml").write_text('[store]\nurl = "memory://"\n[node]\nincidents_kept = 7\n[supervisor]\nid = "t"\n')
+    async with start("bank.toml") as system:
+        assert system.settings.incidents_kept == 7
+    async with start("bank.toml", settings=Settings(incidents_kept=8)) as system:
+        assert system.settings.incidents_kept == 8
 
 
 def test_a_retention_of_none_is_refused() -> None:
