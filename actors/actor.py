@@ -113,6 +113,8 @@ class Actor(Generic[State]):
     """What the actor remembers. Set before `on_start`; kept if the turn finishes, restored if it fails."""
 
     _context: ActorContext | None = None
+    _supervises: ClassVar[bool] = False
+    """Whether it is served during a solo run as well: what a suspect asks may have to be restarted first."""
     _answers: ClassVar[tuple[type[Exception], ...]] = ()
     """Errors that answer a request as they are: the asker gets them, and nobody exits."""
 
@@ -265,6 +267,76 @@ class Actor(Generic[State]):
             TurnClosed: outside a turn.
         """
         self._lent("unlink").unlink(ref)
+
+    def schedule(
+        self,
+        message: Message,
+        *,
+        after_s: float | None = None,
+        every_s: float | None = None,
+        cron: str | None = None,
+        at: datetime | None = None,
+        name: str | None = None,
+        timezone: str | None = None,
+    ) -> str:
+        """Tell this actor a message later: exactly one of `after_s`, `every_s`, `cron` and `at` says when.
+
+        Part of the turn: it takes effect at the finish. A durable actor's timer is its own for good: it holds over its
+        restarts and the node's, and ends with its last tick, with `cancel` and with `retire`. That of a `durable=False`
+        actor ends with its incarnation. A tick is an ordinary message, one for each due time; those that the node
+        missed are made up for by a single one. OTP: gen_statem's named timeouts.
+
+        Args:
+            after_s: once, so many seconds after this call.
+            every_s: again and again, at a fixed rate: first after so many seconds, then that long after each due time.
+            cron: by a cron expression of five fields, such as `"*/5 * * * *"`; takes `understudy[cron]`.
+            at: once, at that moment, at once if it has passed. A datetime with a time zone.
+            name: the timer's, in this actor; by default the message's tag. A timer of that name is replaced.
+            timezone: in which the cron expression is meant, such as `"Europe/Berlin"`; by default UTC.
+
+        Returns:
+            The name: what `cancel` takes.
+
+        Raises:
+            TypeError, ValueError: none of the four or several, or a value that makes no sense.
+            TurnClosed: outside a turn. UnhandledMessage: the class has no handler for the message.
+            NotAMessage, UndecodableMessage, TooManyTimers
+            ExtraMissing: `cron` without `understudy[cron]`.
+        """
+        return self._lent("schedule").schedule(
+            message, after_s=after_s, every_s=every_s, cron=cron, at=at, name=name, timezone=timezone
+        )
+
+    def cancel(self, name: str) -> bool:
+        """Take a timer off, when the turn finishes. A tick that waits in the mailbox by then still comes.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            TurnClosed: outside a turn.
+        """
+        return self._lent("cancel").cancel(name)
+
+    def stash(self) -> None:
+        """Put the message being handled aside, until `unstash_all` or the end of the incarnation.
+
+        Part of the turn, whose state and sends commit as ever: only the message isn't acknowledged. It isn't charged an
+        attempt. Whoever asked goes on waiting, until the timeout. Akka: `StashBuffer`; OTP: gen_statem's `postpone`.
+
+        Raises:
+            StashFull: as many messages are stashed as the actor's `capacity` allows.
+            TurnClosed: outside a turn. RuntimeError: in `on_start` or `on_stop`, where there is no message.
+        """
+        self._lent("stash").stash()
+
+    def unstash_all(self) -> None:
+        """Put all stashed messages back at the head of the mailbox, in their order, when the turn finishes.
+
+        Raises:
+            TurnClosed: outside a turn.
+        """
+        self._lent("unstash_all").unstash_all()
 
     def join(self, group: str) -> None:
         """Become a member of a group (`system.group(name)`), at once, until `leave` or the end of the incarnation.

@@ -16,6 +16,7 @@ from .errors import ActorNotFound
 from .exits import ExitReason
 from .incarnation import Incarnation
 from .mailbox import Entry, Mailbox
+from .stash import put_back
 from .state import DurableState
 from .status import DOWN, GONE, PASSIVE, STOPPED, UP
 from .turn import Turn
@@ -60,6 +61,7 @@ class Cell:
         "retiring",
         "runner",
         "spec",
+        "stash",
         "state",
         "status",
         "supervisor",
@@ -97,6 +99,8 @@ class Cell:
         """Whether a plain tell may go straight into the mailbox: no rows, nobody in line, and the system is open."""
         self.state = DurableState(self, definition, self.durable)
         self.mailbox = Mailbox()
+        self.stash: list[Entry] | None = None
+        """Messages that were put aside (stash.py), in their order."""
         self.status: str = PASSIVE
         self.incarnation: Incarnation | None = None
         self.after = 0
@@ -189,10 +193,10 @@ class Cell:
             self.alone = len(entries)
 
     def row_ids(self) -> list[int]:
-        """The rows of every message that waits here, delayed and retried ones included."""
+        """The rows of every message that waits here, stashed, delayed and retried ones included."""
         system = self.system
         waiting, owed = system.delays.entries_of(self.address), system.monitors.owed_to(self.address)
-        entries = (*self.mailbox.entries(), *waiting, *owed)
+        entries = (*self.mailbox.entries(), *(self.stash or ()), *waiting, *owed)
         ids = (entry if isinstance(entry, int) else getattr(entry, "id", 0) for entry in entries)
         return [int(row_id) for row_id in ids if row_id]
 
@@ -219,6 +223,11 @@ class Cell:
             self.mailbox.suspension.end_with_incarnation()
         self.incarnation = None
         self.leaving = None
+        if self.stash is not None:  # the next one begins with it
+            stash, self.stash = self.stash, None
+            put_back(self.mailbox, stash)
+        if not self.durable:
+            self.system.timers.ended(self.address)
         if self.at_end is not None:
             self._ended()
         if self.status is not GONE:
@@ -245,7 +254,8 @@ class Cell:
         turn, self.turn = self.turn, None
         self.incarnation = None
         self._ended()
-        asks = [entry for entry in self.mailbox.entries() if isinstance(entry, Ask)]
+        asks = [entry for entry in (*self.mailbox.entries(), *(self.stash or ())) if isinstance(entry, Ask)]
+        self.stash = None
         if turn is not None:
             if isinstance(turn.envelope, Ask):
                 asks.append(turn.envelope)

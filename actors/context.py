@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from .exits import ExitReason
+    from .message import Message
     from .ref import ActorRef
     from .system import ActorSystem
     from .turn import Turn
@@ -52,6 +53,24 @@ class ActorContext(Protocol):
     def link(self, ref: ActorRef) -> None: ...
 
     def unlink(self, ref: ActorRef) -> None: ...
+
+    def schedule(
+        self,
+        message: Message,
+        *,
+        after_s: float | None,
+        every_s: float | None,
+        cron: str | None,
+        at: datetime | None,
+        name: str | None,
+        timezone: str | None,
+    ) -> str: ...
+
+    def cancel(self, name: str) -> bool: ...
+
+    def stash(self) -> None: ...
+
+    def unstash_all(self) -> None: ...
 
     def join(self, group: str) -> None: ...
 

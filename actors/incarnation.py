@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .errors import TurnClosed
 from .exits import ExitReason, storable
 from .intents import Intents
+from .stash import Stashing
+from .timing import Timing
 
 if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - the name of a type; the draws come from the Runtime
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from .actor import Actor
     from .cell import Cell
+    from .message import Message
     from .ref import ActorRef
     from .system import ActorSystem
     from .turn import Turn
@@ -116,6 +119,38 @@ class Incarnation:
             turn.intents = Intents(turn)
             turn.special = turn.eventful = True
         return turn.intents
+
+    def schedule(
+        self,
+        message: Message,
+        *,
+        after_s: float | None,
+        every_s: float | None,
+        cron: str | None,
+        at: datetime | None,
+        name: str | None,
+        timezone: str | None,
+    ) -> str:
+        turn = self.turn
+        turn.check_open()
+        return Timing.of(turn).schedule(
+            message, after_s=after_s, every_s=every_s, cron=cron, at=at, name=name, timezone=timezone
+        )
+
+    def cancel(self, name: str) -> bool:
+        turn = self.turn
+        turn.check_open()
+        return Timing.of(turn).cancel(name)
+
+    def stash(self) -> None:
+        turn = self.turn
+        turn.check_open()
+        Stashing.of(turn).stash()
+
+    def unstash_all(self) -> None:
+        turn = self.turn
+        turn.check_open()
+        Stashing.of(turn).unstash_all()
 
     def join(self, group: str) -> None:
         """In memory, and at once."""

@@ -83,6 +83,8 @@ async def start(cell: Cell) -> None:
             cell.state.rewrite(True)
         system.events.emit("actor.started", cell.address, incarnation=incarnation.number)
         system.activator.started(cell)
+        if cell.address in system.timers.asleep:
+            system.timers.started(cell.address)
         if incarnation.struck is not None:
             system.exits.fell(cell, incarnation.struck)
         elif cell.mailbox.count:

@@ -72,6 +72,7 @@ class Recovery:
         for cell in system.cells.values():  # an attempt that broke off may have filled them
             cell.mailbox = Mailbox()
         await system.monitors.load()
+        await system.timers.load()
         system.seen_id(await system.store.last_id())
         owner = await system.store.owner()
         system.seen_id(0 if owner is None else owner.last_id)
@@ -115,6 +116,9 @@ class Recovery:
         """A cell was made: its mail from disk is its mailbox's now."""
         for row_id, priority in self._homeless.pop(cell.address, ()):
             cell.mailbox.push(PriorityRow.of(row_id, priority), priority)
+        timers = self._system.timers
+        if cell.address in timers.asleep:
+            timers.retry(cell.address)
 
     def keep(self, address: str, row_id: int, priority: int = 0) -> None:
         """Mail for an address that nobody has: it stays on disk until somebody does."""
@@ -296,6 +300,7 @@ class Recovery:
             text=str(error),
         )
         logger.error("the store failed, the tree will be reset from it: {}", error)
+        system.timers.reset()
         for cell in list(system.cells.values()):
             cell.reset(system.committer.failure or error)
         system.runners.reset()
@@ -335,6 +340,9 @@ class Recovery:
         root = system.root
         assert root is not None
         self.resetting = False
+        await system.timers.catch_up()
+        if self.resetting:
+            return
         try:
             await lifecycle.start(root)
         except StartFailed as error:

@@ -5,6 +5,7 @@
 | a message's turn | the message, by a failed attempt |
 | a request's turn | its asker: one outside has the error; an actor, by the message in whose turn it asked |
 | a tell from outside | the teller, who has the error; an inbox row is parked, or answered with it |
+| a tick, with its timer | the tick: a dead letter, and the timer goes on |
 | an `on_start` | the actor: its start turns out to have failed, and so it exits |
 | an `on_stop` | the actor, with the next one |
 | anything else | nobody; a node to which that happens again and again gives up |
@@ -27,6 +28,7 @@ from ..persistence.record import AttemptRow, InboxRow, seal
 from .envelope import Ask, Envelope
 from .exits import ExitReason
 from .failures import letter_effects, report_parked
+from .timer import Timer
 from .turn import Turn
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class Refusals:
     def charge(self, effects: Effects, error: StoreDataError) -> Effects | None:
         """What is to be committed in place of the refused effects; None if nobody answers for them."""
         turn = effects.guilty
+        if isinstance(turn, Timer):
+            return self._ticked(effects, error)
         if not isinstance(turn, Turn):
             return self._told(effects, error)
         asked = turn
@@ -107,6 +111,14 @@ class Refusals:
                 self._system.inbox.refused[key] = error
         logger.error("the database refused a {} told to {}: {}", envelope.tag, envelope.address, error)
         return NOTHING
+
+    def _ticked(self, effects: Effects, error: StoreDataError) -> Effects:
+        envelope = effects.inserts[0]
+        assert isinstance(envelope, Envelope)
+        reason = ExitReason.from_exception(error)
+        report_parked(self._system, envelope, reason, "failed")
+        letter = letter_effects(self._system, envelope, reason, "failed")
+        return Effects(rows=(*effects.rows, *letter.rows), deletes=effects.deletes)
 
     # -- starts and stops --------------------------------------------------------------------------------
 

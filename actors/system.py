@@ -38,6 +38,7 @@ from .runner import Runners
 from .settings import Settings
 from .status import GONE
 from .tasks import Tasks
+from .timers import Timers
 from .tracing import Tracing
 from .turn import Turn, current_turn
 from .write_slot import WriteSlot
@@ -80,6 +81,7 @@ class ActorSystem:
         )
         self.runners = Runners(self, self.attempts.slots)
         self.delays = Delays(self)
+        self.timers = Timers(self)
         self.keys = Keys(self, self.settings.key_retention_s)
         self.asks = Asks(self)
         self.delivery = Delivery(self)
@@ -135,7 +137,7 @@ class ActorSystem:
     async def idle(self) -> None:
         """Return when nothing is left to do now: no turn, task, start, stop, backoff, unread inbox or uncommitted turn.
 
-        Delayed tells, timers, stopped children and what waits at a suspended actor don't count.
+        Delayed tells, future timers, stashes, stopped children and what waits at a suspended actor don't count.
 
         Raises:
             UnderstudyError: the tree gave up, or the store is lost.
@@ -208,6 +210,7 @@ class ActorSystem:
             await lifecycle.stop(root, ExitReason.shutdown("the node is stopping"), None)
         await self.runners.close()
         self.delays.clear()
+        self.timers.reset()
         self.asks.close()
         for service in self._services:
             service.cancel()
@@ -333,6 +336,7 @@ class ActorSystem:
             or self.committer.pending
             or self.committer.failure is not None
             or self.delays.retries
+            or self.timers.busy
             or self._background
             or self.recovery.resetting
         )

@@ -155,8 +155,8 @@ class Administration:
         return {"address": address, "reset": True}
 
     async def retire(self, address: str, _: Any) -> Any:
-        """Delete an actor's state, mailbox, attempts and monitors. A static one starts afresh; one under a template with its
-        next message."""
+        """Delete an actor's state, mailbox, attempts, timers and monitors. A static one starts afresh; one under a
+        template with its next message."""
         try:
             cell = self._actor(address)
         except ActorNotFound:
@@ -166,6 +166,8 @@ class Administration:
         deletes: list[tuple[Any, Any]] = [(ActorRow, address)]
         for row_id in rows:
             deletes += [(MessageRow, row_id), (AttemptRow, row_id)]
+        deletes += self._system.timers.rows_of(address)
+        self._system.timers.drop(address)
         self._system.monitors.retired(address)
         self._system.committer.submit(Effects(deletes=deletes))
         await self._system.committer.flush()
@@ -184,7 +186,9 @@ class Administration:
         deletes: list[tuple[Any, Any]] = [(ActorRow, address)]
         for row_id in rows:
             deletes += [(MessageRow, row_id), (AttemptRow, row_id)]
+        deletes += system.timers.rows_of(address)
         system.recovery.drop(address)
+        system.timers.drop(address)
         system.delays.drop(address)
         system.monitors.retired(address)
         system.committer.submit(Effects(deletes=deletes))

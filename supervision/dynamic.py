@@ -9,6 +9,7 @@ from ..actors import lifecycle
 from ..actors.cell import Cell
 from ..actors.errors import ActorNotFound
 from ..actors.exits import ExitReason
+from ..actors.stash import is_empty
 from ..actors.status import GONE, PASSIVE, STOPPED, UP
 from .recipe import Recipe
 from .spec import Spec, SupervisorSpec
@@ -102,6 +103,8 @@ class Dynamic:
             and child.status in (UP, PASSIVE)
             and child.after <= self.system.committer.committed
             and not self.system.delays.entries_of(child.address)
+            and is_empty(child.stash)
+            and (child.durable or not self.system.timers.of(child.address))
         )
 
     def _passivate(self, child: Cell) -> None:

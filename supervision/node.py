@@ -9,6 +9,7 @@ from typing import Any
 
 from ..actors import lifecycle
 from ..actors.aliases import Aliases
+from ..actors.housekeeping import Housekeeping
 from ..actors.inbox import Inbox
 from ..actors.settings import Settings
 from ..actors.system import ActorSystem
@@ -50,7 +51,7 @@ async def start(
     commits.
 
     Args:
-        tree: a spec, or the path of a config file (which then names the store and `incidents_kept`, too).
+        tree: a spec, or the path of a config file (which then names the store, and what is kept on record, too).
         store: a URL, or an open-able `Store`; by default the config file's, else `memory://`, which keeps nothing.
         hang_s: seconds for which the event loop may stand still before a watchdog ends the *process*, naming the
             handler. None: no
@@ -70,7 +71,7 @@ async def start(
         config = load_config(tree)
         tree, aliases = config.tree, config.aliases
         store = store or config.store.url
-        settings = settings or Settings(incidents_kept=config.node.incidents_kept)
+        settings = settings or config.node.system()
     else:
         check_tree(tree)
     settings = with_aliases(settings, aliases, tree)
@@ -107,6 +108,7 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
     recovery.note_suspects(system.attempts.left)
     pending = await recovery.load()
     await recovery.park_damaged()
+    await system.timers.catch_up()
     await tree.rows.commit()
     await system.runtime.spawn(lifecycle.start(root), "understudy start")
     if system.runners.solo:
@@ -114,6 +116,7 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
     recovery.activate_homeless()
     system.inbox = Inbox(system, Administration(system, tree))
     system.serve(system.inbox.run(), "understudy inbox")
+    system.serve(Housekeeping(system).run(), "understudy housekeeping")
     system.events.emit("node.started", root.address, boot=system.boot, pending=pending, suspects=len(recovery.suspects))
 
 
