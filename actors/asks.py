@@ -13,7 +13,7 @@ from .envelope import Ask
 from .errors import ActorNotFound, AskAfterTell, AskCycle, AskTimeout, MailboxFull, NotAMessage
 from .introspection import SYSTEM_HANDLERS
 from .message import Request, tag_of
-from .status import DOWN, GONE, PASSIVE, STOPPED
+from .status import DOWN, GONE, PASSIVE, STOPPED, UP
 from .turn import Turn, current_turn
 from .types import is_deeply_immutable
 
@@ -37,8 +37,8 @@ class Asks:
             turn = None
         if system.over or system.committer.failure is not None:
             system.check_running()
-        if cell.status is STOPPED or cell.status is GONE:
-            raise ActorNotFound(cell.address, f"it is {cell.status}")
+        if cell.status is not UP:
+            _check_reachable(cell)
         if turn is not None:
             turn.check_open()
             self._check_order(turn, cell)
@@ -145,6 +145,19 @@ def _waits_for(cell: Cell) -> list[Cell]:
     if cell.supervisor is not None and cell.status in (PASSIVE, DOWN):
         others.append(cell.supervisor)
     return others
+
+
+def _check_reachable(cell: Cell) -> None:
+    """
+    Raises:
+        ActorNotFound: it has been stopped, or a supervisor above it, so that nobody is going to start it.
+    """
+    above: Cell | None = cell
+    while above is not None:
+        if above.status is STOPPED or above.status is GONE:
+            whose = "it" if above is cell else above.address
+            raise ActorNotFound(cell.address, f"{whose} is {above.status}")
+        above = above.supervisor
 
 
 def _expire(ask: Ask) -> None:

@@ -255,6 +255,8 @@ async def test_child_adm_of_inner_supervisor(memory: MemoryGround, cues: Cues) -
         assert cues.take() == ["-c", "-b"]
         with pytest.raises(ActorNotFound):
             await ask(system, "/top/s", WhichChildren())
+        with pytest.raises(ActorNotFound, match="/top/s is stopped"):
+            await ask(system, "/top/s/b", Life())  # nobody is going to start it: an ask needn't wait
         await ask(system, "/top", RestartChild(id="s"))
         assert cues.take() == ["+b", "+c"]
         assert await which(system, "/top/s") == running("c", "b")
