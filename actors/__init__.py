@@ -9,6 +9,8 @@
     failures              what a failure is charged to          asks, keys          replies; idempotency
     exiting, lifecycle    the end and the start of a life       cell, incarnation   an address; one life of it
     tasks, task           coroutines beside the actors, under a TaskSupervisor (supervision/tasks)
+    timers, timer         what comes due, and its ticks         timing, schedule    what a turn schedules, for when
+    stash                 what is put aside for later
     introspection         what every actor answers              suspension          one that is held
     trace, tracing        its turns as they end                 watching, stack     how they are seen; where it waits
     recovery, watchdog    after a crash; when the loop hangs    system              all of it together

@@ -30,6 +30,7 @@ from .traces import Traces
 
 if TYPE_CHECKING:
     from ..actors.system import ActorSystem
+    from ..actors.timer import Timer
     from ..actors.turn import Turn
     from .tree import Tree
 
@@ -37,6 +38,8 @@ __all__ = ("Administration", "AdministrationFailed")
 
 SUSPEND_S = 8.0
 """How long a `Suspend` may stand in line: less than the command line waits, so that it isn't handled after that."""
+TIMERS_SHOWN_MAX = 100
+"""Of an actor without rows, in `actors show`."""
 CHILDREN_MAX = 1_000
 """Of a supervisor's children, in its answer to `GetState`."""
 
@@ -75,7 +78,7 @@ class Administration:
         """What the node knows of the cells at or below an address, in the order of their addresses.
 
         `limits`: `after` (an address) and `limit` for a page; `per_parent` for so many children of each supervisor;
-        `stack` for the stacks of handlers that wait.
+        `stack` for the stacks of handlers that wait, what is stashed, and timers that have no rows.
         """
         limits = limits or {}
         below = address.rstrip("/") + "/"
@@ -87,7 +90,7 @@ class Administration:
             return self._pruned(names, limits["per_parent"])
         cells = [self._system.cells[name] for name in names]
         if limits.get("stack"):
-            return [{**self._describe(cell), "stack": _stack(cell)} for cell in cells]
+            return [{**self._describe(cell), **self._inside(cell)} for cell in cells]
         return [self._describe(cell) for cell in cells]
 
     def _pruned(self, names: list[str], per_parent: int) -> list[dict[str, Any]]:
@@ -120,6 +123,15 @@ class Administration:
             "handling": None if turn is None else _handled(turn),
             "since": None if turn is None else turn.since or None,
         }
+
+    def _inside(self, cell: Cell) -> dict[str, Any]:
+        """What only the node knows, and a listing has no room for."""
+        timers = sorted(self._system.timers.of(cell.address).values(), key=lambda timer: timer.due)
+        unstored = [timer for timer in timers if not timer.stored][:TIMERS_SHOWN_MAX]
+        found: dict[str, Any] = {"stack": _stack(cell), "timers": [_timer(timer) for timer in unstored]}
+        if cell.stash:
+            found["stashed"] = len(cell.stash)
+        return found
 
     # -- actors --------------------------------------------------------------------------------------
 
@@ -262,6 +274,11 @@ def _stack(cell: Cell) -> list[dict[str, Any]]:
     """Where its handler waits; empty if none does."""
     turn = cell.turn
     return [] if turn is None else [msgspec.structs.asdict(frame) for frame in stack_of(turn.coroutine)]
+
+
+def _timer(timer: Timer) -> dict[str, Any]:
+    body = msgspec.json.decode(timer.body)
+    return {"name": timer.name, "due": timer.due, "rule": str(timer.schedule), "type": timer.tag, "body": body}
 
 
 @state_of.register

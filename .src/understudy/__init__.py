@@ -42,6 +42,7 @@ from .actors.system import ActorSystem
 from .actors.task import Task
 from .actors.task_errors import TaskCancelled, TasksFull, TaskTimeout
 from .actors.tasks import Tasks
+from .actors.timer_errors import ExtraMissing, StashFull, TooManyTimers
 from .actors.trace import Trace, TracedTurn
 from .persistence.errors import (
     Fenced,
@@ -111,6 +112,7 @@ __all__ = (
     "Event",
     "ExitReason",
     "Exited",
+    "ExtraMissing",
     "Fenced",
     "GetChildSpec",
     "GetState",
@@ -141,6 +143,7 @@ __all__ = (
     "Settings",
     "StartChild",
     "StartFailed",
+    "StashFull",
     "StateError",
     "Statistics",
     "StoreCorrupt",
@@ -163,6 +166,7 @@ __all__ = (
     "TerminateChild",
     "TooManyChildren",
     "TooManyMonitors",
+    "TooManyTimers",
     "Trace",
     "TracedTurn",
     "TransactionTimeout",

@@ -18,6 +18,7 @@ from .output import AsJson, moment, note, parsed, print_json, print_pairs, print
 from .paging import Limit, page
 from .stored_children import DAMAGED, stored_child, stored_children
 from .target import CommandFailed, Target, open_desk
+from .timers import stored_timers, timer_lines
 from .trace import trace
 
 __all__ = ("actors",)
@@ -25,6 +26,8 @@ __all__ = ("actors",)
 actors = App(name="actors", help="List, show, trace, stop, start, suspend, reset and retire actors.")
 actors.command(trace)
 
+TIMERS_SHOWN_MAX = 100
+"""In `show`; `understudy timers list ADDRESS` has them all."""
 COLUMNS = ("address", "type", "status", "mailbox", "incarnation", "updated", "state")
 
 
@@ -96,7 +99,7 @@ def _entry(row: ActorRow) -> dict[str, Any]:
 
 @actors.command
 def show(address: str, /, *, target: Target | None = None, as_json: AsJson = False) -> None:
-    """Show one actor: its state, its mailbox, what it is doing, and since when; where its handler waits.
+    """Show one actor: its state, its mailbox, its timers, what it is doing, and since when; where its handler waits.
 
     For example:
 
@@ -117,7 +120,10 @@ async def _show(address: str, target: Target | None, as_json: bool) -> None:
                 entry.update(facts)
         entry["messages"] = await desk.store.count(MessageRow, address=address)
         entry["dead_letters"] = await desk.store.count(DeadLetterRow, address=address)
-    if not rows and "status" not in entry and not entry["messages"] and not entry["dead_letters"]:
+        stored = await stored_timers(desk.store, address, TIMERS_SHOWN_MAX)
+        timers = [{key: fact for key, fact in timer.items() if key != "address"} for timer in stored]
+        entry["timers"] = timers + entry.get("timers", [])
+    if not rows and "status" not in entry and not any(entry[what] for what in ("messages", "dead_letters", "timers")):
         raise CommandFailed(f"nothing is known of {address}. `understudy actors list` shows what there is")
     if as_json:
         print_json(entry)
@@ -125,9 +131,11 @@ async def _show(address: str, target: Target | None, as_json: bool) -> None:
     for moments in ("updated", "started", "since"):
         if moments in entry:
             entry[moments] = moment(entry[moments])
-    state, stack = entry.pop("state", None), entry.pop("stack", None)
+    state, stack, timers = entry.pop("state", None), entry.pop("stack", None), entry.pop("timers")
     if rows:
         entry["state"] = state
+    if timers:
+        entry["timers"] = timer_lines(timers)
     if stack:
         entry["stack"] = "\n".join(str(StackFrame(**frame)) for frame in stack) + "\n"
     print_pairs(entry.items())

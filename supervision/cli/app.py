@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 
 from ...persistence.errors import UnderstudyError
 from . import actors as actor_commands
-from . import checks, completion, db, dead, incidents, init, letters, messages, run, supervising, trees
+from . import checks, completion, db, dead, incidents, init, letters, messages, run, supervising, timers, trees
 from .comparing import fill_in
 from .exit_codes import CODES_HELP, ExitCode, code_of
 from .log import set_up_log
@@ -46,6 +46,7 @@ for order in (supervising.stop, supervising.start, supervising.restart, supervis
     actor_commands.actors.command(order)
 app.command(messages.messages)
 app.command(dead.dead)
+app.command(timers.timers)
 app.command(incidents.incidents)
 app.command(letters.send)
 app.command(letters.ask)
