@@ -18,7 +18,7 @@ from loguru import logger
 from ..persistence.attempts import is_uid
 from ..persistence.effects import Effects
 from ..persistence.errors import RecordCorrupt, StoreDataError, StoreError, UnderstudyError
-from ..persistence.record import DeadLetterRow, InboxRow, KeyRow, ReplyRow, seal, verify
+from ..persistence.record import DeadLetterRow, InboxRow, ReplyRow, seal, verify
 from .dispatch import decode_body
 from .envelope import Envelope
 from .errors import AskFailed
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .cell import Cell
     from .system import ActorSystem
 
-__all__ = ("Inbox",)
+__all__ = ("REPLY_RETENTION_S", "Inbox")
 
 ROWS = 500
 """Inbox rows taken in at once."""
@@ -78,13 +78,9 @@ class Inbox:
     async def run(self) -> None:
         """Poll until cancelled. A look that finds nothing costs microseconds."""
         system = self._system
-        tidied = False
         while True:
             if system.committer.failure is None:
                 try:
-                    if not tidied:
-                        await self._tidy()
-                        tidied = True
                     if system.store.inbox_changed() or self._held or not self.looked:
                         await self.take_in()
                         if system.cautious:
@@ -270,21 +266,7 @@ class Inbox:
         self._resets += 1
 
     def _purge(self) -> None:
+        """Replies of this life. Others, and those that nothing comes after, are swept by the housekeeping."""
         horizon = self._system.runtime.now() - REPLY_RETENTION_S
         while self._replies and self._replies[0][0] < horizon:
             self._submit(Effects(deletes=((ReplyRow, self._replies.popleft()[1]),)))
-
-    async def _tidy(self) -> None:
-        """At boot: replies that nobody fetched, and keys whose retention is over."""
-        system = self._system
-        now = system.runtime.now()
-        old: list[tuple[Any, Any]] = []
-        async for reply in system.store.iterate(ReplyRow):
-            if reply.at < now - REPLY_RETENTION_S:
-                old.append((ReplyRow, reply.id))
-            else:
-                self._replies.append((reply.at, reply.id))
-        keys = system.store.iterate(KeyRow)
-        old += [(KeyRow, (key.address, key.key)) async for key in keys if key.expires < now]
-        if old:
-            self._submit(Effects(deletes=old))

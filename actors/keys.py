@@ -91,6 +91,11 @@ class Keys:
         if len(self._recent) > RECENT_MAX:
             self._recent.popitem(last=False)
 
+    def in_use(self, name: tuple[str, str]) -> bool:
+        """Whether an address and key are known, from memory alone, to be within their retention."""
+        known = self._recent.get(name)
+        return known is not None and known[1] > self._system.runtime.now()
+
     def forget(self) -> None:
         """Memory may hold keys of tells that were lost: after a reset only the store is believed."""
         self._recent.clear()

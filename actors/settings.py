@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .aliases import Aliases
 
 __all__ = ("Settings",)
@@ -17,6 +19,9 @@ class Settings:
         transaction_timeout_s: float = 1.0,
         inbox_poll_s: float = 0.01,
         incidents_kept: int = 10_000,
+        dead_letters_kept: int = 100_000,
+        dead_letters_kept_s: float = math.inf,
+        housekeeping_s: float = 60.0,
         aliases: Aliases | None = None,
     ) -> None:
         self.key_retention_s = key_retention_s
@@ -26,5 +31,16 @@ class Settings:
             raise ValueError(f"Settings(incidents_kept={incidents_kept!r}): write a whole number of at least 1")
         self.incidents_kept = incidents_kept
         """The newest are kept (supervision/incidents.py)."""
+        if dead_letters_kept < 1:
+            raise ValueError(f"Settings(dead_letters_kept={dead_letters_kept!r}): write a whole number of at least 1")
+        self.dead_letters_kept = dead_letters_kept
+        """The newest are kept (actors/housekeeping.py)."""
+        for name, seconds in (("dead_letters_kept_s", dead_letters_kept_s), ("housekeeping_s", housekeeping_s)):
+            if not seconds > 0:
+                raise ValueError(f"Settings({name}={seconds!r}): write a number of seconds above 0")
+        self.dead_letters_kept_s = dead_letters_kept_s
+        """Since it was parked."""
+        self.housekeeping_s = housekeeping_s
+        """Between two rounds."""
         self.aliases = aliases or Aliases()
         """What renamed classes are called in old rows. `start` checks them, and adds those of the config file."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from typing import Any, TypeVar
 
 from . import sql
 from .driver import ERRORS, connect, fetch, translate
 from .errors import StoreUnavailable
+from .files import size_of
+from .openers import readers
 from .record import ROWS, SCHEMA_VERSION, Head, InboxRow, MessageRow, OwnerRow, R, Row, seal, verify
 from .status import describe
 from .store import Store, StoreStatus
@@ -40,6 +43,7 @@ class Beside(Store):
     def __init__(self, path: str) -> None:
         self.path = path
         self._side = Worker("understudy-side")
+        self._housekeeper = Worker("understudy-housekeeper")
         self._reader: sqlite3.Connection | None = None
         """The loop's."""
         self._side_reader: sqlite3.Connection | None = None
@@ -78,6 +82,7 @@ class Beside(Store):
         if reader is not None:
             reader.close()
         await self._side.stop()
+        await self._housekeeper.stop()
 
     def _disconnect(self) -> None:
         for connection in (self._side_reader, self._submitter):
@@ -174,6 +179,37 @@ class Beside(Store):
             return await self._side.call(function)
         except ERRORS as error:
             raise translate(error, self.path) from error
+
+    # -- housekeeping ---------------------------------------------------------------------------------
+
+    async def keys_below(self, kind: type[Row], column: str, value: float, limit: int) -> list[Any]:
+        sql.equality(kind, {column: value})
+        return await self._walk(kind, sql.keys_below(kind, column), value, limit)
+
+    async def keys_beyond(self, kind: type[Row], column: str, kept: int, limit: int) -> list[Any]:
+        sql.equality(kind, {column: None})
+        return await self._walk(kind, sql.keys_beyond(kind, column), limit, kept)
+
+    async def _walk(self, kind: type[Row], text: str, *parameters: float) -> list[Any]:
+        """On a thread and a connection of its own: who reads bodies, or the inbox, doesn't stand in line behind it."""
+        if self._reader is None:
+            raise StoreUnavailable(f"{self.path} isn't open")
+
+        def walk() -> list[Any]:
+            with closing(connect(self.path, reads_only=True)) as connection:
+                return fetch(connection, text, parameters)
+
+        try:
+            rows = await self._housekeeper.call(walk)
+        except ERRORS as error:
+            raise translate(error, self.path) from error
+        return [row[0] for row in rows] if ROWS[kind].key == 1 else rows
+
+    def log_bytes(self) -> int:
+        return size_of(f"{self.path}-wal")
+
+    def log_readers(self) -> list[int]:
+        return readers(self.path)
 
     # -- submitting ------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ __all__ = (
     "Fenced",
     "FileInTheWay",
     "RecordCorrupt",
+    "RowsDamaged",
     "SchemaTooNew",
     "StoreCorrupt",
     "StoreDataError",
@@ -120,6 +121,15 @@ class RecordCorrupt(StoreCorrupt):
 
     def __reduce__(self) -> Any:
         return (type(self), (self.where, self.stored, self.computed))
+
+
+class RowsDamaged(StoreCorrupt):
+    """A database whose structure is whole and some of whose rows are damaged: the others can be had."""
+
+    def __init__(self, where: str, count: int, first: str) -> None:
+        self.count = count
+        self.first = first
+        super().__init__(where, f"{count} damaged row{'' if count == 1 else 's'}, the first in {first}")
 
 
 class StoreDataError(StoreError):

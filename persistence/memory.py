@@ -280,6 +280,19 @@ class MemoryStore(Store):
         _equals_columns(kind, equal)
         return sum(1 for row in self._table(kind).values() if _equals(row, equal))
 
+    async def keys_below(self, kind: type[Row], column: str, value: float, limit: int) -> list[Any]:
+        _equals_columns(kind, {column: value})
+        found = (key for key, row in self._table(kind).items() if getattr(row, column) < value)
+        return list(islice(found, limit))
+
+    async def keys_beyond(self, kind: type[Row], column: str, kept: int, limit: int) -> list[Any]:
+        _equals_columns(kind, {column: None})
+        table = self._table(kind)
+        if len(table) <= kept:
+            return []
+        newest_first = sorted(table, key=lambda key: (getattr(table[key], column), key), reverse=True)
+        return newest_first[kept : kept + limit]
+
     async def last_id(self) -> int:
         ids: list[int] = [key for kind in (MessageRow, AttemptRow, DeadLetterRow) for key in self._table(kind)]
         ids += [row.message_id for row in self._table(KeyRow).values()]

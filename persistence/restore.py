@@ -22,7 +22,7 @@ from urllib.parse import quote
 from . import sql
 from .backup import copy, open_still
 from .driver import FILE_BYTES_MIN, connect, translate
-from .errors import FileInTheWay, StoreCorrupt, StoreError, StoreInUse, StoreUnavailable
+from .errors import FileInTheWay, RowsDamaged, StoreCorrupt, StoreError, StoreInUse, StoreUnavailable
 from .files import BESIDE, free_name, os_errors, partial, publish, size_of
 from .lock import owned
 from .openers import openers
@@ -81,7 +81,7 @@ def restore(
         StoreLocked: a node runs on `path`.
         StoreInUse: other processes have it open.
         FileInTheWay: there is a store, and it isn't to be overwritten; or the backup is that store itself.
-        StoreCorrupt, SchemaTooNew: of the backup. `path` is as it was.
+        RowsDamaged, StoreCorrupt, SchemaTooNew: of the backup. `path` is as it was.
         StoreFull, StoreUnavailable: it is as it was, too.
     """
     if not os.path.isfile(backup):
@@ -96,9 +96,12 @@ def restore(
             with closing(_open(backup)) as source:
                 copy(source, backup, copied, path, runtime, copying)
             findings = _check(copied, backup, damaged, checking)
-            _renumber(copied, path, _numbers(path) if os.path.exists(path) else None)
+            usable = _is_usable(path)
+            _renumber(copied, path, _numbers(path) if usable else None)
             _resemble(copied, path)
-            size = os.stat(copied).st_size
+            size = size_of(copied)
+            if usable:
+                _close_down(path)
             kept = _set_aside(path)
             publish(copied, path, overwrite=True)
     return Restored(path, size, findings.schema_version, findings.rows, findings.count, kept)
@@ -120,9 +123,19 @@ def _check(copied: str, backup: str, damaged: bool, progress: Progress) -> Findi
         raise StoreCorrupt(backup, f"is damaged; nothing was restored. {findings.damages[0].why}")
     if findings.count and not damaged:
         first = findings.damages[0]
-        where = f"the first in {first.table} {' '.join(first.key)}"
-        raise StoreCorrupt(backup, f"has {findings.count} damaged rows, {where}; nothing was restored")
+        raise RowsDamaged(backup, findings.count, " ".join((first.table, *first.key)))
     return findings
+
+
+def _is_usable(path: str) -> bool:
+    """Whether there is an old store that SQLite may be let at. Opening a damaged one could cost its WAL."""
+    if size_of(path) < FILE_BYTES_MIN:
+        return False
+    try:
+        open_still(path).close()
+    except StoreError:
+        return False
+    return True
 
 
 def _numbers(path: str) -> _Numbers | None:
@@ -177,12 +190,9 @@ def _set_aside(path: str) -> str | None:
     """Move what is there out of the way, its database last: at no moment is `path` free for a node to begin anew.
 
     Raises:
-        StoreInUse
         StoreFull, StoreUnavailable
     """
-    exists = os.path.exists(path)
-    if exists:
-        _close_down(path)
+    exists = os.path.lexists(path)
     kept = free_name(f"{path}{KEPT}")
     with os_errors(path):
         for suffix in (".slots", ".hang", "-journal", "-wal"):
@@ -210,8 +220,6 @@ def _close_down(path: str) -> None:
     """
     if pids := openers(path):
         raise StoreInUse(path, pids)
-    if size_of(path) < FILE_BYTES_MIN:
-        return  # no database
     connection = sqlite3.connect(f"file:{quote(path)}?mode=rw", uri=True, isolation_level=None, timeout=ALONE_WAIT_S)
     with closing(connection):
         try:
@@ -219,4 +227,4 @@ def _close_down(path: str) -> None:
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise StoreInUse(path, openers(path)) from error
-            # It is damaged, or the disk full: it is kept with its WAL, as it is.
+            # It is damaged further on, or the disk is full: it is kept with its WAL.

@@ -24,6 +24,8 @@ __all__ = (
     "delete",
     "equality",
     "insert",
+    "keys_below",
+    "keys_beyond",
     "put",
     "roll_back",
     "select",
@@ -97,6 +99,21 @@ def beyond(kind: type[Any], width: int, *, descending: bool) -> str:
     if width != key:
         raise TypeError(f"{kind.__name__} has a key of {key} columns, not {width}")
     return f"({_names(kind._fields[:key])}) {'<' if descending else '>'} ({','.join('?' * key)})"
+
+
+def keys_below(kind: type[Any], column: str) -> str:
+    """Keys of rows whose column is below the first parameter, as many as the second says."""
+    name, key = ROWS[kind]
+    return f'SELECT {_names(kind._fields[:key])} FROM "{name}" WHERE "{column}" < ? LIMIT ?'
+
+
+def keys_beyond(kind: type[Any], column: str) -> str:
+    """Keys of the rows with the highest values of a column, from a place on: the parameters are limit and place."""
+    name, key = ROWS[kind]
+    keys = _names(kind._fields[:key])
+    there_are_more = f'(SELECT count(*) FROM "{name}") > ?2'  # as a rule not: then no row is looked into
+    order = ", ".join(f'"{part}" DESC' for part in (column, *kind._fields[:key]))
+    return f'SELECT {keys} FROM "{name}" WHERE {there_are_more} ORDER BY {order} LIMIT ?1 OFFSET ?2'
 
 
 def by_ids(kind: type[Any], ids: Sequence[Any]) -> tuple[str, list[Any]]:

@@ -182,6 +182,27 @@ class Store(abc.ABC):
     async def status(self) -> StoreStatus:
         """Engine, version, file sizes, schema version, counts."""
 
+    # -- housekeeping: walks over a whole table, which hold up no other read -----------------------------
+
+    @abc.abstractmethod
+    async def keys_below(self, kind: type[Row], column: str, value: float, limit: int) -> list[Any]:
+        """The keys of some rows, in any order, whose `column` is less than `value`, as `Commit.delete` takes them.
+
+        Not verified.
+        """
+
+    @abc.abstractmethod
+    async def keys_beyond(self, kind: type[Row], column: str, kept: int, limit: int) -> list[Any]:
+        """The keys of some rows, in any order, that aren't among the `kept` with the highest `column`. Not verified."""
+
+    def log_bytes(self) -> int:
+        """The size of the engine's log of commits that aren't in the database proper yet; 0 if it has none. Cheap."""
+        return 0
+
+    def log_readers(self) -> list[int]:
+        """The other processes that read at this moment, and so keep that log from beginning anew, as far as known."""
+        return []
+
     # -- other processes ------------------------------------------------------------------------------
 
     @abc.abstractmethod

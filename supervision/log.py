@@ -38,6 +38,11 @@ _LINES: dict[str, tuple[str, str]] = {
     "task.restarting": ("WARNING", "the task {task_name} of {address} failed: {reason}; again in {retry_s:g} s"),
     "task.failed": ("ERROR", "the task {task_name} of {address} failed after {restarts} restarts: {reason}"),
     "task.abandoned": ("WARNING", "the task {task_name} of {address} swallowed its cancellation and was abandoned"),
+    "store.wal_large": (
+        "WARNING",
+        "the store's WAL has {bytes} bytes and can't begin anew, for somebody reads all the time: {held_by}",
+    ),
+    "store.dead_letters_deleted": ("WARNING", "{count} old dead letters were deleted: {limit}"),
     "supervisor.restarting": ("WARNING", "{address} restarts {child} ({strategy}, {children} children)"),
 }
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from ..actors.aliases import Aliases
+from ..actors.settings import Settings
 from .rules import SUPERVISOR_RULES, Rule, is_count, is_positive
 from .spec import SupervisorSpec
 
@@ -47,6 +49,20 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Seconds for the whole tree to stop in, when the node is told to."""
     incidents_kept: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     """Incidents on record: exits, and what supervisors did about them. The newest are kept."""
+    dead_letters_kept: Annotated[int, msgspec.Meta(ge=1)] = 100_000
+    """Dead letters in the store. Beyond that the oldest are deleted."""
+    dead_letters_kept_s: Seconds | Literal["infinity"] = "infinity"
+    """Seconds after which a dead letter is deleted."""
+
+    def system(self, aliases: Aliases | None = None) -> Settings:
+        """What of it is the actor system's."""
+        kept_s = self.dead_letters_kept_s
+        return Settings(
+            aliases=aliases,
+            incidents_kept=self.incidents_kept,
+            dead_letters_kept=self.dead_letters_kept,
+            dead_letters_kept_s=math.inf if kept_s == "infinity" else kept_s,
+        )
 
 
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +89,10 @@ def _advise_url(value: Any) -> str:
 
 
 _SECONDS = Rule("a number of seconds above 0", is_positive)
+_COUNT = Rule("a whole number of at least 1", is_count)
+_LIMIT = Rule(
+    'a number of seconds above 0, or "infinity"', lambda value: value == "infinity" or is_positive(value), ("infinity",)
+)
 
 STORE_RULES = {"url": Rule("a URL as sqlite:///bank.db or postgresql://host/bank", _is_url, advise=_advise_url)}
 NODE_RULES = {
@@ -80,7 +100,9 @@ NODE_RULES = {
     "respawn_intensity": Rule("a whole number of at least 0", lambda value: is_count(value, 0)),
     "respawn_period_s": _SECONDS,
     "stop_timeout_s": _SECONDS,
-    "incidents_kept": Rule("a whole number of at least 1", lambda value: is_count(value, 1)),
+    "incidents_kept": _COUNT,
+    "dead_letters_kept": _COUNT,
+    "dead_letters_kept_s": _LIMIT,
 }
 
 

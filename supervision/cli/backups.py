@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ...persistence.backup import back_up
-from ...persistence.errors import FileInTheWay
+from ...persistence.errors import FileInTheWay, RowsDamaged
 from ...persistence.restore import restore as restore_store
 from ...persistence.runtime import Runtime
 from .bars import bar, stoppable
@@ -100,3 +100,6 @@ def _explained(hint: str) -> Iterator[None]:
         yield
     except FileInTheWay as error:
         raise UsageWrong(f"{error}. {hint}" if error.replaceable else str(error)) from None
+    except RowsDamaged as error:
+        error.args = (f"{error}. Nothing was restored; --damaged takes it all the same",)
+        raise

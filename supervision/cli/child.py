@@ -11,7 +11,6 @@ from typing import Any
 from loguru import logger
 
 from ...actors.errors import StartFailed
-from ...actors.settings import Settings
 from ...actors.system import ActorSystem
 from ...persistence.errors import UnderstudyError
 from ...persistence.events import Event
@@ -74,7 +73,7 @@ class Node:
             config.tree,
             store=config.store.url,
             hang_s=config.node.hang_s,
-            settings=Settings(aliases=config.aliases, incidents_kept=config.node.incidents_kept),
+            settings=config.node.system(config.aliases),
             on_event=self._note,
         ) as system:
             self._up = True

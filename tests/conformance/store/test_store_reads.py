@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from store_samples import UID, actor, commit, message, pairs
 
-from understudy.persistence.errors import RecordCorrupt
+from understudy.persistence.errors import RecordCorrupt, StoreUnavailable
 from understudy.persistence.record import (
     ROWS,
     ActorRow,
@@ -161,3 +161,59 @@ async def test_status(stores: Any) -> None:
     assert status["owner_epoch"] == 1
     assert status["schema_version"] >= 1
     assert status["engine"] in {"memory", "sqlite"}
+
+
+# -- housekeeping ----------------------------------------------------------------------------------------
+
+
+def letters(*ats: float) -> list[DeadLetterRow]:
+    """Dead letters 1, 2, … that were parked at these times."""
+    first = pairs()[3][0]
+    return [seal(first._replace(id=number, at=at)) for number, at in enumerate(ats, 1)]
+
+
+async def test_keys_below(stores: Any) -> None:
+    store = await stores.opened()
+    await store.commit(Commit(1).put(*letters(5.0, 1.0, 3.0, 2.0)))
+    await store.commit(Commit(2).put(*(seal(KeyRow("/a", key, "d", 1, at)) for key, at in (("k", 1.0), ("l", 9.0)))))
+    assert sorted(await store.keys_below(DeadLetterRow, "at", 3.0, 10)) == [2, 4]
+    assert len(await store.keys_below(DeadLetterRow, "at", 10.0, 3)) == 3
+    assert await store.keys_below(DeadLetterRow, "at", 1.0, 10) == []
+    (key,) = await store.keys_below(KeyRow, "expires", 9.0, 10)
+    assert key == ("/a", "k")
+    await store.commit(Commit(3).delete(KeyRow, key))
+    assert await store.keys_below(KeyRow, "expires", 9.0, 10) == []
+
+
+async def test_keys_beyond(stores: Any) -> None:
+    store = await stores.opened()
+    await store.commit(Commit(1).put(*letters(5.0, 1.0, 3.0, 2.0)))
+    assert sorted(await store.keys_beyond(DeadLetterRow, "at", 2, 10)) == [2, 4]
+    assert len(await store.keys_beyond(DeadLetterRow, "at", 1, 2)) == 2
+    for kept in (4, 5):
+        assert await store.keys_beyond(DeadLetterRow, "at", kept, 10) == []
+
+
+async def test_misuse_of_the_walks_is_told(stores: Any) -> None:
+    store = await stores.opened()
+    for use in (
+        store.keys_below(DeadLetterRow, 'at" OR "1', 1.0, 1),
+        store.keys_beyond(DeadLetterRow, "nonsense", 1, 1),
+    ):
+        with pytest.raises(TypeError):
+            await use
+
+
+async def test_walks_need_an_open_store(stores: Any) -> None:
+    store = stores.store()
+    for use in (store.keys_below(DeadLetterRow, "at", 1.0, 1), store.keys_beyond(DeadLetterRow, "at", 1, 1)):
+        with pytest.raises(StoreUnavailable):
+            await use
+
+
+async def test_the_log(stores: Any) -> None:
+    store = await stores.opened()
+    await store.commit(commit(1, *(message(number, body="x" * 1000) for number in range(1, 50))))
+    status = await store.status()
+    assert store.log_bytes() == status.get("wal_bytes", 0)
+    assert store.log_readers() == []
