@@ -34,6 +34,8 @@ class Intents:
         self.made: list[tuple[Relation, Watch]] = []
         self.undone: list[Relation] = []
         """Both worked out by `settle`, and done once the turn's effects have their place in the commit order."""
+        self.queued: list[Relation] = []
+        """Undone before their rows are written."""
 
     # -- what the handler calls --------------------------------------------------------------------------
 
@@ -102,7 +104,7 @@ class Intents:
 
     # -- the finish --------------------------------------------------------------------------------------
 
-    def settle(self) -> list[Envelope]:
+    def settle(self, ahead: bool) -> list[Envelope]:
         """Rows to write and to delete become the turn's; returns what its own actor is told of those who are gone."""
         turn, cell, monitors = self._turn, self._cell, self._cell.system.monitors
         related = self._related()
@@ -115,10 +117,10 @@ class Intents:
                 down = Down(address=watch.target, reason=end.plain, monitor=watch.id)
                 told.append(letter(watch.id, cell.address, cell.durable, down))
         for monitor_id in self._unset:
-            self._undo(related.watching.get(monitor_id))
+            self._undo(related.watching.get(monitor_id), ahead)
         for other, link in self._links.items():
             if link is None:
-                self._undo(related.links.get(other))
+                self._undo(related.links.get(other), ahead)
                 continue
             end = link.exit or monitors.absent(other)
             if end is None:
@@ -137,11 +139,16 @@ class Intents:
         if relation.stored:
             self._turn.record(relation.row())
 
-    def _undo(self, relation: Relation | None) -> None:
-        if relation is not None:
-            self.undone.append(relation)
-            if relation.stored:
-                self._turn.delete(MonitorRow, relation.id)
+    def _undo(self, relation: Relation | None, ahead: bool) -> None:
+        if relation is None:
+            return
+        self.undone.append(relation)
+        if not relation.stored:
+            return
+        if ahead and relation.position > self._cell.system.committer.committed:
+            self.queued.append(relation)
+        else:
+            self._turn.delete(MonitorRow, relation.id)
 
     def withdraw(self) -> None:
         """The turn is over: nobody waits to see what becomes of the targets."""

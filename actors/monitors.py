@@ -64,15 +64,18 @@ class Monitors:
             related.open.remove(watch)
             self._tidy(watch.target, related)
 
-    def settle(self, turn: Turn, inserts: list[Envelope]) -> int:
+    def settle(self, turn: Turn, inserts: list[Envelope], ahead: bool) -> int:
         """What a turn that ends, monitors or links something commits of that; returns its bytes.
 
         Only the turn changes here: the effects may still be refused.
+
+        Args:
+            ahead: it commits before what is queued, and can't undo what is still to be written.
         """
         size = 0
         next_id = self._system.next_id
         if turn.intents is not None:
-            for envelope in turn.intents.settle():
+            for envelope in turn.intents.settle(ahead):
                 turn.send(turn.cell, envelope)
                 if envelope.body is not None:
                     envelope.id = next_id()
@@ -80,7 +83,7 @@ class Monitors:
                     size += 200 + len(envelope.body)
         if turn.exit is not None and (turn.message is not None or turn.retiring or turn.cell.status is STARTING):
             end = Exit(turn.cell.address, turn.incarnation.number, turn.exit, turn.uid)
-            turn.ending = self.ending(end, turn.after, retired=turn.retiring)
+            turn.ending = self.ending(end, turn.after, retired=turn.retiring, ahead=ahead)
             if turn.ending is not None:
                 told, deletes, more = turn.ending.entries(next_id)
                 inserts += told
@@ -96,7 +99,10 @@ class Monitors:
             intents.withdraw()
             for relation in intents.undone:
                 self._forget(relation)
+            if intents.queued:
+                self._write(Effects(deletes=[(MonitorRow, relation.id) for relation in intents.queued]))
             for relation, watch in intents.made:
+                relation.position = turn.after
                 self._enter(relation)
                 if watch.exit is not None:  # while the turn's transaction was being committed
                     self._submit(self._late(turn.cell, relation, watch.exit))
@@ -122,31 +128,39 @@ class Monitors:
 
     # -- exits -----------------------------------------------------------------------------------------
 
-    def ending(self, end: Exit, after: int = 0, *, retired: bool = False, unstored: bool = False) -> Ending | None:
+    def ending(
+        self, end: Exit, after: int = 0, *, retired: bool = False, ahead: bool = False, over: bool = False
+    ) -> Ending | None:
         """What an exit owes to others; None if nothing. Changes nothing.
 
         Args:
             after: the position that it rests on.
             retired: the actor is gone for good, and its own monitors with it.
-            unstored: those without a row, too. They are told when the incarnation is over: till then they may change.
+            ahead: it commits before what is queued.
+            over: the incarnation is. Those without a row are told then: before that they may still change.
         """
         related = self.bound.get(end.address)
         if related is None:
             return None
         ending = Ending(end, after)
+        written = self._system.committer.committed if ahead else self._system.committer.position
+
+        def concerned(relation: Relation) -> bool:
+            return over or (relation.stored and relation.position <= written)
+
         if related.watched:
             plain = end.plain
             for relation in related.watched.values():
-                if unstored or relation.stored:
+                if concerned(relation):
                     ending.relations.append(relation)
                     down = Down(address=end.address, reason=plain, monitor=relation.id)
                     ending.letters.append(letter(relation.id, relation.watcher, relation.stored, down))
         for other, relation in related.links.items():
-            if unstored or relation.stored:
+            if concerned(relation):
                 ending.relations.append(relation)
                 self.links.add_signal(ending, other, relation)
         if retired:
-            ending.relations += [relation for relation in related.watching.values() if unstored or relation.stored]
+            ending.relations += filter(concerned, related.watching.values())
         return ending if ending.relations else None
 
     def decided(self, ending: Ending, position: int) -> None:
@@ -176,7 +190,7 @@ class Monitors:
         for watch in related.open:
             watch.exit = end
         related.open.clear()
-        rest = self.ending(end, after, retired=retired or not durable, unstored=True)
+        rest = self.ending(end, after, retired=retired or not durable, over=True)
         if rest is not None:
             self._submit(rest)
         self._tidy(address, related)
@@ -185,13 +199,20 @@ class Monitors:
         """The effects of an exit that has no other commit."""
         inserts, deletes, size = ending.entries(self._system.next_id)
         if inserts or deletes:
-            try:
-                ending.after = self._system.committer.submit(Effects(inserts=inserts, deletes=deletes, size=size))
-            except StoreError:
-                return  # the tree is about to be reset from the database
+            position = self._write(Effects(inserts=inserts, deletes=deletes, size=size))
+            if not position:
+                return
+            ending.after = position
         for relation in ending.relations:
             self._forget(relation)
         self._deliver(ending)
+
+    def _write(self, effects: Effects) -> int:
+        """Their position; 0 if the store is broken: the tree is about to be reset from it."""
+        try:
+            return self._system.committer.submit(effects)
+        except StoreError:
+            return 0
 
     def _deliver(self, ending: Ending) -> None:
         system, after = self._system, ending.after
@@ -311,6 +332,6 @@ class Monitors:
         taking: dict[str, bool] = {}
         for address, related in list(self.bound.items()):
             if (related.watched or related.links) and (end := self.absent(address, taking)) is not None:
-                ending = self.ending(end, unstored=True)
+                ending = self.ending(end, over=True)
                 if ending is not None:
                     self._submit(ending)

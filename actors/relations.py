@@ -54,7 +54,7 @@ class Exit(NamedTuple):
 class Relation:
     """One monitor, or one link."""
 
-    __slots__ = ("broken", "id", "kind", "stored", "target", "watcher")
+    __slots__ = ("broken", "id", "kind", "position", "stored", "target", "watcher")
 
     def __init__(self, relation_id: str, kind: Kind, watcher: str, target: str, stored: bool) -> None:
         self.id = relation_id
@@ -64,6 +64,8 @@ class Relation:
         self.target = target
         self.stored = stored
         """Whether it has a row: it holds over the end of the node."""
+        self.position = 0
+        """That of its row in the commit order; 0 for one that was read."""
         self.broken = False
         """A link whose one end has ended in a commit, and hasn't come to rest yet."""
 

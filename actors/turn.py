@@ -189,8 +189,12 @@ class Turn:
                 return
         self.close(result, state)
 
-    def effects(self, state: bytes | None) -> Effects | None:
-        """What has to be committed, or None if there is nothing."""
+    def effects(self, state: bytes | None, *, ahead: bool = False) -> Effects | None:
+        """What has to be committed, or None if there is nothing.
+
+        Args:
+            ahead: it commits at once, before what is queued: a held transaction's.
+        """
         cell, envelope, sends = self.cell, self.envelope, self.sends
         ack = 0 if envelope is None else envelope.id
         inserts: list[Envelope] = []
@@ -212,7 +216,15 @@ class Turn:
                 for row_id in cell.row_ids():
                     self.delete(MessageRow, row_id)
                     self.delete(AttemptRow, row_id)
-            size += cell.system.monitors.settle(self, inserts)
+                for kind, key in cell.system.timers.rows_of(cell.address):
+                    self.delete(kind, key)
+            size += cell.system.monitors.settle(self, inserts, ahead)
+            if self.timing is not None:
+                size += self.timing.settle()
+            if self.stashing is not None:
+                size += self.stashing.settle(inserts)
+                if self.stashed and not self.retiring:
+                    ack, batch = 0, ()
         if ack and envelope is not None and envelope.attempts:
             self.delete(AttemptRow, ack)
         for other in self.batch or ():

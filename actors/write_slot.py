@@ -34,6 +34,7 @@ class WriteSlot:
     async def open(self) -> AsyncConnection:
         turn = self._turn
         system = turn.cell.system
+        system.timers.hold_all(turn)
         await turn.settled()
         connection, self._finish = await self._stack.enter_async_context(system.committer.hold())
         try:
@@ -80,9 +81,9 @@ class WriteSlot:
         turn, cell = self._turn, self._turn.cell
         try:
             state = cell.state.changed(turn.incarnation.actor) if cell.state.writes and not turn.retiring else None
-            if spec is not None and type(turn.envelope) is Ask:
+            if spec is not None and type(turn.envelope) is Ask and not turn.stashed:
                 result = spec.reply(result)
-            effects = turn.effects(state) or Effects()
+            effects = turn.effects(state, ahead=True) or Effects()
             await self._finish(effects)
         except StoreDataError as error:
             turn.fail(error)

@@ -27,7 +27,7 @@ from watching import (
     trio,
 )
 
-from understudy import Actor, StartChild, StoreUnavailable, TerminateChild
+from understudy import Actor, Settings, StartChild, StoreUnavailable, TerminateChild
 from understudy.actors.testing import Recorder, VirtualRuntime
 from understudy.persistence.record import MessageRow, MonitorRow
 from understudy.supervision import offline
@@ -130,13 +130,15 @@ async def test_stop_and_monitor_in_one_turn(ground: Ground) -> None:
         assert await seen(system, W) == [(T, "RuntimeError")]
 
 
+@pytest.mark.parametrize("how", ["normal", "error"])
 @pytest.mark.parametrize("durable", [True, False])
-async def test_a_down_arrives_when_the_incarnation_is_over(ground: Ground, durable: bool) -> None:
+async def test_a_down_arrives_when_the_incarnation_is_over(ground: Ground, durable: bool, how: str) -> None:
     """Its row is there with the commit that ends it."""
+    reason = "RuntimeError" if how == "error" else how
     spec = tree(mortal("target", Lingering), mortal("watcher", durable=durable))
     async with ground.node(spec) as system:
         await bind(system, W, T)
-        await system.ref(T).tell(End(how="normal"))
+        await system.ref(T).tell(End(how=how))
         await system.ref(W).ask(Seen())
         await system.committer.flush()
         rows = [row for row in ground.rows(MessageRow) if row.type == "Down"]
@@ -144,10 +146,32 @@ async def test_a_down_arrives_when_the_incarnation_is_over(ground: Ground, durab
         assert await system.ref(W).ask(Seen()) == [], "on_stop is still at it"
         image = ground.image()
         Mortal.gate.set()
-        assert await seen(system, W) == [(T, "normal")]
+        assert await seen(system, W) == [(T, reason)]
     async with image.node(spec) as system:  # killed at that moment
-        expected = [(T, "normal")] if durable else []
+        expected = [(T, reason)] if durable else []
         assert await seen(system, W) == expected
+
+
+async def test_a_transaction_commits_before_what_is_queued(ground: Ground) -> None:
+    """So it can't delete a monitor that is still to be written: its Down has a commit of its own, behind that one."""
+    async with ground.node(trio(handler_timeout_s=None), settings=Settings(transaction_timeout_s=60.0)) as system:
+        await bind(system, V, T)
+        before = set(system.monitors.related(T).watched)
+        await system.ref(T).tell(End(how="hold"))
+        while not system.committer.held:
+            await asyncio.sleep(0)
+        system.ref(W).tell(Bind(to=[T]))
+        while not system.monitors.related(T).watched.keys() - before:
+            await asyncio.sleep(0)
+        Mortal.gate.set()
+        assert await seen(system, W) == [(T, "normal")]
+        assert await seen(system, V) == [(T, "normal")]
+        assert not relations(ground)
+        await tell(system, T, End())
+        assert await seen(system, W) == [(T, "normal")]
+    async with ground.node(trio()) as system:
+        await tell(system, T, End())
+        assert await seen(system, W) == [(T, "normal")]
 
 
 async def test_a_watcher_that_retires_while_its_down_is_on_the_way(ground: Ground) -> None:

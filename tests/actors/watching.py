@@ -131,6 +131,10 @@ class Mortal(Actor[Diary]):
             case "transaction":
                 async with self.transaction():
                     self.stop()
+            case "hold":
+                async with self.transaction():
+                    await Mortal.gate.wait()
+                    self.stop()
             case "wait":
                 await Mortal.gate.wait()
             case "swallow":
