@@ -1,0 +1,47 @@
+"""What is left of a commit that was asked for when the store fails."""
+
+from __future__ import annotations
+
+import asyncio
+
+from grounds import MemoryGround
+
+from understudy.persistence.committer import Committer
+from understudy.persistence.effects import Effects
+from understudy.persistence.errors import StoreError, StoreUnavailable
+from understudy.persistence.record import KeyRow, seal
+from understudy.persistence.runtime import Runtime
+
+
+async def test_effects_after_a_failure_are_committed(memory: MemoryGround) -> None:
+    """A commit was asked for while a turn held the transaction, and the store failed before it began."""
+    store = memory.store()
+    owner = await store.open()
+    failures: list[StoreError] = []
+
+    def broken(error: StoreError, *_: object) -> None:
+        failures.append(error)
+
+    committer = Committer(store, Runtime(), commit_no=owner.commit_no, refused=lambda *_: None, broken=broken)
+    committer.start()
+    try:
+        async with committer.hold():
+            committer.submit(Effects(rows=(key("before"),)))
+            committer.request()
+            await asyncio.sleep(0)
+            committer.fail(StoreUnavailable("cable pulled"))
+        assert failures
+        await committer.recover()
+        if committer.failure is not None:
+            committer.resume()
+        committer.submit(Effects(rows=(key("after"),)))
+        async with asyncio.timeout(5):
+            await committer.flush()
+        assert [row.key for row in memory.rows(KeyRow)] == ["after"]
+    finally:
+        await committer.close()
+        await store.close()
+
+
+def key(name: str) -> KeyRow:
+    return seal(KeyRow("/t/a", name, "digest", 1, 1e10))
