@@ -5,7 +5,7 @@ The states, and the order of what happens at the finish, are in docs/runtime-sem
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .incarnation import Incarnation
     from .intents import Intents
     from .message import Message
+    from .stash import Stashing
+    from .timing import Timing
 
 __all__ = ("FAILED", "FINISHED", "OPEN", "LightTurn", "Turn", "current_turn")
 
@@ -55,12 +57,18 @@ class Turn:
     batch: list[Envelope] | None = None
     """All envelopes of a batch handler's turn, the first one included."""
     special: bool = False
-    """Whether it ends the incarnation, monitors or links: what follows has something in it only then."""
+    """Whether it ends the incarnation, monitors, links, schedules or stashes: what follows has something in it only
+    then."""
     exit: ExitReason | None = None
     """Set by `stop` and `retire`: the incarnation ends after this turn."""
     retiring: bool = False
     intents: Intents | None = None
     """What it monitors, links and lets go of."""
+    timing: Timing | None = None
+    """What it schedules and cancels."""
+    stashing: Stashing | None = None
+    stashed: bool = False
+    """Whether its message has been put aside, and isn't acknowledged."""
     ending: Ending | None = None
     """What its exit owes to those who monitor this actor, or are linked to it."""
     held: Callable[[Any, Any], Awaitable[None]] | None = None
@@ -163,7 +171,7 @@ class Turn:
         try:
             if cell.state.writes and not self.retiring:
                 state = cell.state.changed(self.incarnation.actor)
-            if reply is not None:
+            if reply is not None and not self.stashed:
                 result = reply(result)
         except Exception as error:
             self.fail(error)
@@ -197,6 +205,7 @@ class Turn:
         """
         cell, envelope, sends = self.cell, self.envelope, self.sends
         ack = 0 if envelope is None else envelope.id
+        batch: Sequence[Envelope] = self.batch or ()
         inserts: list[Envelope] = []
         size = 100 if state is None else 100 + len(state)
         if sends is not None:
@@ -227,7 +236,7 @@ class Turn:
                     ack, batch = 0, ()
         if ack and envelope is not None and envelope.attempts:
             self.delete(AttemptRow, ack)
-        for other in self.batch or ():
+        for other in batch:
             if other.id and other is not envelope:
                 self.delete(MessageRow, other.id)
                 if other.attempts:
@@ -259,13 +268,18 @@ class Turn:
         if self.eventful and self.sends is not None:
             cell.system.delivery.deliver(cell, self.sends, after)
         envelope = self.envelope
-        if type(envelope) is Ask:
+        if type(envelope) is Ask and not self.stashed:
             cell.system.asks.answer(envelope, result, after)
         cell.turn = None
         if self.special:
             cell.system.monitors.settled(self)
             if self.retiring:
                 cell.retiring = True
+                cell.system.timers.drop(cell.address)
+            if self.timing is not None:
+                self.timing.settled()
+            if self.stashing is not None:
+                self.stashing.settled()
             if self.exit is not None:
                 cell.leaving = (self.exit, self.uid, 0)
 
@@ -280,6 +294,8 @@ class Turn:
             self.cell.turn = None
         if self.intents is not None:
             self.intents.withdraw()
+        if self.timing is not None:
+            self.timing.withdraw()
         envelope = self.envelope
         if type(envelope) is Ask and not envelope.future.done():
             reason = ExitReason.killed("the actor was stopped before it answered")
@@ -295,6 +311,8 @@ class Turn:
         cell.turn = None
         if self.intents is not None:
             self.intents.withdraw()
+        if self.timing is not None:
+            self.timing.withdraw()
         verdict = judge(cell.options, error)
         answers = isinstance(error, cell.definition.cls._answers)
         if answers:
