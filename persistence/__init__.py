@@ -5,5 +5,7 @@ effects     what a turn asks of a commit          committer   group commit: turn
 pace        on the loop or in a thread            attempts    the slot file of started messages
 schema, migrations, upgrade                       lock        one owner a database
 sqlite, beside, sql, driver, worker, held, lent   memory      the same without a file
+backup, restore, files, progress                  verify      everything looked at
+upkeep      made smaller, brought up to date      openers     who has the file open
 events      what a node reports                   runtime     clock, randomness, scheduling
 """

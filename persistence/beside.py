@@ -73,7 +73,8 @@ class Beside(Store):
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
         if version < SCHEMA_VERSION:
-            why = "its node will migrate it at its next start" if version else "no node has run on it"
+            mends = "`understudy db migrate` brings it up to date, and so does the next start of its node"
+            why = mends if version else "no node has run on it"
             raise StoreUnavailable(f"{self.path} has schema version {version}, not {SCHEMA_VERSION}: {why}")
 
     async def _close_beside(self) -> None:

@@ -89,7 +89,7 @@ def restore(
     rows = f"{done.rows:,} rows" if done.rows else f"schema version {done.schema_version}, migrated at the next start"
     note(f"{path} was restored: {size(done.bytes)}, {rows}")
     if done.damaged:
-        note(f"{done.damaged} of them are damaged: `understudy db verify` says which, and what comes of it")
+        note(f"damaged rows: {done.damaged}. `understudy db verify` says which, and what comes of it")
     if done.kept is not None:
         note(f"the store that was there is {done.kept}")
 
