@@ -34,7 +34,7 @@ chaos: $(STAMP) ## transfer money while the node is killed 200 times
 	@$(BIN)/python examples/bank --chaos --kills 200
 
 test: $(STAMP) ## the test suite, with a short version of each torture run
-	@$(BIN)/python -m pytest -m "not torture" --durations=10
+	@$(BIN)/python -m pytest -m "not torture" -n auto --durations=10
 
 torture: $(STAMP) ## the long runs that try to break a promise
 	@$(BIN)/python -m pytest -m torture -v --timeout=3600
