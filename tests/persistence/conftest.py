@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from sqlite_making import Make
+from sqlite_making import Make, Spawn
 
 from understudy.persistence.runtime import Runtime
 from understudy.persistence.sqlite import SqliteStore
-
-Spawn = Callable[[str, Path], "subprocess.Popen[str]"]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from understudy.persistence.sqlite import SqliteStore
 
 Make = Callable[..., SqliteStore]
+Spawn = Callable[[str, Path], "subprocess.Popen[str]"]
 
 
 def writer(store: SqliteStore) -> sqlite3.Connection:

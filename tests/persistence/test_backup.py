@@ -8,8 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Spawn
-from sqlite_making import Make, mounted
+from sqlite_making import Make, Spawn, mounted
 from store_samples import actor, commit, message
 
 from understudy.persistence import backup

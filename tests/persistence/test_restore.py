@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Spawn
-from sqlite_making import Make, mounted
+from sqlite_making import Make, Spawn, mounted
 from store_samples import actor, commit, message, tell
 
 from understudy.persistence import files

@@ -10,8 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Spawn
-from sqlite_making import Make, mounted, writer
+from sqlite_making import Make, Spawn, mounted, writer
 from store_samples import commit, message
 
 from understudy.persistence import openers, upgrade, upkeep
