@@ -8,6 +8,8 @@
     batches               or several messages do
     failures              what a failure is charged to          asks, keys          replies; idempotency
     exiting, lifecycle    the end and the start of a life       cell, incarnation   an address; one life of it
+    monitors, relations   who is told of whose exit             intents             what a turn monitors and links
+    links                 who exits with whom                   groups              told under one name
     tasks, task           coroutines beside the actors, under a TaskSupervisor (supervision/tasks)
     timers, timer         what comes due, and its ticks         timing, schedule    what a turn schedules, for when
     stash                 what is put aside for later

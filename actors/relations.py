@@ -1,6 +1,6 @@
 """Relations: monitors and links as data, and what an exit owes to others by them.
 
-Turns make them (intents.py), exits end them (monitors.py). The rules: docs/runtime-semantics.md, section 10.
+Turns make them (intents.py), exits end them (monitors.py). The rules: docs/runtime-semantics.md, section 11.
 """
 
 from __future__ import annotations

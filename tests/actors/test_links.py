@@ -100,8 +100,8 @@ async def test_who_traps_exits_is_told(ground: Ground, how: str, text: str, dura
     assert not relations(ground)
 
 
-async def test_the_option_in_a_spec(memory: Ground) -> None:
-    """Any class may be told to; here one that would die otherwise."""
+async def test_the_option_can_be_overridden(memory: Ground) -> None:
+    """As a child spec does it."""
 
     class Plain(Trapper):
         name = "plain"
