@@ -18,7 +18,7 @@ from understudy.actors.errors import AskTimeout, MailboxFull
 from understudy.actors.exits import Exited, ExitReason
 from understudy.actors.message import Message, Request
 from understudy.actors.options import Backoff
-from understudy.actors.ref import ActorRef
+from understudy.actors.ref import ActorRef, Receipt
 from understudy.actors.system import ActorSystem
 from understudy.actors.task import Task
 from understudy.actors.turn import Turn
@@ -65,6 +65,7 @@ class Account(Actor[Book]):
     backoff = Backoff(initial_s=0.5)
     retry_on = (ConnectionError,)
     reject_on = (ValueError, KeyError)
+    trap_exits = True
     handler_timeout_s = None
     overflow = "reject"
 
@@ -111,6 +112,16 @@ class Account(Actor[Book]):
         self.stop(ExitReason.shutdown("enough"))
         self.retire()
         self.ref.tell(Deposit(amount=1), key="k", delay_s=1.0, priority=2)
+        assert_type(self.monitor(self.ref), str)
+        self.demonitor("id")
+        self.link(self.ref)
+        self.unlink(self.ref)
+        self.join("accounts")
+        self.leave("accounts")
+        accounts = self.system.group("accounts")
+        assert_type(accounts.members(), list[ActorRef])
+        assert_type(accounts.tell_one(Deposit(amount=1), key="k"), Receipt)
+        accounts.tell_all(Deposit(amount=1), delay_s=1.0, priority=2)
 
     async def sql(self) -> None:
         async with self.transaction() as connection:
