@@ -2,8 +2,8 @@
 
 What goes: idempotency keys whose retention is over, replies that nobody has fetched, dead letters beyond the number and
 the age that are kept (`Settings`). It goes in small commits of its own with pauses between them, so that a million rows
-are no burden. Damaged rows stay, for what they say of their age can't be believed; but of more dead letters than are
-kept the oldest go, whatever they are.
+are no burden. Damaged keys and dead letters stay, for what they say of their age can't be believed; but of more dead
+letters than are kept the oldest go, whatever they are.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Housekeeping:
 
     async def _sweep(self) -> None:
         store, settings, now = self._system.store, self._system.settings, self._system.runtime.now()
-        await self._clear(ReplyRow, lambda: store.keys_below(ReplyRow, "at", now - REPLY_RETENTION_S, FOUND_MAX))
+        fetched_by = now - REPLY_RETENTION_S
+        await self._clear(ReplyRow, lambda: store.keys_below(ReplyRow, "at", fetched_by, FOUND_MAX), whole_only=False)
         await self._clear(KeyRow, lambda: store.keys_below(KeyRow, "expires", now, FOUND_MAX))
         kept_s, kept = settings.dead_letters_kept_s, settings.dead_letters_kept
         if kept_s < math.inf:

@@ -111,9 +111,11 @@ _CONSEQUENCES: dict[type[Row], _Consequence] = {
         "nothing: the row goes with its message",
     ),
     DeadLetterRow: _Consequence("it can't be requeued", "understudy dead discard {key}"),
-    TimerRow: _Consequence("its message may not come, or come at a wrong time", "schedule it again", ("rule", "body")),
+    TimerRow: _Consequence(
+        "the node starts without it: its messages don't come", "schedule it again", ("rule", "body")
+    ),
     KeyRow: _Consequence(
-        "a message told again under this key is refused, until the key's retention is over",
+        "whatever is told to {address} under this key is refused, and it isn't known whether that was told before",
         "tell it under another key, if it hasn't been handled",
     ),
     InboxRow: _Consequence(

@@ -39,7 +39,9 @@ def verify(*, target: Target | None = None, as_json: AsJson = False) -> None:
     else:
         _show(findings)
     if findings.count:
-        raise StoreCorrupt(path, f"{findings.count} damaged, of {findings.rows:,} rows and the file's structure")
+        structure = ", and so is the file's structure" if findings.structure else ""
+        damaged = findings.count - findings.structure
+        raise StoreCorrupt(path, f"{damaged} of {findings.rows:,} rows are damaged{structure}")
 
 
 def _data(findings: Findings) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def test_damage_is_named_with_what_comes_of_it_and_what_helps(worked: Place) -> 
     assert "understudy actors reset /t/one" in done.stderr
     assert "understudy dead discard" in done.stderr
     done = worked.shell("db", "verify", "--json", code=3)
-    assert "2 damaged" in done.stderr
+    assert "2 of " in done.stderr
     state, letter = json.loads(done.stdout)["damaged"]
     assert (state["table"], state["key"], state["address"]) == ("actor", ["/t/one"], "/t/one")
     assert letter["remedy"] == f"understudy dead discard {letter['key'][0]}"
