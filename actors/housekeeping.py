@@ -93,8 +93,8 @@ class Housekeeping:
             for start in range(0, len(found), BATCH):
                 some = found[start : start + BATCH]
                 if whole_only:
-                    some = [key for key in some if await self._is_whole(kind, key)]
-                if kind is KeyRow:  # one that was told again since it was found has a new row
+                    some = [key for key in some if await self._may_go(kind, key)]
+                if kind is KeyRow:  # one that was told again just now will have a new row
                     some = [key for key in some if not system.keys.in_use(key)]
                 if some:
                     position = system.committer.submit(Effects(deletes=[(kind, key) for key in some]))
@@ -105,12 +105,13 @@ class Housekeeping:
                 return count
             await runtime.sleep(took_s / WALKS_SHARE)
 
-    async def _is_whole(self, kind: Any, key: Any) -> bool:
-        """Whether a row is there, and is what was written."""
+    async def _may_go(self, kind: Any, key: Any) -> bool:
+        """Whether a row is there, is what was written, and hasn't been written anew since it was found."""
         try:
-            return await self._system.store.get(kind, *(key if isinstance(key, tuple) else (key,))) is not None
+            row = await self._system.store.get(kind, *(key if isinstance(key, tuple) else (key,)))
         except RecordCorrupt:
             return False
+        return row is not None and not (isinstance(row, KeyRow) and row.expires > self._system.runtime.now())
 
     def _report(self, count: int, limit: str) -> None:
         if count:
