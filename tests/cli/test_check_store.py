@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(place: Place, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def shop(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "shop", raising=False)  # of another test's folder
     shop = Shop(place)
@@ -133,7 +134,8 @@ def shop(place: Place, monkeypatch: pytest.MonkeyPatch) -> Shop:
     place.url = f"sqlite:///{store}"
     place.prepare()
     shop.work()
-    return shop
+    yield shop
+    sys.modules.pop("shop", None)
 
 
 def test_a_deployment_is_checked_mended_and_run(shop: Shop) -> None:
