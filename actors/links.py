@@ -74,8 +74,7 @@ class Links:
     def _strike(self, cell: Cell, end: Exit) -> None:
         incarnation = cell.incarnation
         if cell.status is UP:
-            if cell.leaving is None:  # else it is exiting by itself
-                self._system.exits.fell(cell, end.reason)
+            self._system.exits.fell(cell, end.reason)
         elif cell.status is STARTING and incarnation is not None:
             incarnation.struck = end.reason  # it comes up first: a start that fails is another matter
         elif cell.status is PASSIVE and cell.on_demand:

@@ -268,6 +268,26 @@ async def test_the_running_turn_is_cut_off_uncharged(clock: VirtualRuntime, memo
     assert not memory.rows(MessageRow)
 
 
+async def test_its_supervisor_stops_it_meanwhile(clock: VirtualRuntime, memory: Ground) -> None:
+    """While its handler is still being cut off."""
+    spec = tree(mortal("a"), mortal("b", shutdown=0.1), mortal("c"), intensity=100)
+    async with memory.node(spec, runtime=clock) as system:
+        await clock.run(bind(system, A, B, how="link"))
+        await clock.run(bind(system, C, B))
+        events = Recorder(system)
+        await system.ref(B).tell(End(how="swallow"))
+        await clock.settle()
+        await system.ref(A).tell(End(how="custom"))
+        await clock.settle()
+        await clock.run(system.ref("/t").ask(TerminateChild(id="b")))
+        await clock.advance(3.0)
+        assert await clock.run(seen(system, C)) == [(B, "shutdown")]
+        assert system.cells[B].status == "stopped"
+        assert exits(events) == [(A, "error", "by hand")]
+        Mortal.gate.set()
+        await clock.run(system.idle())
+
+
 async def test_an_incarnation_exits_once(clock: VirtualRuntime, memory: Ground) -> None:
     """Its links strike while it is on its way out already."""
     spec = tree(mortal("a"), mortal("b", Lingering), mortal("c"), intensity=100)

@@ -272,6 +272,8 @@ async def test_what_it_told_comes_before_its_down(memory: Ground) -> None:
         await system.committer.flush()
         rows = [row.type for row in sorted(memory.rows(MessageRow)) if row.address == W]
         assert rows == ["End", "Take", "Down"]
+        waiting = [getattr(entry, "tag", "") for entry in system.cells[W].mailbox.entries()]
+        assert waiting == ["Take", "Down"]
         Mortal.gate.set()
 
 
