@@ -205,7 +205,7 @@ TO_A_BROKEN_STORE: list[tuple[str, Any]] = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @example(TO_A_BROKEN_STORE)
 @given(st.lists(steps, max_size=25))
 def test_any_program(program: list[tuple[str, Any]]) -> None:
