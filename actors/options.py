@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
@@ -13,6 +14,10 @@ __all__ = ("OPTION_NAMES", "Backoff", "Options", "Overflow", "Verdict", "near_mi
 
 Overflow = Literal["wait", "reject"]
 Verdict = Literal["retry", "reject"]
+
+
+FLOAT_MAX = sys.float_info.max
+"""A whole number may be larger, and couldn't be stored."""
 
 
 class _Draws(Protocol):
@@ -48,7 +53,7 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             value = getattr(self, name)
             if not _is_number(value):
                 raise TypeError(f"Backoff({name}={value!r}): write a number")
-            if not low <= value <= high or value == math.inf:
+            if not low <= value <= high or value == math.inf or value > FLOAT_MAX:
                 limit = f" and at most {high:g}" if high < math.inf else ""
                 raise ValueError(f"Backoff({name}={value!r}): write a number of at least {low:g}{limit}")
 

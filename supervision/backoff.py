@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from ..actors.options import Backoff
+from ..actors.options import FLOAT_MAX, Backoff
 
 __all__ = ("RestartBackoff",)
 
@@ -26,5 +24,5 @@ class RestartBackoff(Backoff, frozen=True, kw_only=True, forbid_unknown_fields=T
         super().__post_init__()
         if isinstance(self.reset_s, bool) or not isinstance(self.reset_s, int | float):
             raise TypeError(f"RestartBackoff(reset_s={self.reset_s!r}): write a number")
-        if not 0 < self.reset_s < math.inf:
+        if not 0 < self.reset_s <= FLOAT_MAX:
             raise ValueError(f"RestartBackoff(reset_s={self.reset_s!r}): write a number above 0")

@@ -120,7 +120,7 @@ class Dynamic:
     async def _stop_and_leave(self, child: Cell) -> None:
         await lifecycle.stop(
             child,
-            ExitReason.shutdown("idle"),
+            lifecycle.IDLE,
             shutdown_seconds(cast(Spec, child.spec).shutdown),
             then=PASSIVE,
         )

@@ -125,7 +125,7 @@ def _is_actor(cls: type) -> TypeGuard[type[Actor[Any]]]:
 def _options(
     cls: type[Actor[Any]], spec: ChildSpec, key: str, folder: Path | None, problems: list[Problem]
 ) -> Options | None:
-    given = {name: value for name in OPTION_NAMES if (value := getattr(spec, name, None)) is not None}
+    given = {name: value for name in OPTION_NAMES if (value := getattr(spec, name)) is not None}
     for name in ("retry_on", "reject_on"):
         if isinstance(given.get(name), tuple):
             given[name] = tuple(_errors(given[name], join(key, name), folder, problems))

@@ -149,6 +149,7 @@ ACTOR_RULES = _COMMON | {
     "capacity": _or_none(_COUNT),
     "overflow": _or_none(_one_of("wait", "reject")),
     "idle_timeout_s": _or_none(_LIMIT),
+    "trap_exits": _or_none(_BOOL),
 }
 _ERROR = Rule(
     'an exception class as "module:Class", or a builtin one by its name',

@@ -146,6 +146,8 @@ class ChildSpec(_Spec, tag="actor", kw_only=True, frozen=True):
     overflow: Literal["wait", "reject"] | None = None
     idle_timeout_s: Limit | None = None
     """Seconds without a message until the actor leaves memory; `"infinity"`: it stays."""
+    trap_exits: bool | None = None
+    """Whether exits of actors that it is linked to come as `Exited` messages, rather than taking it along."""
 
     def __post_init__(self) -> None:
         if isinstance(self.actor, type):

@@ -36,6 +36,7 @@ class Supervisor(Administered):
     """One supervisor of the tree. `tree` makes and knows the cells of its children."""
 
     durable = False
+    trap_exits = True  # a stranger's link must not take a tree down
     handler_timeout_s = None
     capacity = 1_000_000
 
