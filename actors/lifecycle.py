@@ -84,7 +84,7 @@ async def start(cell: Cell) -> None:
         system.events.emit("actor.started", cell.address, incarnation=incarnation.number)
         system.activator.started(cell)
         if cell.address in system.timers.asleep:
-            system.timers.started(cell.address)
+            system.timers.started(cell)
         if incarnation.struck is not None:
             system.exits.fell(cell, incarnation.struck)
         elif cell.mailbox.count:

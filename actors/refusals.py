@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from ..persistence.effects import Effects
-from ..persistence.errors import StoreDataError
+from ..persistence.errors import StoreDataError, StoreError
 from ..persistence.record import AttemptRow, InboxRow, seal
 from .envelope import Ask, Envelope
 from .exits import ExitReason
@@ -61,7 +61,7 @@ class Refusals:
         """What is to be committed in place of the refused effects; None if nobody answers for them."""
         turn = effects.guilty
         if isinstance(turn, Timer):
-            return self._ticked(effects, error)
+            return self._ticked(effects, error) if effects.inserts else None
         if not isinstance(turn, Turn):
             return self._told(effects, error)
         asked = turn
@@ -77,16 +77,20 @@ class Refusals:
             return NOTHING
         return self._started(turn, error) if asked is turn else None
 
-    def hopeless(self, error: StoreDataError) -> StoreDataError | None:
-        """A reset for data that nobody answers for; the error that ends the node, if it was one too many."""
+    def bears(self, error: StoreError) -> bool:
+        """Whether the node bears one more reset that nobody answers for. If not, it has given up now."""
+        if not isinstance(error, StoreDataError):
+            return True
         now, resets = self._system.runtime.monotonic(), self._resets
         resets.append(now)
         if len(resets) < RESETS_MAX or resets[0] < now - PERIOD_S:
-            return None
-        return StoreDataError(
+            return True
+        why = (
             f"{error.why}. That, or the like, has reset the tree {RESETS_MAX} times within {PERIOD_S:g} s, and no "
             "message or actor is to blame. Look for triggers and constraints on understudy's tables"
         )
+        self._system.recovery.give_up(StoreDataError(why))
+        return False
 
     def _attempt(self, cell: Cell, envelope: Envelope, error: StoreDataError) -> Effects:
         envelope.attempts += 1

@@ -131,24 +131,30 @@ class Timers:
                 self._push(timer)
         self.look()
 
-    def started(self, address: str) -> None:
+    def started(self, cell: Cell) -> None:
         """The actor is up. A tick that waits in its mailbox stands for all that came due since."""
         now = self._system.runtime.now()
-        for timer in self._awake(address):
-            if not timer.told or timer.due > now:
-                self._push(timer)
-                continue
-            try:
-                due = timer.schedule.next(now)
-            except (ExtraMissing, ValueError) as error:
-                self._give_up(timer, error)
-                continue
-            if due is None:
-                self.forget(timer)
-                continue
-            timer.due = due
+        for timer in self._awake(cell.address):
+            if timer.told and timer.due <= now:
+                try:
+                    due = timer.schedule.next(now)
+                except (ExtraMissing, ValueError) as error:
+                    self._give_up(timer, error)
+                    continue
+                if timer.stored and not self._write(cell, timer, due):
+                    continue
+                if not self._go_on(timer, due):
+                    continue
             self._push(timer)
         self.look()
+
+    def _go_on(self, timer: Timer, due: float | None) -> bool:
+        """Whether there is a next due time: it has that now. Else it is forgotten."""
+        if due is None:
+            self.forget(timer)
+            return False
+        timer.due = due
+        return True
 
     def _awake(self, address: str) -> list[Timer]:
         return list(self.asleep.pop(address, ()))
@@ -253,34 +259,38 @@ class Timers:
             self._give_up(timer, error)
             return
         envelope = timer.tick()
-        if timer.stored and not self._commit(timer, envelope, due, cell, turn):
+        if timer.stored and not self._write(cell, timer, due, envelope):
             return
-        if due is None:
-            self.forget(timer)
-        else:
-            timer.due = due
+        if self._go_on(timer, due):
             if _runs(cell):
                 self._push(timer)
             else:
                 self._sleep(timer, told=True)
         self._deliver(envelope)
 
-    def _commit(self, timer: Timer, envelope: Envelope, due: float | None, cell: Cell, turn: Turn | None) -> bool:
-        """Tick and row in one commit. False if the store is broken: everything is about to be read again from it."""
-        envelope.id = self._system.next_id()
-        effects = Effects(inserts=(envelope,), guilty=timer, size=400 + 2 * len(timer.body))
+    def _write(self, cell: Cell, timer: Timer, due: float | None, tick: Envelope | None = None) -> bool:
+        """The row's next due time, and the tick, in one commit.
+
+        False if the store is broken: everything is about to be read again from it.
+        """
+        effects = Effects(guilty=timer, size=400 + 2 * len(timer.body))
+        if tick is not None:
+            tick.id = self._system.next_id()
+            effects.inserts = (tick,)
         if due is None:
             effects.deletes = ((TimerRow, (timer.address, timer.name)),)
         else:
             effects.rows = (timer.row(due),)
         try:
-            position = envelope.after = self._system.committer.submit(effects)
+            position = self._system.committer.submit(effects)
         except StoreError:
             return False
+        if tick is not None:
+            tick.after = position
         # A turn that holds the write slot commits before what is queued: it waits for this before it takes the slot.
         cell.after = position
-        if turn is not None:
-            turn.after = position
+        if cell.turn is not None:
+            cell.turn.after = position
         return True
 
     def _deliver(self, envelope: Envelope) -> None:

@@ -79,6 +79,7 @@ async def run(program: list[tuple[str, str, int]]) -> None:
             if lives:
                 model.again(from_disk=True)
             lives += 1
+            await clock.run(system.idle())
             following: Ground = ground
             while pending and following is ground:
                 number, (what, then, priority) = pending.pop(0)
