@@ -75,7 +75,7 @@ class Asks:
         try:
             cell.push(ask)
             if self._system.runners.solo:
-                self._system.runners.serve_ask(cell)
+                self._system.runners.serve(cell)
             result, after = await ask.future
         finally:
             asker.asking.remove(cell)

@@ -49,7 +49,7 @@ class Handling:
 
     def next_message(self, cell: Cell, slot: int) -> Coroutine[Any, Any, str] | None:
         """Handle the next message of a cell; what can't be done at once is returned, to be awaited."""
-        if cell.status is not UP or self._runners.solo:
+        if cell.status is not UP or (self._runners.solo and not cell.definition.cls._supervises):
             return self._unusual(cell, slot)
         entry = cell.mailbox.pop()
         if cell.on_room is not None:
@@ -67,7 +67,9 @@ class Handling:
             if message is None:
                 return None
         if self._system.cautious and entry.uid in self._system.recovery.suspects:
-            return self._alone(cell, entry)
+            if type(entry) is not Ask:
+                return self._alone(cell, entry)
+            self._system.recovery.acquit(entry.uid)  # who asks waits for it, and is on record: that one runs alone
         return self.begin(cell, entry, message, slot)
 
     def run_light(self, cell: Cell, limit: int) -> int:
@@ -238,7 +240,9 @@ class Handling:
             while task is not None and task.cancelling():
                 task.uncancel()
         elif isinstance(error, asyncio.CancelledError) and (
-            self._runners.closed or self._system.committer.cancelled  # the loop itself ends: nobody's failure
+            self._runners.closed
+            or self._system.committer.cancelled  # the loop itself ends: nobody's failure
+            or self._runners.is_cancelled_start(asyncio.current_task())
         ):
             turn.discard()
             raise error
@@ -297,7 +301,14 @@ class Handling:
 
     async def _unusual(self, cell: Cell, slot: int) -> str:
         """For a cell that isn't up, and during a solo run."""
-        if self._runners.solo:
+        if self._runners.solo and not cell.definition.cls._supervises:
+            suspect = self._runners.waiting
+            if suspect is not None and suspect[0] is cell and not self._runners.occupied:
+                self._runners.waiting = None
+                if cell.mailbox.take(suspect[1].uid, suspect[1].id) is not None:
+                    return await self._alone(cell, suspect[1])
+                self._runners.end_solo()
+                return GO_ON if cell.mailbox.count else LET_GO
             ask = cell.mailbox.pop_ask()
             if ask is None:
                 return SET_ASIDE
@@ -306,6 +317,7 @@ class Handling:
                 return await self._activate(cell, slot)
             if cell.status is not UP or ask.message is None or ask.future.done():
                 return GO_ON
+            self._system.recovery.acquit(ask.uid)
             waiting = self.begin(cell, ask, ask.message, slot)
             return GO_ON if waiting is None else await waiting
         if cell.status is PASSIVE:
@@ -354,10 +366,14 @@ class Handling:
 
     async def _alone(self, cell: Cell, envelope: Envelope) -> str:
         """A suspect has come back: everything else waits while it runs."""
-        self._runners.solo = True
+        runners = self._runners
+        runners.solo = True
+        if runners.occupied:  # by handlers that may wait for this very actor: it serves requests until they have ended
+            cell.mailbox.push_front(envelope)
+            runners.waiting = cell, envelope
+            return SET_ASIDE
         try:
-            await self._runners.nothing_else()
             await self._system.recovery.run_alone(cell, envelope)
         finally:
-            self._runners.end_solo()
+            runners.end_solo()
         return GO_ON if cell.mailbox.count and cell.status is UP else LET_GO

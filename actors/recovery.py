@@ -280,6 +280,7 @@ class Recovery:
         """The node is idle, and they haven't come back: their senders' turns will never run again."""
         self.suspects.clear()
         self._system.cautious = False
+        self._system.runners.stop_waiting()
 
     # -- a broken store --------------------------------------------------------------------------------------
 
@@ -310,9 +311,7 @@ class Recovery:
         system.keys.forget()
         if system.inbox is not None:
             system.inbox.reset()
-        hopeless = None if charged or not isinstance(error, StoreDataError) else self.refusals.hopeless(error)
-        if hopeless is not None:
-            self.give_up(hopeless)
+        if not charged and not self.refusals.bears(error):
             return
         system.background(self._recover(isinstance(error, StoreDataError)), "understudy recovery")
 
@@ -332,8 +331,9 @@ class Recovery:
                 system.committer.resume()
                 await self.park_damaged()
                 break
-            except (StoreFull, StoreUnavailable):
-                continue
+            except (StoreFull, StoreUnavailable, StoreDataError) as error:
+                if not self.refusals.bears(error):
+                    return
             except (Fenced, StoreCorrupt) as error:
                 self.give_up(error)
                 return

@@ -64,7 +64,12 @@ class Receipt:
         system = self._system
         if system is None:
             return True
-        return self._admitted is None and self._position <= system.committer.committed
+        position, admitted = self._position, self._admitted
+        if admitted is not None:
+            if not admitted.done() or admitted.cancelled() or admitted.exception() is not None:
+                return False
+            position = admitted.result()
+        return position <= system.committer.committed and system.committer.lost(position) is None
 
 
 DONE = Receipt(None, 0, None)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .cell import Cell
+from .envelope import Envelope
 from .handling import GO_ON, LET_GO, LOST, SET_ASIDE, Handling
 from .status import UP
 from .stepping import breathe, rest
@@ -59,7 +60,8 @@ class Runners:
         """Runners that are taking cells, or are about to."""
         self._inside = 0
         """Runners that wait inside a handler."""
-        self._outside: list[asyncio.Future[None]] = []
+        self.waiting: tuple[Cell, Envelope] | None = None
+        """A suspect that has come back and waits, with everything else, until no handler is in flight."""
         self._parked: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._left_behind: set[asyncio.Task[Any] | None] = set()
@@ -239,23 +241,31 @@ class Runners:
 
     def _outside_again(self) -> None:
         self._inside -= 1
-        if not self._inside and self._outside:
-            outside, self._outside = self._outside, []
-            for future in outside:
-                if not future.done():
-                    future.set_result(None)
-
-    async def nothing_else(self) -> None:
-        """Wait until no turn is in flight. The caller has set `solo`, so that none begins."""
-        while self._inside:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._outside.append(future)
-            await future
+        if not self._inside and self.waiting is not None:
+            if self.waiting[0].status is UP:
+                self.serve(self.waiting[0])
+            else:
+                self.stop_waiting()
 
     # -- solo runs --------------------------------------------------------------------------------------------
 
-    def serve_ask(self, cell: Cell) -> None:
-        """During a solo run an actor was asked something: that may be served."""
+    def is_cancelled_start(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether this is the task of the node's start, which makes solo runs itself, and somebody has cancelled it."""
+        return task is not None and task not in self._tasks and task.cancelling() > 0
+
+    @property
+    def occupied(self) -> bool:
+        """Whether any handler is in flight."""
+        return self._inside > 0
+
+    def stop_waiting(self) -> None:
+        """The suspect that waits for its solo run can't have it now: it stays one, and everything goes on."""
+        if self.waiting is not None:
+            self.waiting = None
+            self.end_solo()
+
+    def serve(self, cell: Cell) -> None:
+        """During a solo run: an actor was asked something, or it is its suspect's turn."""
         if cell in self._set_aside:
             self._set_aside.remove(cell)
             self.ready_cell(cell)
@@ -287,6 +297,7 @@ class Runners:
         """The tree is being reset: nothing that was ready is any more."""
         self.ready.clear()
         self._set_aside.clear()
+        self.stop_waiting()
 
     async def close(self) -> None:
         """End the runners; those that hang in a handler are cancelled, and left behind if they swallow it."""

@@ -56,6 +56,7 @@ _SHOWN = {
 class Administered(Actor[None]):
     """What a supervisor has of its administration; `Supervisor` adds the supervision."""
 
+    _supervises = True
     _answers = (SupervisorError, ConfigError, StartFailed)
 
     spec: SupervisorSpec

@@ -1,0 +1,187 @@
+"""What runs beside a suspect, and what waits for it: nobody waits in a circle."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+from grounds import MemoryGround, pool, tree
+
+from understudy import Actor, Message, Request, handler
+from understudy.actors.testing import Recorder
+from understudy.persistence.record import MessageRow
+
+
+class Go(Message):
+    times: int = 1
+    then: str = ""
+
+
+class Serve(Request[int]):
+    stops: bool = False
+
+
+class Done(Request[list[str]]):
+    pass
+
+
+class Log(msgspec.Struct):
+    lines: list[str] = []
+
+
+class Gate:
+    """Where handlers wait in the first life, and in the second if it is closed."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.arrived = asyncio.Event()
+
+    async def through(self) -> None:
+        self.arrived.set()
+        await self.opened.wait()
+
+
+gates: dict[str, Gate] = {}
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    gates.clear()
+
+
+async def pass_gate(name: str) -> None:
+    if name in gates:
+        await gates[name].through()
+
+
+class Worker(Actor[Log]):
+    """Asks the server, at its gate."""
+
+    handler_timeout_s = 5.0
+
+    @handler
+    async def go(self, message: Go) -> None:
+        id = self.address.rpartition("/")[2]
+        await pass_gate(id)
+        for _ in range(message.times):
+            await self.system.ref("/t/pool/server").ask(Serve(stops=message.times > 1), timeout_s=3.0)
+        self.state.lines.append(f"attempt {self.turn.attempt}")
+        if message.then:
+            self.system.ref(message.then).tell(Go())
+
+    @handler
+    def done(self, request: Done) -> list[str]:
+        return self.state.lines
+
+
+class Server(Actor[Log]):
+    @handler
+    async def serve(self, request: Serve) -> int:
+        await pass_gate("serving")
+        self.state.lines.append("served")
+        if request.stops:
+            self.stop()
+        return 1
+
+    @handler
+    async def go(self, message: Go) -> None:
+        await pass_gate("going")
+        self.state.lines.append("gone")
+
+    @handler
+    def done(self, request: Done) -> list[str]:
+        return self.state.lines
+
+
+SPEC = tree(("a", Worker), ("b", Worker), pool(Server), intensity=100)
+
+
+async def first_life(ground: MemoryGround, tells: list[tuple[str, Any]], stop_at: str) -> MemoryGround:
+    """What a crash leaves when a handler stands at that gate."""
+    gate = gates[stop_at] = Gate()
+    async with ground.node(SPEC) as system:
+        for address, message in tells:
+            await system.ref(address).tell(message)
+        await gate.arrived.wait()
+        image = ground.image()
+        gate.opened.set()
+        await system.idle()
+    gates.clear()
+    assert isinstance(image, MemoryGround)
+    return image
+
+
+async def test_what_a_suspect_asks_is_restarted_meanwhile(memory: MemoryGround) -> None:
+    """It ends after each reply: its supervisor works during the solo run as well."""
+    image = await first_life(memory, [("/t/a", Go(times=3))], "a")
+    async with image.node(SPEC) as system:
+        await system.idle()
+        assert await system.ref("/t/a").ask(Done()) == ["attempt 1"]
+        assert await system.ref("/t/pool/server").ask(Done()) == ["served"] * 3
+
+
+async def test_a_request_that_was_being_served_needs_no_solo_run(memory: MemoryGround) -> None:
+    """Who asks it again waits inside its handler: to wait until nothing is in flight would be to wait for ever."""
+    image = await first_life(memory, [("/t/a", Go())], "serving")
+    noted = image.data.attempts._noted
+    (slot,) = [slot for slot, started in noted.items() if started.address == "/t/a"]
+    del noted[slot]  # the asker's message isn't a suspect: the death was charged to it in an earlier life, say
+    async with image.node(SPEC) as system:
+        assert system.recovery.suspects
+        await system.idle()
+        assert await system.ref("/t/a").ask(Done()) == ["attempt 1"]
+
+
+@pytest.mark.parametrize("asks", [1, 0])
+async def test_a_suspect_that_comes_back_serves_those_that_wait_for_its_actor(memory: MemoryGround, asks: int) -> None:
+    """A handler in flight asks the actor whose suspect waits until nothing is in flight."""
+    async with memory.node(SPEC) as system:
+        await system.ref("/t/b").tell(Go(then="/t/pool/server"), delay_s=0.05)
+        gate = gates["going"] = Gate()
+        memory.plan.hold()  # `b` finishes, and isn't committed: what it told runs, and has no row
+        await gate.arrived.wait()
+        image = memory.image()
+        gate.opened.set()
+        memory.plan.release()
+        await system.idle()
+    assert isinstance(image, MemoryGround)
+    gates.clear()
+    gates["a"], gates["b"] = Gate(), Gate()
+    async with image.node(SPEC) as system:
+        events = Recorder(system)
+        assert [started.address for started in system.recovery.suspects.values()] == ["/t/pool/server"]
+        await system.ref("/t/a").tell(Go(times=asks))
+        await gates["a"].arrived.wait()
+        await gates["b"].arrived.wait()
+        gates["b"].opened.set()
+        while system.runners.waiting is None:
+            await asyncio.sleep(0)
+        gates["a"].opened.set()
+        await system.idle()
+        assert await system.ref("/t/a").ask(Done()) == ["attempt 1"]
+        assert sorted(await system.ref("/t/pool/server").ask(Done())) == ["gone", *["served"] * (asks + 1)]
+        assert not events.of("message.failed")
+        assert not system.runners.solo
+    assert not image.rows(MessageRow)
+
+
+async def test_a_start_that_is_cancelled_in_a_solo_run(memory: MemoryGround) -> None:
+    """It ends, and the suspect isn't charged for it."""
+    image = await first_life(memory, [("/t/a", Go())], "a")
+    gate = gates["a"] = Gate()
+
+    async def run() -> None:
+        async with image.node(SPEC):
+            pytest.fail("it started")
+
+    starting = asyncio.ensure_future(run())
+    await gate.arrived.wait()
+    starting.cancel()
+    await asyncio.wait([starting], timeout=5)
+    assert starting.cancelled()
+    gates.clear()
+    async with image.node(SPEC) as system:
+        await system.idle()
+        assert await system.ref("/t/a").ask(Done()) == ["attempt 1"]
