@@ -24,6 +24,7 @@ class Activator(Protocol):
 
     def retired(self, cell: Cell) -> list[tuple[type[Row], Any]]:
         """The rows, kind and key, that are to be deleted in the commit that retires a child."""
+        ...
 
     def route(self, cell: Cell, key: str) -> str:
         """The address of the partition of `cell` that a key belongs to.
@@ -31,6 +32,7 @@ class Activator(Protocol):
         Raises:
             ActorNotFound: it has none.
         """
+        ...
 
     async def reload(self) -> None:
         """The store failed, and is back: forget what it may not know."""

@@ -1,4 +1,4 @@
-"""Timers against a model, under the virtual clock: any program of schedules, cancels, ends, stops, boots and crashes."""
+"""Timers against a model, under the virtual clock: any program of schedules, cancels, stops, boots and crashes."""
 
 from __future__ import annotations
 
