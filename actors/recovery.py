@@ -138,6 +138,8 @@ class Recovery:
     def activate_homeless(self) -> None:
         """After the tree has started: bring actors back for whom mail waits."""
         system = self._system
+        for cell in list(system.cells.values()):  # made for a suspect, which may be parked by now: its neighbours wait
+            cell.wake()
         for address in list(self._homeless):
             try:
                 system.resolve(address).wake()

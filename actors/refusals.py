@@ -61,7 +61,7 @@ class Refusals:
         """What is to be committed in place of the refused effects; None if nobody answers for them."""
         turn = effects.guilty
         if isinstance(turn, Timer):
-            return self._ticked(effects, error)
+            return self._ticked(effects, error) if effects.inserts else None
         if not isinstance(turn, Turn):
             return self._told(effects, error)
         asked = turn
