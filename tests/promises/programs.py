@@ -95,7 +95,7 @@ class Batcher(Doer):
             await self.carry_out(message)
 
 
-SPEC = tree(("a", Doer), ("b", Doer), ("batch", Batcher), pool(Doer), intensity=10**6)
+SPEC = tree(("a", Doer), ("b", Doer), ("batch", Batcher), pool(Doer, intensity=10**6), intensity=10**6)
 
 
 def tell(system: Any, do: Do) -> Any:
