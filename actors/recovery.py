@@ -116,9 +116,6 @@ class Recovery:
         """A cell was made: its mail from disk is its mailbox's now."""
         for row_id, priority in self._homeless.pop(cell.address, ()):
             cell.mailbox.push(PriorityRow.of(row_id, priority), priority)
-        timers = self._system.timers
-        if cell.address in timers.asleep:
-            timers.retry(cell.address)
 
     def keep(self, address: str, row_id: int, priority: int = 0) -> None:
         """Mail for an address that nobody has: it stays on disk until somebody does."""

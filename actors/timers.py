@@ -120,10 +120,10 @@ class Timers:
                     self._push(timer)  # it came due meanwhile
         self.look()
 
-    # -- actors that come, or go on --------------------------------------------------------------------
+    # -- actors that go on -------------------------------------------------------------------------------
 
     def retry(self, address: str) -> None:
-        """There is an actor at the address now, or there may be room in its mailbox."""
+        """There may be room in its mailbox."""
         for timer in self._awake(address):
             if timer.told:
                 self._sleep(timer)

@@ -15,6 +15,7 @@ from ticking import (
     LIGHT,
     Answers,
     Cancel,
+    Keys,
     Patient,
     Plan,
     T,
@@ -150,6 +151,15 @@ async def test_a_name_again_replaces_the_timer(clock: VirtualRuntime, memory: Gr
         await clock.advance(10)
         assert await clock.run(ticks(system)) == [("first", 2.0), ("second", 5.0)]
         assert not timers(memory)
+
+
+async def test_the_same_again_is_another_timer(clock: VirtualRuntime, memory: Ground) -> None:
+    """Its tick is no repetition of the first one's, though name and moment are the same."""
+    async with memory.node(tree(Ticker), runtime=clock) as system:
+        for _ in range(2):
+            await clock.run(plan(system, at=datetime(1999, 12, 31, tzinfo=UTC)))
+        first, second = await clock.run(system.ref(T).ask(Keys()))
+        assert first != second
 
 
 async def test_a_timer_is_named_after_its_message(clock: VirtualRuntime, memory: Ground) -> None:
