@@ -10,7 +10,7 @@ import pytest
 from grounds import MemoryGround
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from programs import SPEC, Answer, Do, Expected, Traces, left_by, programs, tell
+from random_programs import SPEC, Answer, Do, Expected, Traces, left_by, programs, tell
 
 from understudy import Event, StoreDataError, StoreError, StoreFull, StoreUnavailable
 from understudy.actors.asks import Asks
