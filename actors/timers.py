@@ -59,6 +59,8 @@ class Timers:
         self.asleep: dict[str, dict[Timer, None]] = {}
         """By address, those that came due and wait for their actor: it isn't there, or doesn't run, or its mailbox is
         full."""
+        self._on_way = 0
+        """Ticks that wait for their commit, after a crash: no other may pass them."""
         self._life = 0
         """How often everything was read anew."""
         self.busy = False
@@ -295,15 +297,17 @@ class Timers:
 
     def _deliver(self, envelope: Envelope) -> None:
         system = self._system
+        if envelope.after <= system.committer.committed or not (system.cautious or self._on_way):
+            system.delivery.redeliver(envelope.address, envelope)
+            return
 
-        def arrive(lost: StoreError | None = None) -> None:
+        def arrive(lost: StoreError | None) -> None:
+            self._on_way -= 1
             if lost is None:
                 system.delivery.redeliver(envelope.address, envelope)
 
-        if system.cautious and envelope.after > system.committer.committed:
-            system.committer.when(envelope.after, arrive)
-        else:
-            arrive()
+        self._on_way += 1
+        system.committer.when(envelope.after, arrive)
 
     # -- boot, a store that is back, the stop ------------------------------------------------------------
 

@@ -95,7 +95,8 @@ def check(logs: dict[str, Any], grids: dict[str, Schedule]) -> None:
         assert len(set(ticks)) == len(ticks), "a tick twice"
         assert links == list(range(len(links))), "each link schedules the next one: none is lost, none comes twice"
         assert len([name for name in entries if name.startswith(f"{address} ")]) == len(ticks) + len(links)
-        assert in_order(ticks, grids[address]), "a tick that no due time has"
+        first_attempts = [tick for tick in ticks if tick not in log["retried"]]
+        assert in_order(first_attempts, grids[address]), "a tick that no due time has, or one that has passed another"
 
 
 def in_order(ticks: list[str], schedule: Schedule) -> bool:

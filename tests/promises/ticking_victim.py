@@ -53,6 +53,8 @@ class Log(msgspec.Struct):
     ended: bool = False
     ticks: list[str] = []
     """The uids of the ticks of `every_s`."""
+    retried: list[str] = []
+    """Those that weren't handled at the first attempt: the kill came while they ran alone."""
     links: list[int] = []
 
 
@@ -71,6 +73,8 @@ class Clock(Actor[Log]):
     @handler
     async def tick(self, message: Tick) -> None:
         self.state.ticks.append(self.turn.key)
+        if self.turn.attempt > 1:
+            self.state.retried.append(self.turn.key)
         self.system.ref("/v/ledger").tell(Entry(who=self.address, key=self.turn.key))
         if len(self.state.ticks) % 7 == 0:
             await asyncio.sleep(0)
