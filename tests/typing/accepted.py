@@ -5,7 +5,7 @@ Checked by tests/test_typing.py with mypy --strict and pyright.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar, assert_type
 
 import msgspec
@@ -116,6 +116,14 @@ class Account(Actor[Book]):
         self.demonitor("id")
         self.link(self.ref)
         self.unlink(self.ref)
+        assert_type(self.schedule(Deposit(amount=1), after_s=1), str)
+        self.schedule(Deposit(amount=1), every_s=0.5, name="save")
+        self.schedule(Deposit(amount=1), cron="*/5 * * * *", timezone="Europe/Berlin")
+        self.schedule(Deposit(amount=1), at=datetime.now(UTC))
+        assert_type(self.cancel("save"), bool)
+        self.stash()
+        self.unstash_all()
+        assert_type(self.turn.stashed, bool)
         self.join("accounts")
         self.leave("accounts")
         accounts = self.system.group("accounts")

@@ -55,6 +55,9 @@ class Account(Actor[Book]):
     def deposit(self, message: Deposit) -> None:
         message.amount = 3  # error
         self.state.balnce = 3  # error
+        self.schedule("deposit", after_s=1)  # error
+        self.schedule(message, at="noon")  # error
+        self.schedule(message, cron=5)  # error
         self.address = "/elsewhere"  # error
 
 
