@@ -37,7 +37,7 @@ test: $(STAMP) ## the test suite, with a short version of each torture run
 	@$(BIN)/python -m pytest -m "not torture" -n auto --durations=10
 
 torture: $(STAMP) ## the long runs that try to break a promise
-	@$(BIN)/python -m pytest -m torture -v --timeout=3600
+	@$(BIN)/python -m pytest -m torture -v -n auto --timeout=3600
 
 check: lint types contracts test ## what CI runs
 

@@ -4,9 +4,13 @@ import signal
 from pathlib import Path
 
 import pytest
+import tallying
 from grounds import Ground, MemoryGround, SqliteGround
+from tallying import tally
 
 from understudy.actors.testing import VirtualRuntime
+
+__all__ = ("tally",)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background by a shell, which has SIGINT ignored: the processes of the tests would inherit that.
@@ -39,3 +43,7 @@ def disk(tmp_path: Path) -> SqliteGround:
 def clock() -> VirtualRuntime:
     """A clock that only the test moves. For nodes in memory."""
     return VirtualRuntime()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    tallying.show(terminalreporter)
