@@ -68,8 +68,8 @@ class Inbox:
         self._held = False
         """Whether a row waits for room in its mailbox: it is looked at again although nobody has written."""
         self._resets = 0
-        self.refused: dict[int, StoreDataError] = {}
-        """Rows whose data the database has refused: they aren't tried again."""
+        self.refused: dict[int, StoreError] = {}
+        """Rows whose data the database has refused, or whose key is damaged there: they aren't tried again."""
         self.looked = False
         """Whether it has been read since the boot: until then nobody knows which suspects come back from it."""
         self._replies: deque[tuple[float, int]] = deque()
@@ -100,25 +100,50 @@ class Inbox:
 
     async def take_in(self) -> None:
         async with self._lock:
-            full: set[str] = set()
-            after, resets = self._done, self._resets
-            self._held = False
-            while rows := await self._system.store.scan(InboxRow, after=(after,), limit=ROWS):
-                if self._resets != resets:
-                    return  # these rows are read again
-                for row in rows:
-                    after = row.id
-                    if row.id not in self._taken:
-                        if (row.address in full and row.kind != "admin") or not self._take(row):
-                            full.add(row.address)
-                            self._held = True
-                            continue
-                        self._taken.add(row.id)
-                    if not self._held:
-                        self._done = row.id
-            self._taken = {row_id for row_id in self._taken if row_id > self._done}
-            self.looked = True
-            self._purge()
+            try:
+                await self._take_in()
+            except BaseException:  # cancelled, or it can't be read: the rows that weren't reached are still there
+                self._held = True
+                raise
+
+    async def _take_in(self) -> None:
+        full: set[str] = set()
+        after, resets = self._done, self._resets
+        held = False
+        while rows := await self._system.store.scan(InboxRow, after=(after,), limit=ROWS):
+            if self._resets != resets:
+                return  # these rows are read again
+            for row in rows:
+                after = row.id
+                if row.id not in self._taken:
+                    waits = row.address in full and row.kind != "admin"
+                    if not waits and row.key is not None:
+                        waits = not await self._look_up(row)
+                        if self._resets != resets:
+                            return
+                    if waits or not self._take(row):
+                        full.add(row.address)
+                        held = True
+                        continue
+                    self._taken.add(row.id)
+                if not held:
+                    self._done = row.id
+        if self._resets != resets:
+            return
+        self._held = held
+        self._taken = {row_id for row_id in self._taken if row_id > self._done}
+        self.looked = True
+        self._purge()
+
+    async def _look_up(self, row: InboxRow) -> bool:
+        """Get its key from the store, so that `_take` knows it: no row behind it may pass it meanwhile. False: wait."""
+        try:
+            await self._system.keys.look_up((row.address, str(row.key)))
+        except RecordCorrupt as error:
+            self.refused[row.id] = error
+        except StoreError:
+            return False
+        return True
 
     def _take(self, row: InboxRow) -> bool:
         """Deal with one row; False if its mailbox is full and it has to wait."""
@@ -160,18 +185,14 @@ class Inbox:
         envelope = Envelope(row.address, row.uid, message, tag_of(type(message)), body)  # it may have come by an alias
         envelope.priority = min(max(row.priority, 1 - SYSTEM), SYSTEM - 1)
         envelope.due, envelope.key = row.due, row.key
-        if envelope.key is not None:
-            self._start(row, self._keyed(cell, envelope, row))
-            return
-        system.delivery.accept(cell, envelope, deletes=((InboxRow, row.id),))
+        # From memory: `_look_up` has asked the store.
+        known = envelope.key is not None and system.keys.seen_lately(envelope) is not None
+        if not known:
+            system.delivery.accept(cell, envelope, deletes=((InboxRow, row.id),))
         if row.wants_reply:
             self._reply(row, True, "null", "")
-        elif not cell.durable:
+        elif known or not cell.durable:
             self._forget(row)
-
-    async def _keyed(self, cell: Cell, envelope: Envelope, row: InboxRow) -> None:
-        if await self._system.keys.seen(envelope) is None:
-            self._system.delivery.accept(cell, envelope, deletes=((InboxRow, row.id),))
 
     async def _ask(self, cell: Cell, request: Request[Any], row: InboxRow) -> Any:
         left_s = 60.0 if row.expires is None else max(0.0, row.expires - self._system.runtime.now())

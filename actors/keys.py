@@ -35,12 +35,19 @@ class Keys:
             KeyConflict: another message was told under it.
         """
         assert envelope.key is not None
-        name = (envelope.address, envelope.key)
+        await self.look_up((envelope.address, envelope.key))
+        return self.seen_lately(envelope)
+
+    async def look_up(self, name: tuple[str, str]) -> None:
+        """Get what the store knows of an address and key into memory.
+
+        Raises:
+            RecordCorrupt, StoreUnavailable
+        """
         if name not in self._recent:
             row = await self._system.store.get(KeyRow, *name)
             if row is not None and name not in self._recent:
                 self._enter(name, (row.digest, row.expires, 0))
-        return self.seen_lately(envelope)
 
     def seen_lately(self, envelope: Envelope) -> int | None:
         """The same from memory alone: to look again after an await."""

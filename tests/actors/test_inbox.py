@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from grounds import Ground, tree
 
 from understudy import Actor, ChildSpec, Client, Message, Request, StoreFull, handler
-from understudy.persistence.record import DeadLetterRow, InboxRow, ReplyRow
+from understudy.persistence.record import ActorRow, DeadLetterRow, InboxRow, ReplyRow
 
 
 class Add(Message):
@@ -212,3 +213,56 @@ async def test_expired_requests_arent_run(ground: Ground) -> None:
     async with ground.node(TREE) as system:
         await system.idle()
     assert ground.rows(InboxRow) == ground.rows(ReplyRow) == []
+
+
+class Diary(Actor[list[int]]):
+    name = "inbox-diary"
+
+    def initial_state(self) -> list[int]:
+        return []
+
+    @handler
+    def add(self, message: Add) -> None:
+        self.state.append(message.amount)
+
+
+async def test_a_key_is_no_reason_to_be_passed(ground: Ground) -> None:
+    """Whether a row has a key or not: what one client tells is handled in the order told."""
+    diary = tree(ChildSpec(id="diary", actor=Diary))
+    async with ground.node(diary):
+        pass
+    async with Client(ground.store()) as client:
+        for amount in range(20):
+            await client.tell("/t/diary", Add(amount=amount), key=f"k{amount}" if amount % 3 == 0 else None)
+    async with ground.node(diary) as system:
+        await system.idle()
+    (state,) = [found.state for found in ground.rows(ActorRow) if found.address == "/t/diary"]
+    assert json.loads(state) == list(range(20))
+
+
+async def test_idle_cancelled_in_the_middle_of_a_look(ground: Ground, gate: asyncio.Event) -> None:
+    """What is held isn't forgotten: it moves in when there is room, although nobody writes any more."""
+    async with ground.node(TREE) as system, submitter(ground) as store:
+        small = system.ref("/t/small")
+        await small.tell(Wait())
+        await store.submit([row(address="/t/small") for _ in range(6)])
+        while len(ground.rows(InboxRow)) != 4:
+            await asyncio.sleep(0.001)
+        assert system.inbox is not None
+        scan, scanning = system.store.scan, asyncio.Event()
+
+        async def slow(kind: Any, **more: Any) -> Any:
+            scanning.set()
+            await asyncio.sleep(0.1)
+            return await scan(kind, **more)
+
+        system.store.scan = slow  # type: ignore[method-assign]
+        waiting = asyncio.ensure_future(system.inbox.drain())
+        await scanning.wait()
+        system.store.scan = scan  # type: ignore[method-assign]
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        gate.set()
+        async with asyncio.timeout(5):
+            while await small.ask(Total()) < 6:
+                await asyncio.sleep(0.001)
