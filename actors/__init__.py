@@ -16,6 +16,7 @@
     introspection         what every actor answers              suspension          one that is held
     trace, tracing        its turns as they end                 watching, stack     how they are seen; where it waits
     recovery, watchdog    after a crash; when the loop hangs    refusals            who answers for refused data
+    damage                what of the store can't be believed
     system                all of it together
 
     stored_state, versions, aliases   what older code has stored, as the code of now has it

@@ -21,6 +21,7 @@ from ..persistence.errors import (
 from ..persistence.record import AttemptRow, MessageRow
 from . import lifecycle
 from .cell import Cell
+from .damage import report_loss
 from .dispatch import page_in, prepare
 from .envelope import Envelope
 from .errors import ActorNotFound, Ignore, StartFailed
@@ -325,6 +326,7 @@ class Recovery:
             delay_s = min(delay_s * 2, RETRY_S_MAX)
             try:
                 await system.committer.recover()
+                report_loss(self._system)
                 await system.activator.reload()
                 await self.load()
                 system.committer.resume()

@@ -6,6 +6,7 @@ pace        on the loop or in a thread            attempts    the slot file of s
 schema, migrations, upgrade                       lock        one owner a database
 sqlite, beside, sql, driver, worker, held, lent   memory      the same without a file
 backup, restore, files, progress                  verify      everything looked at
+mark        how far the database had come            loss        what it lacks of that
 upkeep      made smaller, brought up to date      openers     who has the file open
 events      what a node reports                   runtime     clock, randomness, scheduling
 """

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ from .driver import connect, translate
 from .errors import FileInTheWay, StoreCorrupt, StoreLocked, StoreUnavailable
 from .files import BESIDE, os_errors, partial, publish, size_of
 from .lock import holder
+from .loss import preserve
 from .progress import Progress, unseen
 from .runtime import Runtime
 from .sql import roll_back
@@ -57,6 +58,7 @@ def back_up(
     """
     began = runtime.monotonic()
     destination = check_destination(path, destination, overwrite=overwrite)
+    preserve(path)
     with closing(connect(path, reads_only=True)) as source, partial(destination) as copied:
         try:
             version = inspect(source, path)
@@ -66,6 +68,10 @@ def back_up(
             raise StoreUnavailable(f"{path} is empty: no node has run on it")
         copy(source, path, copied, destination, runtime, progress)
         _check(copied, path, version)
+        with suppress(
+            OSError
+        ):  # of a database that lay there before, and has run; it would say that this one lacks commits
+            os.unlink(f"{destination}.mark")
         publish(copied, destination, overwrite=overwrite)
     return Backup(destination, size_of(destination), version, runtime.monotonic() - began)
 

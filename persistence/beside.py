@@ -16,6 +16,8 @@ from . import sql
 from .driver import ERRORS, connect, fetch, translate
 from .errors import StoreUnavailable
 from .files import size_of
+from .loss import preserve
+from .mark import note_submission
 from .openers import readers
 from .record import ROWS, SCHEMA_VERSION, Head, InboxRow, MessageRow, OwnerRow, R, Row, seal, verify
 from .status import describe
@@ -67,6 +69,7 @@ class Beside(Store):
     def _open_reader(self) -> None:
         if not os.path.exists(self.path):
             raise StoreUnavailable(f"there is no store at {self.path} yet")
+        preserve(self.path)
         self._reader = connect(self.path, reads_only=True)
         try:
             version = inspect(self._reader, self.path)
@@ -237,4 +240,5 @@ class Beside(Store):
             if isinstance(error, ERRORS):
                 raise translate(error, self.path, outcome="unknown" if committing else "dropped") from error
             raise
+        note_submission(f"{self.path}.mark", numbered[-1].id)
         return [row.id for row in numbered]

@@ -38,6 +38,8 @@ class Location(NamedTuple):
     """Absolute, links resolved: two ways to one file give one path."""
     synchronous: str | None
     """What the URL asks for (`?synchronous=normal`)."""
+    accept_loss: bool = False
+    """Whether a database that lacks commits is taken all the same (`?lost_commits=accept`)."""
 
 
 def locate(url: str) -> Location:
@@ -53,11 +55,16 @@ def locate(url: str) -> Location:
     if not path or path == ":memory:":
         raise StoreUrlInvalid(url, "it names no file, and a database in SQLite's memory would outlive nothing")
     synchronous: str | None = None
+    accept_loss = False
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name != "synchronous" or value.upper() not in SYNCHRONOUS:
-            raise StoreUrlInvalid(url, f"unknown option {name}={value}; there is synchronous=normal, full or extra")
-        synchronous = value.upper()
-    return Location(os.path.realpath(path), synchronous)
+        if name == "synchronous" and value.upper() in SYNCHRONOUS:
+            synchronous = value.upper()
+        elif name == "lost_commits" and value in ("accept", "refuse"):
+            accept_loss = value == "accept"
+        else:
+            there_is = "synchronous=normal, full or extra, and lost_commits=refuse or accept"
+            raise StoreUrlInvalid(url, f"unknown option {name}={value}; there is {there_is}")
+    return Location(os.path.realpath(path), synchronous, accept_loss)
 
 
 def create_file(path: str) -> bool:

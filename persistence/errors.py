@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 __all__ = (
+    "CommitsLost",
     "Fenced",
     "FileInTheWay",
     "RecordCorrupt",
@@ -130,6 +131,28 @@ class RowsDamaged(StoreCorrupt):
         self.count = count
         self.first = first
         super().__init__(where, f"{count} damaged row{'' if count == 1 else 's'}, the first in {first}")
+
+
+class CommitsLost(StoreCorrupt):
+    """The database lacks the last of what was committed to it: its WAL was damaged, cut or deleted, or it is an older
+    copy. Nothing was changed. docs/operations.md, "Lost commits"
+    """
+
+    def __init__(self, where: str, missing: str, kept: str | None = None) -> None:
+        self.missing = missing
+        self.kept = kept
+        """A copy of the WAL as it was found."""
+        saved = f" The WAL as it was found is kept in {kept}." if kept else ""
+        super().__init__(
+            where,
+            f"the last {missing} that it had taken are missing, and with them messages and states that were "
+            f"acknowledged. Its WAL was damaged, cut or deleted, or an older copy was put in its place.{saved} "
+            "If the right files are to be had, put them back. To go on without what is missing: "
+            "understudy db accept-loss",
+        )
+
+    def __reduce__(self) -> Any:
+        return (type(self), (self.where, self.missing, self.kept))
 
 
 class StoreDataError(StoreError):

@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from .driver import create_file
 from .errors import FileInTheWay, StoreFull, StoreUnavailable
 
-__all__ = ("BESIDE", "free_name", "os_errors", "partial", "publish", "size_of", "sync_folder")
+__all__ = ("BESIDE", "free_name", "os_errors", "partial", "publish", "read_file", "size_of", "sync_folder")
 
-BESIDE = ("-wal", "-shm", "-journal", ".slots", ".hang", ".lock")
+BESIDE = ("-wal", "-shm", "-journal", ".slots", ".hang", ".mark", ".lock")
 """What a store has beside its database; the first three are SQLite's."""
 
 
@@ -119,3 +119,12 @@ def size_of(path: str) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
+
+
+def read_file(path: str, most: int) -> bytes:
+    """The first `most` bytes of a file, or all of it; nothing if it can't be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(most)
+    except OSError:
+        return b""

@@ -195,7 +195,7 @@ def _set_aside(path: str) -> str | None:
     exists = os.path.lexists(path)
     kept = free_name(f"{path}{KEPT}")
     with os_errors(path):
-        for suffix in (".slots", ".hang", "-journal", "-wal"):
+        for suffix in (".mark", ".slots", ".hang", "-journal", "-wal"):
             with suppress(FileNotFoundError):
                 os.rename(path + suffix, kept + suffix)
         with suppress(FileNotFoundError):

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 from .errors import Fenced
-from .record import ROWS, MessageRow
+from .record import ROWS, MessageRow, OwnerRow
 from .store import Commit
 
 __all__ = (
@@ -31,6 +31,7 @@ __all__ = (
     "select",
     "upsert",
     "write",
+    "wrong_owner",
 )
 
 CHUNK_ROWS_MAX = 512
@@ -129,6 +130,25 @@ def by_ids(kind: type[Any], ids: Sequence[Any]) -> tuple[str, list[Any]]:
 def variables(connection: sqlite3.Connection) -> int:
     """How many parameters one statement may have. SQLite: limits.html (32,766 upstream, other in builds)."""
     return connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+
+
+def wrong_owner(connection: sqlite3.Connection, node: str | None = None) -> str | None:
+    """Why the owner row makes no sense, as far as can be told; None if it does, or there is none.
+
+    It has no checksum: each commit writes it.
+
+    Raises:
+        sqlite3.Error
+    """
+    rows = [OwnerRow._make(row) for row in connection.execute(OWNER)]
+    for row in rows:
+        for name in ("epoch", "commit_no", "pid", "last_id"):
+            number = getattr(row, name)
+            if not isinstance(number, int) or number < 0:
+                return f"{name} is {number!r}"
+        if node is not None and row.node != node:
+            return f"node is {row.node!r}, not {node!r}"
+    return None if len(rows) <= 1 else f"there are {len(rows)} owners"
 
 
 def roll_back(connection: sqlite3.Connection) -> None:

@@ -18,9 +18,11 @@ from . import sql
 from .attempts import Attempts
 from .beside import Beside
 from .driver import ERRORS, connect, create_file, locate, translate
-from .errors import Fenced, Outcome, StoreUnavailable
+from .errors import Fenced, Outcome, StoreCorrupt, StoreUnavailable
 from .held import Held, Lease
 from .lock import LockFile, holder
+from .loss import Loss, adopt, judge, look, refuse
+from .mark import Mark, read_mark
 from .record import OwnerRow
 from .runtime import Runtime
 from .store import Commit
@@ -62,7 +64,9 @@ class SqliteStore(Beside):
         self.url = url
         self.runtime = runtime
         self.synchronous_level = location.synchronous or synchronous_level
+        self._accepts_loss = location.accept_loss or self.synchronous_level == "NORMAL"
         self.attempts = Attempts(f"{self.path}.slots", f"{self.path}.hang")
+        self._mark = Mark(f"{self.path}.mark")
         self._lock = LockFile(f"{self.path}.lock", self.path)
         self._worker = Worker("understudy-writer")
         self._held = Held(self._worker)
@@ -110,12 +114,19 @@ class SqliteStore(Beside):
     def _take(self) -> OwnerRow:
         self._lock.acquire()
         create_file(self.path)
+        if (loss := look(self.path)) is not None:
+            self._bear(loss)
         prepare(self.path)
+        noted = read_mark(self._mark.path)
         writer = self._connect()
         try:
             writer.execute("BEGIN IMMEDIATE")
-            before = writer.execute(sql.OWNER).fetchone()
-            self.unclean = before is not None and OwnerRow._make(before).pid != 0
+            before = self._last_life(writer)
+            inbox: int = writer.execute(sql.INBOX_LAST_ID).fetchone()[0]
+            if (loss := judge(noted, before, inbox)) is not None:
+                self._bear(loss)
+                adopt(writer, loss)
+            self.unclean = before is not None and before.pid != 0
             writer.execute(_RAISE_EPOCH, (NODE, os.getpid(), self.runtime.now()))
             owner = OwnerRow._make(writer.execute(sql.OWNER).fetchone())
             writer.execute("COMMIT")
@@ -123,7 +134,29 @@ class SqliteStore(Beside):
             raise translate(error, self.path) from error
         self._epoch = owner.epoch
         self.attempts.open()
+        self._mark.open(owner, inbox if loss is None else max(inbox, loss.inbox), before)
         return owner
+
+    def _last_life(self, writer: sqlite3.Connection) -> OwnerRow | None:
+        """The owner row as it was left.
+
+        Raises:
+            StoreCorrupt: it makes no sense. It has no checksum, for each commit writes it.
+        """
+        if (why := sql.wrong_owner(writer, NODE)) is not None:
+            raise StoreCorrupt(self.path, f"its owner row is damaged: {why}. Restore a backup")
+        row = writer.execute(sql.OWNER).fetchone()
+        return None if row is None else OwnerRow._make(row)
+
+    def _bear(self, loss: Loss) -> None:
+        """
+        Raises:
+            CommitsLost: nobody has said that the node is to go on without them.
+        """
+        error = refuse(self.path, loss)
+        if not self._accepts_loss:
+            raise error
+        self.loss = str(loss)
 
     def _connect(self) -> sqlite3.Connection:
         writer = self._writer = connect(self.path, checkpoints=True)
@@ -149,6 +182,8 @@ class SqliteStore(Beside):
                     if writer.execute(_SET_PID, (pid, NODE, self._epoch)).rowcount != 1:
                         raise Fenced(NODE, self._epoch)
                 owner = OwnerRow._make(writer.execute(sql.OWNER).fetchone())
+                if owner.commit_no < self._mark.commit_no:  # not what failed, but what had returned before that
+                    self._bear(Loss(self._mark.commit_no - owner.commit_no, 0, self._epoch, 0))
                 writer.execute("COMMIT")
             except sqlite3.Error as error:
                 sql.roll_back(writer)
@@ -156,6 +191,7 @@ class SqliteStore(Beside):
             except BaseException:
                 sql.roll_back(writer)
                 raise
+            self._mark.note(owner.commit_no)
             return owner
 
     def _disconnect_writer(self) -> None:
@@ -174,6 +210,7 @@ class SqliteStore(Beside):
                 self._reader.close()
                 self._reader = None
         self.attempts.close()
+        self._mark.close()
         self._lock.release()
         self._epoch = 0
 
@@ -203,6 +240,7 @@ class SqliteStore(Beside):
                 sql.write(writer, commit, NODE, self._epoch, self._variables)
                 outcome = "unknown"
                 writer.execute("COMMIT")
+                self._mark.note(commit.number)
             except BaseException as error:
                 sql.roll_back(writer)
                 if isinstance(error, ERRORS):
@@ -234,6 +272,7 @@ class SqliteStore(Beside):
                 sql.write(writer, commit, NODE, self._epoch, self._variables)
                 outcome = "unknown"
                 writer.execute("COMMIT")
+                self._mark.note(commit.number)
             except BaseException as error:
                 sql.roll_back(writer)
                 if isinstance(error, ERRORS):

@@ -8,6 +8,8 @@ from typing import Any
 from . import sql
 from .driver import wal_reset_bug
 from .files import size_of
+from .loss import find
+from .mark import read_mark
 from .openers import readers
 from .record import ROWS, OwnerRow
 
@@ -20,6 +22,7 @@ def describe(connection: sqlite3.Connection, path: str) -> dict[str, Any]:
     def pragma(name: str) -> Any:
         return connection.execute(f"PRAGMA {name}").fetchone()[0]
 
+    noted = read_mark(f"{path}.mark")  # before the rows: beside a running node both move on
     status: dict[str, Any] = {
         "engine": "sqlite",
         "path": path,
@@ -39,4 +42,7 @@ def describe(connection: sqlite3.Connection, path: str) -> dict[str, Any]:
     owner = connection.execute(sql.OWNER).fetchone() or (None,) * len(OwnerRow._fields)
     for name, value in zip(OwnerRow._fields, owner, strict=True):
         status[f"owner_{name}"] = value
+    loss = find(connection, noted)
+    status["commits_lost"] = 0 if loss is None else loss.commits
+    status["submissions_lost"] = 0 if loss is None else loss.submissions
     return status

@@ -65,6 +65,8 @@ class Store(abc.ABC):
     """Where the starts of messages are noted."""
     unclean: bool = False
     """After `open`: whether the last owner ended without giving the store back."""
+    loss: str = ""
+    """After `open` or `reopen`: what of its commits the store lacks, where it was told to go on without it."""
     synchronous: bool = False
     """Whether `commit_now` works: a commit without a thread, on the caller's own."""
 
@@ -78,6 +80,7 @@ class Store(abc.ABC):
             StoreLocked: another process owns it.
             SchemaTooNew: a newer understudy wrote it.
             StoreCorrupt: it is no database, or a damaged one.
+            CommitsLost: it lacks commits that had been acknowledged.
             StoreUnavailable: it can't be opened or written (permissions, read-only).
         """
 
@@ -103,6 +106,7 @@ class Store(abc.ABC):
 
         Raises:
             Fenced: the epoch on disk is not ours any more.
+            CommitsLost: it lacks commits that had been acknowledged.
             StoreUnavailable: still broken.
         """
 

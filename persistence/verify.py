@@ -28,7 +28,6 @@ from .record import (
     KeyRow,
     MessageRow,
     MonitorRow,
-    OwnerRow,
     ReplyRow,
     Row,
     Table,
@@ -192,8 +191,14 @@ def _check_rows(connection: sqlite3.Connection, findings: Findings, progress: Pr
             if _interrupted(error):
                 raise
             findings.add(Damage("", (), "", f"table {table.name}: {error}", *_STRUCTURE[:2]))
-    if (why := _wrong_owner(connection)) is not None:
-        effect = "the node may not start, or give numbers twice"
+    try:
+        why = sql.wrong_owner(connection)
+    except sqlite3.DatabaseError as error:
+        if _interrupted(error):
+            raise
+        why = str(error)
+    if why is not None:
+        effect = "the node doesn't start, or gives numbers twice"
         findings.add(Damage("owner", (), "", why, effect, _STRUCTURE.remedy))
     progress(findings.rows, findings.rows)
 
@@ -241,22 +246,6 @@ def _damage(kind: type[Row], table: Table, row: Any, why: str) -> Damage:
     effect, remedy, _ = _CONSEQUENCES[kind]
     names = {"address": address, "key": " ".join(key)}
     return Damage(table.name, key, address, why, effect.format_map(names), remedy.format_map(names))
-
-
-def _wrong_owner(connection: sqlite3.Connection) -> str | None:
-    """The owner row has no checksum: each commit writes it. Only nonsense is found."""
-    try:
-        rows = [OwnerRow._make(row) for row in connection.execute(sql.OWNER)]
-    except sqlite3.DatabaseError as error:
-        if _interrupted(error):
-            raise
-        return str(error)
-    for row in rows:
-        for name in ("epoch", "commit_no", "pid", "last_id"):
-            number = getattr(row, name)
-            if not isinstance(number, int) or number < 0:
-                return f"{name} is {number!r}"
-    return None if len(rows) <= 1 else f"there are {len(rows)} owners"
 
 
 def _interrupted(error: BaseException) -> bool:

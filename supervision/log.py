@@ -42,6 +42,10 @@ _LINES: dict[str, tuple[str, str]] = {
         "WARNING",
         "the store's WAL has {bytes} bytes and can't begin anew, for somebody reads all the time: {held_by}",
     ),
+    "store.commits_lost": (
+        "ERROR",
+        "the store lacks the last {missing} that it had taken; it goes on without them, as it was told to",
+    ),
     "store.dead_letters_deleted": ("WARNING", "{count} old dead letters were deleted: {limit}"),
     "supervisor.restarting": ("WARNING", "{address} restarts {child} ({strategy}, {children} children)"),
 }

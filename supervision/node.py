@@ -9,6 +9,7 @@ from typing import Any
 
 from ..actors import lifecycle
 from ..actors.aliases import Aliases
+from ..actors.damage import report_loss
 from ..actors.housekeeping import Housekeeping
 from ..actors.inbox import Inbox
 from ..actors.settings import Settings
@@ -62,7 +63,8 @@ async def start(
 
     Raises:
         ConfigError: the tree, or the file, has mistakes; all of them are listed.
-        StoreLocked, SchemaTooNew, StoreCorrupt, StoreUnavailable: the store can't be had.
+        StoreLocked, SchemaTooNew, StoreCorrupt, StoreFull, StoreUnavailable: the store can't be had.
+        CommitsLost: the store lacks commits that had been acknowledged.
         StartFailed: a child's start failed; what had started was stopped again.
     """
     runtime = runtime or Runtime()
@@ -105,6 +107,7 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
     system.committer.start()
     await tree.load()
     root = system.root = tree.plant()
+    report_loss(system)
     recovery.note_suspects(system.attempts.left)
     pending = await recovery.load()
     await recovery.park_damaged()

@@ -45,6 +45,7 @@ from .actors.tasks import Tasks
 from .actors.timer_errors import ExtraMissing, StashFull, TooManyTimers
 from .actors.trace import Trace, TracedTurn
 from .persistence.errors import (
+    CommitsLost,
     Fenced,
     SchemaTooNew,
     StoreCorrupt,
@@ -105,6 +106,7 @@ __all__ = (
     "ChildNotFound",
     "ChildSpec",
     "Client",
+    "CommitsLost",
     "ConfigError",
     "CountChildren",
     "DeleteChild",

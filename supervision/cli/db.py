@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from ...persistence.loss import accept
 from ...persistence.runtime import Runtime
 from ...persistence.upkeep import migrate as migrate_store
 from ...persistence.upkeep import vacuum as vacuum_store
@@ -28,6 +29,7 @@ def status(*, target: Target | None = None, as_json: AsJson = False) -> None:
     """Versions, sizes, rows, and who runs on it.
 
     `wal_reset_bug` says whether this SQLite has the bug of that name (SQLite: wal.html), which understudy works around.
+    `commits_lost` and `submissions_lost` are what it lacks of what it had taken (docs/operations.md, "Lost commits").
     `wal_readers` are the processes in whose read transactions the WAL can't begin anew; a moment later it may be none.
 
     For example:
@@ -49,6 +51,33 @@ async def _status(target: Target | None, as_json: bool) -> None:
     else:
         found["owner_started"] = moment(found.get("owner_started"))
         print_pairs(found.items())
+
+
+@db.command
+def accept_loss(*, target: Target | None = None, as_json: AsJson = False) -> None:
+    """Let the node go on without the commits that its store has lost.
+
+    A node whose store lacks commits that it had taken doesn't start: its WAL was damaged, cut or deleted, or an older
+    copy of the database lies in its place. If the right files are to be had, put them back. This here is for when
+    they aren't. What is left of the WAL is kept beside the store.
+
+    For example:
+
+        understudy db accept-loss
+    """
+    path = store_path(target)
+    loss = accept(path)
+    if as_json:
+        print_json(
+            {
+                "commits": 0 if loss is None else loss.commits,
+                "submissions": 0 if loss is None else loss.submissions,
+            }
+        )
+    elif loss is None:
+        note(f"{path} lacks nothing that is known of: there is nothing to do")
+    else:
+        note(f"{path}: the last {loss} that it had taken are given up")
 
 
 @db.command

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from typing import Any
 
 from ...persistence.driver import connect
 from ...persistence.errors import StoreCorrupt
+from ...persistence.loss import Loss, find, preserve, refuse
+from ...persistence.mark import read_mark
 from ...persistence.record import SCHEMA_VERSION
 from ...persistence.verify import Damage, Findings, verify_store
 from .bars import bar
@@ -21,7 +24,7 @@ LINES_MAX = 20
 
 
 def verify(*, target: Target | None = None, as_json: AsJson = False) -> None:
-    """Check the file's structure and every row's checksum. Ends with 3 if anything is damaged.
+    """Check the file's structure, every row's checksum, and that no commits are missing. Ends with 3 if not.
 
     Beside a running node it sees what is committed.
 
@@ -32,16 +35,28 @@ def verify(*, target: Target | None = None, as_json: AsJson = False) -> None:
         understudy db verify --store sqlite:////backups/bank-monday.db
     """
     path = store_path(target)
+    preserve(path)
+    noted = read_mark(f"{path}.mark")
     with closing(connect(path, reads_only=True)) as connection, bar("verify") as (progress,):
         findings = verify_store(connection, path, progress)
+        try:
+            loss = find(connection, noted) if findings.schema_version == SCHEMA_VERSION else None
+        except sqlite3.Error:
+            loss = None  # a damaged table, and found as such
     if as_json:
-        print_json(_data(findings))
+        print_json({**_data(findings), "lost": {"commits": 0, "submissions": 0} if loss is None else _counts(loss)})
     else:
         _show(findings)
+    if loss is not None:
+        raise refuse(path, loss)
     if findings.count:
         structure = ", and so is the file's structure" if findings.structure else ""
         damaged = findings.count - findings.structure
         raise StoreCorrupt(path, f"{damaged} of {findings.rows:,} rows are damaged{structure}")
+
+
+def _counts(loss: Loss) -> dict[str, int]:
+    return {"commits": loss.commits, "submissions": loss.submissions}
 
 
 def _data(findings: Findings) -> dict[str, Any]:

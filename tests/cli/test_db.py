@@ -259,3 +259,34 @@ def test_the_status_has_the_wal(running: Place) -> None:
     status = running.data("db", "status")
     assert status["wal_bytes"] == os.path.getsize(running.folder / "tally.db-wal")
     assert isinstance(status["wal_readers"], list)
+
+
+# -- lost commits ---------------------------------------------------------------------------------------
+
+
+def lose_the_last(worked: Place) -> None:
+    """As a WAL that lost its end: the database shows two commits less than its mark."""
+    change(worked, "UPDATE owner SET commit_no = commit_no - 2")
+
+
+def test_lost_commits_are_refused_until_they_are_accepted(worked: Place) -> None:
+    lose_the_last(worked)
+    node = worked.run("--until-idle")
+    assert node.wait() == 3
+    assert "the last 2 commits" in node.log
+    status = worked.data("db", "status")
+    assert (status["commits_lost"], status["submissions_lost"]) == (2, 0)
+    verified = worked.do("db", "verify", "--json", code=3)
+    assert json.loads(verified.stdout)["lost"] == {"commits": 2, "submissions": 0}
+    assert "accept-loss" in verified.stderr
+    assert worked.data("db", "accept-loss") == {"commits": 2, "submissions": 0}
+    assert "nothing to do" in worked.do("db", "accept-loss").stderr
+    assert worked.run("--until-idle").wait() == 0
+    assert worked.data("db", "verify")["lost"] == {"commits": 0, "submissions": 0}
+
+
+def test_lost_commits_are_accepted_by_the_url(worked: Place) -> None:
+    lose_the_last(worked)
+    node = worked.run("--until-idle", "--store", f"{worked.url}?lost_commits=accept")
+    assert node.wait() == 0
+    assert "the store lacks the last 2 commits" in node.log

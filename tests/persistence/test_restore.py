@@ -369,5 +369,5 @@ async def test_at_no_moment_could_a_node_begin_anew(place: Place, monkeypatch: p
     for name in ("rename", "link", "replace"):
         monkeypatch.setattr(files.os, name, watched(name))
     place.restore()
-    assert steps == ["rename", "link", "replace"]  # the slot file, the old store, the new one
+    assert steps == ["rename", "rename", "link", "replace"]  # mark and slot file, the old store, the new one
     assert seen == ['{"balance":2}', '{"balance":2}', '{"balance":1}']

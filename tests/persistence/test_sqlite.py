@@ -37,7 +37,8 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert locate("sqlite:///bank.db").path == f"{here}/bank.db"
     assert locate("sqlite:///data/bank.db").path == f"{here}/data/bank.db"
     assert locate("sqlite:////srv/bank.db").path == "/srv/bank.db"
-    assert locate("sqlite:///bank.db?synchronous=normal") == (f"{here}/bank.db", "NORMAL")
+    assert locate("sqlite:///bank.db?synchronous=normal") == (f"{here}/bank.db", "NORMAL", False)
+    assert locate("sqlite:///bank.db?lost_commits=accept") == (f"{here}/bank.db", None, True)
     (tmp_path / "link.db").symlink_to(tmp_path / "bank.db")
     assert locate("sqlite:///link.db").path == f"{here}/bank.db"
 
@@ -52,6 +53,7 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("sqlite:///:memory:", "no file"),
         ("sqlite:///bank.db?synchronous=off", "synchronous"),
         ("sqlite:///bank.db?mode=ro", "mode=ro"),
+        ("sqlite:///bank.db?lost_commits=maybe", "lost_commits=refuse or accept"),
         ("postgresql://host/bank", "no engine for PostgreSQL"),
         ("postgresql+asyncpg://host/bank", "no engine for PostgreSQL"),
         ("mysql://host/bank", "mysql"),
@@ -95,10 +97,10 @@ async def test_files_are_the_owners_alone(tmp_path: Path, make: Make, mask: int)
     finally:
         os.umask(umask)
     names = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
-    assert names.keys() == {"bank.db", "bank.db-wal", "bank.db-shm", "bank.db.lock", "bank.db.slots"}
+    assert names.keys() == {"bank.db", "bank.db-wal", "bank.db-shm", "bank.db.lock", "bank.db.slots", "bank.db.mark"}
     assert set(names.values()) == {0o600}
     await store.close()
-    assert {path.name for path in tmp_path.iterdir()} == {"bank.db", "bank.db.lock", "bank.db.slots"}
+    assert {path.name for path in tmp_path.iterdir()} == {"bank.db", "bank.db.lock", "bank.db.slots", "bank.db.mark"}
 
 
 async def test_what_the_connections_are_set_to(make: Make) -> None:
