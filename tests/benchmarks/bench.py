@@ -1,182 +1,151 @@
-"""Throughput and latency beside floors measured in the same run: `make bench`.
+"""Throughput, latency and growth beside floors, and beside peers, measured in the same run on two cores: `make bench`.
 
-Every figure is the median of the rounds; floors and ours take turns, so that a machine whose speed drifts distorts
-both alike.
-Ratios are what counts, absolute figures are information. Goals that are absolute were set on a machine on which the
-bare deque with a future answers 169,000 asks a second: on a slower one, or in a slow hour, they are scaled by what it
-answers in this run.
+Every figure is the median of the rounds; floors, peers and ours take turns, so that a machine whose speed drifts
+distorts all of them alike. Ratios are what counts, absolute figures are information. Goals that are absolute were set
+on a machine on which the bare deque with a future answers 169,000 asks a second: on a slower one, or in a slow hour,
+they are scaled by what it answers in this run. The exit code is 1 if a goal is missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gc
 import json
-import os
-import platform
-import sqlite3
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import NamedTuple
 
-import floors
-import ours
-import restarts
+from environments import PeerFailed
+from machine import facts, take_cores
+from measures import MEASURES, Scale
+from report import Report, draw_plots
 from rich.console import Console
-from rich.table import Table
+from rows import Goals, Row, number
+from sections import SECTIONS, Section
 
-TELLERS = 64
-ACTORS = 100
-REFERENCE_ASKS = 169_000
-"""Asks/s of the bare deque with a future, on the machine that the absolute goals were set on."""
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "performance.md"
+PLOTS = ROOT / "docs" / "plots"
+YARDSTICK = "bare deque and future"
+"""The measure by which absolute goals are scaled: part of every run."""
+
+EXAMPLES = f"""
+sections: {", ".join(section.name for section in SECTIONS)}
+
+examples:
+  make bench                                          # the essentials, about two minutes
+  make bench ARGS="--only tellers,ring --rounds 5"    # two sections, more rounds
+  make bench ARGS="--peers"                           # and the peers, installed under .venv-peers/ the first time
+  make bench ARGS="--plots"                           # and growth of costs, drawn into docs/plots/
+  make bench ARGS="--all --docs"                      # everything, and the tables of docs/performance.md
+  make bench ARGS="--only clients --json"             # one JSON object: rows, medians, samples
+"""
 
 
-class Line(NamedTuple):
-    """One row of the table: `better` is the goal for ours/floor (or for ours, where there is no floor to it)."""
-
-    what: str
-    unit: str
-    floor_name: str
-    floor: float | None
-    ours: float
-    goal: str
-    met: bool
+class Run(NamedTuple):
+    samples: dict[str, list[float]]
+    failures: dict[str, str]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--messages", type=int, default=100_000, help="durable messages a round (default 100,000)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--folder", help="where the databases go: the disk to measure (default: a temporary folder)")
-    options = parser.parse_args()
-    console = Console(stderr=options.json)
-    samples: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        for number in range(options.rounds):
-            folder = Path(name) / str(number)
-            folder.mkdir()
-            for key, measure in _measures(folder, options.messages).items():
-                console.print(f"round {number + 1} of {options.rounds}: {key} …", end=" ", highlight=False)
-                gc.collect()
-                values = measure()
-                for part, value in values.items():
-                    samples.setdefault(part, []).append(value)
-                console.print("  ".join(f"{part} {value:,.0f}" for part, value in values.items()), highlight=False)
-    middle = {part: statistics.median(values) for part, values in samples.items()}
-    lines = _lines(middle)
+    options = _options()
+    wide = None if sys.stdout.isatty() else 170
+    console = Console(stderr=options.json, width=wide)
+    sections = _chosen(options)
+    cores = take_cores(options.cores)
+    scale = Scale(options.messages)
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="bench") as name:
+        machine = facts(Path(name), cores)
+        run = _measure(Path(name), sections, scale, options.rounds, console)
+    middle = {part: statistics.median(values) for part, values in run.samples.items()}
+    asks = middle.get("bare ask")
+    if asks is not None:
+        machine += f", {asks:,.0f} asks/s of the bare deque with a future"
+    report = Report(machine, options.rounds, _tables(sections, middle, Goals(asks), scale), run.failures)
+    if any(section.name == "plots" for section in sections):
+        for path in draw_plots(middle, options.plots_folder):
+            console.print(f"drawn: {path}", highlight=False)
+    if options.docs:
+        report.write(PAGE)
     if options.json:
-        print(json.dumps({"samples": samples, "median": middle, "lines": [line._asdict() for line in lines]}))
+        rows = [
+            {**row._asdict(), "ratio": row.ratio, "table": title}
+            for title, table in report.tables.items()
+            for row in table
+        ]
+        print(json.dumps({"machine": machine, "rows": rows, "median": middle, **run._asdict()}))
     else:
-        _show(console, lines, options.rounds)
-    return 0 if all(line.met for line in lines) else 1
+        report.show(console)
+    return 1 if report.missed else 0
 
 
-def _measures(folder: Path, messages: int) -> dict[str, Callable[[], dict[str, float]]]:
-    def tellers() -> dict[str, float]:
-        rate, commits = asyncio.run(ours.tellers(folder, messages, TELLERS, ACTORS))
-        return {"tellers": rate, "commits": commits}
-
-    def memory_floor() -> dict[str, float]:
-        tell, ask = asyncio.run(floors.bare_actor(200_000, 20_000))
-        return {"bare tell": tell, "bare ask": ask}
-
-    def memory() -> dict[str, float]:
-        tell, ask = asyncio.run(ours.in_memory(200_000, 20_000))
-        return {"memory tell": tell, "memory ask": ask}
-
-    def restarting() -> dict[str, float]:
-        rounds = 1_000
-        return {
-            "restart by hand": asyncio.run(restarts.by_hand_us(rounds)),
-            "memory restart": asyncio.run(restarts.restart_us(restarts.FallsInMemory, "memory://", rounds)),
-            "durable restart": asyncio.run(
-                restarts.restart_us(restarts.Falls, f"sqlite:///{folder / 'restart.db'}", rounds)
-            ),
-        }
-
-    def many() -> dict[str, float]:
-        few, more = (asyncio.run(restarts.many_children_s(count)) for count in (1_000, 10_000))
-        return {"1,000 children ms": few * 1e3, "10,000 children ms": more * 1e3}
-
-    return {
-        "plain sqlite3": lambda: {"plain": floors.plain_sqlite(folder, messages)},
-        "group commit by hand": lambda: {"group": asyncio.run(floors.group_commit(folder, messages, TELLERS))},
-        "64 tellers, 100 durable actors": tellers,
-        "bulk": lambda: {"bulk": asyncio.run(ours.bulk(folder, messages, ACTORS))},
-        "ring of 100 durable actors": lambda: {"ring": asyncio.run(ours.ring(folder, messages // 2, ACTORS))},
-        "bare commit": lambda: {"bare commit": floors.bare_commit_us(folder)},
-        "single awaited tell": lambda: {"single": asyncio.run(ours.single_tell_us(folder))},
-        "bare deque and future": memory_floor,
-        "in memory": memory,
-        "restarts": restarting,
-        "many children": many,
-    }
-
-
-def _lines(m: dict[str, float]) -> list[Line]:
-    def ratio(what: str, unit: str, name: str, floor: float, value: float, goal: float, *, less: bool = False) -> Line:
-        met = value / floor <= goal if less else value / floor >= goal
-        return Line(what, unit, name, floor, value, f"ratio {'≤' if less else '≥'} {goal:g}", met)
-
-    speed = min(1.0, m["bare ask"] / REFERENCE_ASKS)
-
-    def rate(what: str, name: str, floor: float, value: float, goal: float) -> Line:
-        text = f"≥ {goal:,.0f} × {speed:.2f} = {goal * speed:,.0f}"
-        return Line(what, "msg/s", name, floor, value, text, value >= goal * speed)
-
-    def within(what: str, name: str, floor: float, value: float, goal: float) -> Line:
-        return Line(
-            what, "µs", name, floor, value, f"≤ {goal:g} / {speed:.2f} = {goal / speed:.0f}", value <= goal / speed
-        )
-
-    return [
-        ratio(
-            "64 awaiting tellers → 100 durable actors", "msg/s", "group commit by hand", m["group"], m["tellers"], 0.3
-        ),
-        ratio("the same", "msg/s", "plain sqlite3, batches of 64", m["plain"], m["tellers"], 0.0),
-        ratio("told in bulk, durable", "msg/s", "group commit by hand", m["group"], m["bulk"], 0.0),
-        ratio("ring of 100 durable actors", "hops/s", "group commit by hand", m["group"], m["ring"], 0.0),
-        ratio(
-            "one awaited tell, p50", "µs", "bare BEGIN, INSERT, COMMIT", m["bare commit"], m["single"], 3.0, less=True
-        ),
-        rate("tell in memory", "deque and future", m["bare tell"], m["memory tell"], 500_000),
-        rate("ask in memory", "deque and future", m["bare ask"], m["memory ask"], 60_000),
-        within("restart in memory, p50", "a task by hand", m["restart by hand"], m["memory restart"], 40),
-        within("restart, durable with state, p50", "a task by hand", m["restart by hand"], m["durable restart"], 60),
-        ratio(
-            "start and stop 10,000 children",
-            "ms",
-            "1,000 children",
-            m["1,000 children ms"],
-            m["10,000 children ms"],
-            12,
-            less=True,
-        ),
-    ]
-
-
-def _show(console: Console, lines: list[Line], rounds: int) -> None:
-    table = Table(title=f"understudy, medians of {rounds} rounds", caption=_machine())
-    for name in ("what", "floor", "floor's", "ours", "unit", "ratio", "goal"):
-        table.add_column(name, justify="left" if name in ("what", "floor", "goal", "unit") else "right")
-    for line in lines:
-        share = "" if line.floor is None else f"{line.ours / line.floor:.2f}"
-        floor = "" if line.floor is None else f"{line.floor:,.0f}"
-        goal = "" if line.goal.endswith("≥ 0") else f"{line.goal} {'✓' if line.met else '✗'}"
-        table.add_row(line.what, line.floor_name, floor, f"{line.ours:,.0f}", line.unit, share, goal)
-    console.print(table)
-
-
-def _machine() -> str:
-    return (
-        f"CPython {platform.python_version()}, SQLite {sqlite3.sqlite_version}, WAL, synchronous=FULL, "
-        f"{os.cpu_count()} cores, {sys.platform}"
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench.py", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--messages", type=int, default=100_000, help="durable messages a round (default 100,000)")
+    parser.add_argument("--rounds", type=int, default=3, help="default 3; growth and the backlog are measured once")
+    parser.add_argument("--only", metavar="NAMES", help="these sections alone, with commas between")
+    parser.add_argument("--peers", action="store_true", help="other actor frameworks and durable queues, too")
+    parser.add_argument("--plots", action="store_true", help="growth of costs, too, drawn as SVG")
+    parser.add_argument("--backlog", action="store_true", help="a backlog of ten times as many messages, too")
+    parser.add_argument("--all", action="store_true", help="every section")
+    parser.add_argument("--docs", action="store_true", help="write the tables into docs/performance.md")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--cores", type=int, default=2, help="CPU cores that the run may use (default 2)")
+    parser.add_argument("--folder", help="where the databases go: the disk to measure (default: a temporary folder)")
+    parser.add_argument("--plots-folder", type=Path, default=PLOTS, help="where the plots go (default docs/plots)")
+    options = parser.parse_args()
+    if options.messages < 1_000 or options.rounds < 1 or options.cores < 1:
+        parser.error("--messages is at least 1000, --rounds and --cores at least 1")
+    known = {section.name for section in SECTIONS}
+    if options.only and (unknown := set(options.only.split(",")) - known):
+        parser.error(f"--only {','.join(sorted(unknown))}: the sections are {', '.join(sorted(known))}")
+    if options.docs and options.only:
+        parser.error("--docs: the page's tables are of one run, so leave out --only")
+    return options
+
+
+def _chosen(options: argparse.Namespace) -> list[Section]:
+    if options.only:
+        names = options.only.split(",")
+        return [section for section in SECTIONS if section.name in names]
+    flags = {flag for flag in ("peers", "plots", "backlog") if options.all or getattr(options, flag)}
+    return [section for section in SECTIONS if not section.option or section.option in flags]
+
+
+def _measure(folder: Path, sections: list[Section], scale: Scale, rounds: int, console: Console) -> Run:
+    needed = {YARDSTICK, *(name for section in sections for name in section.measures)}
+    run = Run({}, {})
+    for number_ in range(rounds):
+        for name, measure in MEASURES.items():
+            if name not in needed or name in run.failures or (measure.once and number_):
+                continue
+            console.print(f"round {number_ + 1} of {rounds}: {name} …", end=" ", highlight=False)
+            began = perf_counter()
+            gc.collect()
+            with tempfile.TemporaryDirectory(dir=folder) as place:
+                try:
+                    figures = measure.run(Path(place), scale)
+                except PeerFailed as error:
+                    run.failures[name] = str(error)
+                    console.print(f"not measured: {error}", highlight=False, markup=False)
+                    continue
+            for part, value in figures.items():
+                run.samples.setdefault(part, []).append(value)
+            shown = "  ".join(f"{part} {number(value)}" for part, value in figures.items() if "/" not in part)
+            console.print(f"{shown}  ({perf_counter() - began:.1f} s)".strip(), highlight=False, markup=False)
+    return run
+
+
+def _tables(sections: list[Section], middle: dict[str, float], goals: Goals, scale: Scale) -> dict[str, list[Row]]:
+    tables: dict[str, list[Row]] = {}
+    for section in sections:
+        tables.setdefault(section.title, []).extend(section.rows(middle, goals, scale))
+    return tables
 
 
 if __name__ == "__main__":

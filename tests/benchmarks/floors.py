@@ -8,6 +8,7 @@ import queue
 import sqlite3
 import threading
 from collections import deque
+from math import inf
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -37,14 +38,14 @@ def bare_commit_us(folder: Path, rounds: int = 400) -> float:
     return sorted(times)[rounds // 2] * 1e6
 
 
-def plain_sqlite(folder: Path, messages: int) -> float:
+def plain_sqlite(folder: Path, messages: int, body: str = BODY) -> float:
     """Messages/s of plain sqlite3 that inserts, and then deletes, the same rows in batches of 64."""
     connection = _database(folder / "plain.db")
     began = perf_counter()
     for start in range(0, messages, 64):
-        ids = range(start, start + 64)
+        ids = range(start, min(start + 64, messages))
         connection.execute("begin immediate")
-        connection.executemany("insert into queue values(?, ?)", [(number, BODY) for number in ids])
+        connection.executemany("insert into queue values(?, ?)", [(number, body) for number in ids])
         connection.execute("commit")
         connection.execute("begin immediate")
         connection.executemany("delete from queue where id = ?", [(number,) for number in ids])
@@ -54,15 +55,19 @@ def plain_sqlite(folder: Path, messages: int) -> float:
     return messages / took
 
 
-async def group_commit(folder: Path, messages: int, tellers: int) -> float:
+async def group_commit(folder: Path, messages: int, tellers: int, seconds: float = inf) -> float:
     """Messages/s of an asyncio mailbox on one writer thread: a tell is awaited until its row is committed, then the
-    message is decoded, and its deletion rides in the next commit. No actor, no state, no supervision."""
-    messages -= messages % tellers
+    message is decoded, and its deletion rides in the next commit. No actor, no state, no supervision.
+
+    Args:
+        seconds: after which the tellers stop, however many they have told.
+    """
     connection = _database(folder / "group.db")
     loop = asyncio.get_running_loop()
     work: queue.SimpleQueue[Any] = queue.SimpleQueue()
     mailbox: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
     done: asyncio.Future[None] = loop.create_future()
+    told: int | None = None
     acknowledged = 0
 
     def land(results: list[tuple[int, str | None, Any]]) -> None:
@@ -70,7 +75,7 @@ async def group_commit(folder: Path, messages: int, tellers: int) -> float:
         for row_id, body, future in results:
             if body is None:
                 acknowledged += 1
-                if acknowledged == messages:
+                if acknowledged == told:
                     done.set_result(None)
             else:
                 mailbox.put_nowait((row_id, body))
@@ -104,24 +109,29 @@ async def group_commit(folder: Path, messages: int, tellers: int) -> float:
             json.loads(body)
             work.put((row_id, None, None))
 
-    async def tell(count: int) -> None:
+    async def tell(count: int) -> int:
         for number in range(count):
+            if perf_counter() >= over:
+                return number
             future = loop.create_future()
             work.put((0, json.dumps({"number": number, "body": BODY}), future))
             await future
+        return count
 
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
     handler = asyncio.create_task(handle())
     began = perf_counter()
-    await asyncio.gather(*(tell(messages // tellers) for _ in range(tellers)))
-    await done
+    over = began + seconds
+    told = sum(await asyncio.gather(*(tell(messages // tellers) for _ in range(tellers))))
+    if acknowledged < told:
+        await done
     took = perf_counter() - began
     handler.cancel()
     work.put(None)
     thread.join()
     connection.close()
-    return messages / took
+    return told / took
 
 
 class _Bare:

@@ -58,13 +58,33 @@ class Ring(Actor[Sum]):
             self.system.ref(self.following).tell(Hop(left=message.left - 1))
 
 
-def _counters(count: int) -> SupervisorSpec:
-    return SupervisorSpec(id="bench", children=[ChildSpec(id=f"c{n}", actor=Counter) for n in range(count)])
+class Spread(Message):
+    left: int
+
+
+class Spreader(Actor[Sum]):
+    """Tells each of the others, in one turn, until it has told so many messages."""
+
+    def __init__(self, *, others: int) -> None:
+        self.others = others
+
+    @handler
+    def spread(self, message: Spread) -> None:
+        for number in range(self.others):
+            self.system.ref(f"/bench/c{number}").tell(Add(number=number, body=BODY))
+        self.state.total += self.others
+        if message.left > self.others:
+            self.ref.tell(Spread(left=message.left - self.others))
+
+
+def counters(count: int, *others: ChildSpec) -> SupervisorSpec:
+    children = [ChildSpec(id=f"c{n}", actor=Counter) for n in range(count)]
+    return SupervisorSpec(id="bench", children=[*children, *others])
 
 
 async def tellers(folder: Path, messages: int, count: int, actors: int) -> tuple[float, int]:
     """Messages/s of concurrent awaiting tellers, end to end; and the commits it took."""
-    async with start(_counters(actors), store=f"sqlite:///{folder}/ours.db", on_event=silent) as system:
+    async with start(counters(actors), store=f"sqlite:///{folder}/ours.db", on_event=silent) as system:
         refs = [system.ref(f"/bench/c{n}") for n in range(actors)]
         before = system.committer.commits
 
@@ -83,7 +103,7 @@ async def tellers(folder: Path, messages: int, count: int, actors: int) -> tuple
 
 async def single_tell_us(folder: Path, rounds: int = 400) -> float:
     """Median microseconds of one awaited tell with nothing else going on."""
-    async with start(_counters(1), store=f"sqlite:///{folder}/single.db", on_event=silent) as system:
+    async with start(counters(1), store=f"sqlite:///{folder}/single.db", on_event=silent) as system:
         ref = system.ref("/bench/c0")
         times = []
         for number in range(rounds):
@@ -95,7 +115,7 @@ async def single_tell_us(folder: Path, rounds: int = 400) -> float:
 
 async def bulk(folder: Path, messages: int, actors: int) -> float:
     """Messages/s told from outside without awaiting, up to the commit of the last."""
-    async with start(_counters(actors), store=f"sqlite:///{folder}/bulk.db", on_event=silent) as system:
+    async with start(counters(actors), store=f"sqlite:///{folder}/bulk.db", on_event=silent) as system:
         refs = [system.ref(f"/bench/c{n}") for n in range(actors)]
         began = perf_counter()
         for number in range(messages):
@@ -104,6 +124,19 @@ async def bulk(folder: Path, messages: int, actors: int) -> float:
                 await receipt
         await system.idle()
         return messages / (perf_counter() - began)
+
+
+async def spread(folder: Path, messages: int, actors: int) -> float:
+    """Messages/s that a durable actor tells in its turns: one to each of the others in each."""
+    tree = counters(actors, ChildSpec(id="spreader", actor=Spreader, args={"others": actors}))
+    messages = max(messages // actors, 1) * actors
+    async with start(tree, store=f"sqlite:///{folder}/spread.db", on_event=silent) as system:
+        began = perf_counter()
+        await system.ref("/bench/spreader").tell(Spread(left=messages))
+        await system.idle()
+        took = perf_counter() - began
+        assert sum([await system.ref(f"/bench/c{n}").ask(Total()) for n in range(actors)]) == messages
+        return messages / took
 
 
 async def ring(folder: Path, hops: int, actors: int) -> float:
