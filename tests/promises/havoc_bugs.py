@@ -1,0 +1,199 @@
+"""Bugs to be planted in a victim, each of which breaks a promise: the tests that kill it must find them.
+
+Each is a mistake that an engine of this kind might well have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from understudy.actors.asks import Asks
+from understudy.actors.delays import Delays
+from understudy.actors.delivery import Delivery
+from understudy.actors.envelope import Ask
+from understudy.actors.keys import Keys
+from understudy.actors.recovery import Recovery
+from understudy.actors.ref import Receipt
+from understudy.persistence.committer import Committer
+from understudy.persistence.effects import Effects
+from understudy.persistence.record import TimerRow
+
+__all__ = ("BUGS", "plant")
+
+
+def _receipt_before_commit() -> None:
+    def wait(self: Receipt) -> Any:
+        return iter(())
+
+    Receipt.__await__ = wait  # type: ignore[method-assign]
+
+
+Divide = Callable[[list[Effects]], tuple[list[Effects], list[Effects]]]
+
+_NOTHING: dict[str, Any] = {"ack": 0, "inserts": (), "actor": None, "state": None, "rows": (), "deletes": ()}
+
+
+def _split(divide: Divide) -> None:
+    """Each batch becomes two commits."""
+    write = Committer._write
+
+    async def twice(self: Committer, batch: list[Effects]) -> None:
+        for half in divide(batch):
+            await write(self, half)
+
+    Committer._write = twice  # type: ignore[method-assign]
+
+
+def _with(effects: Effects, **changes: Any) -> Effects:
+    kept = {name: getattr(effects, name) for name in (*_NOTHING, "guilty", "size")}
+    made = Effects(**{**kept, **changes})
+    made.position = effects.position
+    return made
+
+
+def _ack_first() -> None:
+    """The acknowledgement has a commit of its own, before what the turn did."""
+
+    def divide(batch: list[Effects]) -> tuple[list[Effects], list[Effects]]:
+        elided = {message.id for effects in batch for message in effects.inserts}
+        acks = [_with(effects, **{**_NOTHING, "ack": effects.ack}) for effects in batch if effects.ack not in elided]
+        return acks, [effects if effects.ack in elided else _with(effects, ack=0) for effects in batch]
+
+    _split(divide)
+
+
+def _ack_last() -> None:
+    """The acknowledgement has a commit of its own, after what the turn did."""
+
+    def divide(batch: list[Effects]) -> tuple[list[Effects], list[Effects]]:
+        acks = [_with(effects, **{**_NOTHING, "ack": effects.ack}) for effects in batch]
+        return [_with(effects, ack=0) for effects in batch], acks
+
+    _split(divide)
+
+
+def _state_last() -> None:
+    """The state has a commit of its own, after the acknowledgement and the sends."""
+
+    def divide(batch: list[Effects]) -> tuple[list[Effects], list[Effects]]:
+        states = [_with(effects, ack=0, inserts=(), rows=(), deletes=()) for effects in batch]
+        return [_with(effects, actor=None, state=None) for effects in batch], states
+
+    _split(divide)
+
+
+def _tick_last() -> None:
+    """A timer is moved on in one commit, and its tick inserted in the next."""
+
+    def is_tick(effects: Effects) -> bool:
+        keys = [kind for kind, _ in effects.deletes] + [type(row) for row in effects.rows]
+        return bool(effects.inserts) and not effects.ack and TimerRow in keys
+
+    def divide(batch: list[Effects]) -> tuple[list[Effects], list[Effects]]:
+        moved = [_with(effects, inserts=()) for effects in batch if is_tick(effects)]
+        return moved, [_with(effects, rows=(), deletes=()) if is_tick(effects) else effects for effects in batch]
+
+    _split(divide)
+
+
+def _inbox_row_dropped() -> None:
+    """The inbox row is deleted, and what it says is inserted in the next commit."""
+    accept = Delivery.accept
+
+    def late(self: Delivery, cell: Any, envelope: Any, deletes: Any = ()) -> int:
+        if not deletes:
+            return accept(self, cell, envelope)
+        committer = self._system.committer
+        position = committer.submit(Effects(deletes=deletes))
+        committer.when(position, lambda _: accept(self, cell, envelope))
+        return position
+
+    Delivery.accept = late  # type: ignore[method-assign]
+
+
+def _inbox_row_kept() -> None:
+    """The inbox row is deleted a little later than what it says is inserted."""
+    accept = Delivery.accept
+
+    def late(self: Delivery, cell: Any, envelope: Any, deletes: Any = ()) -> int:
+        position = accept(self, cell, envelope)
+        if deletes:
+            committer = self._system.committer
+            committer.when(position, lambda _: committer.submit(Effects(deletes=deletes)))
+        return position
+
+    Delivery.accept = late  # type: ignore[method-assign]
+
+
+def _delay_forgotten() -> None:
+    """At the boot delayed messages stay on disk."""
+    delay = Delays.delay
+
+    def forget(self: Delays, address: str, entry: Any, due: float, *, retry: bool = False) -> None:
+        if not isinstance(entry, int):
+            delay(self, address, entry, due, retry=retry)
+
+    Delays.delay = forget  # type: ignore[method-assign]
+
+
+def _delay_ignored() -> None:
+    """At the boot delayed messages are handled at once."""
+    delay = Delays.delay
+
+    def hurry(self: Delays, address: str, entry: Any, due: float, *, retry: bool = False) -> None:
+        delay(self, address, entry, 0.0 if isinstance(entry, int) else due, retry=retry)
+
+    Delays.delay = hurry  # type: ignore[method-assign]
+
+
+def _mail_reversed() -> None:
+    """At the boot the mailboxes are filled from the wrong end."""
+    settle = Recovery._settle_in
+
+    def front(self: Recovery, address: str, row_id: int, priority: int) -> None:
+        settle(self, address, row_id, priority)
+        waiting = self._homeless.get(address)
+        if waiting:
+            waiting.insert(0, waiting.pop())
+
+    Recovery._settle_in = front  # type: ignore[method-assign]
+
+
+def _keys_in_memory() -> None:
+    """Idempotency keys are remembered, but not on disk."""
+
+    async def forgetful(self: Keys, name: tuple[str, str]) -> None:
+        return None
+
+    Keys.look_up = forgetful  # type: ignore[method-assign]
+
+
+def _reply_before_commit() -> None:
+    """Who asks from outside hears at once, and not when what the answer rests on is on disk."""
+
+    def answer(self: Asks, ask: Ask, result: Any, after: int) -> None:
+        if not ask.future.done():
+            ask.future.set_result((result, after))
+
+    Asks.answer = answer  # type: ignore[method-assign]
+
+
+BUGS: dict[str, Callable[[], None]] = {
+    "receipt before commit": _receipt_before_commit,
+    "reply before commit": _reply_before_commit,
+    "ack first": _ack_first,
+    "ack last": _ack_last,
+    "state last": _state_last,
+    "tick last": _tick_last,
+    "inbox row dropped": _inbox_row_dropped,
+    "inbox row kept": _inbox_row_kept,
+    "delay forgotten": _delay_forgotten,
+    "delay ignored": _delay_ignored,
+    "mail reversed": _mail_reversed,
+    "keys in memory": _keys_in_memory,
+}
+
+
+def plant(bug: str) -> None:
+    BUGS[bug]()
