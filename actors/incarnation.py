@@ -14,6 +14,7 @@ from .exits import ExitReason, storable
 from .intents import Intents
 from .stash import Stashing
 from .timing import Timing
+from .turn import current_turn
 
 if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - the name of a type; the draws come from the Runtime
@@ -47,6 +48,10 @@ class Incarnation:
         """In epoch seconds."""
         self.struck: ExitReason | None = None
         """Of an exit signal that came over a link while it started."""
+
+    def rest(self) -> None:
+        """It is idle: its context lets go of the last turn, and so of the last message."""
+        self.context.run(_forget_turn)
 
     @property
     def address(self) -> str:
@@ -190,3 +195,7 @@ class Incarnation:
             if not isinstance(error, asyncio.CancelledError):
                 slot.spoil()
             raise
+
+
+def _forget_turn() -> None:
+    current_turn.set(None)

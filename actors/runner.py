@@ -193,6 +193,8 @@ class Runners:
         cell.runner = -1
         if cell.on_demand:
             cell.last_used = self.system.runtime.monotonic()
+            if not cell.mailbox.count and cell.incarnation is not None:
+                cell.incarnation.rest()  # there may be thousands of them: none keeps its last message alive
         if cell.quiet is not None:
             cell.now_quiet()
         if outcome is SET_ASIDE:
@@ -270,9 +272,15 @@ class Runners:
             self._set_aside.remove(cell)
             self.ready_cell(cell)
 
+    def has_queued(self, cell: Cell) -> bool:
+        return cell in self.ready or cell in self._set_aside
+
     def end_solo(self) -> None:
         """Everything else goes on."""
         self.solo = False
+        for cell in [cell for cell in self.ready if not cell.mailbox.count]:  # its message had its solo run
+            self.ready.remove(cell)
+            cell.queued = False
         set_aside, self._set_aside = self._set_aside, []
         for cell in set_aside:
             cell.queued = False
