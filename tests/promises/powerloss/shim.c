@@ -31,7 +31,7 @@
  *   C created (name, file)        O opened, there before (name, file)     W written (offset, data; `mapped`: through a map)
  *   T truncated (offset: size)    S synced (file)       D folder synced (name: the folder, "" for the one watched)
  *   U unlinked (name)             R renamed (name to the one in data)     L linked (name to the one in data)
- *   N note (data)                 M folder made (name)
+ *   N note (data)                 M folder made (name)                    B a process begins: it numbers files anew
  * With `error` set the call failed by a rule, and nothing was done (S: whatever was unsynced may be lost for good).
  *
  * Not seen: stdio's own writes, io_uring, dup. sendfile and copy_file_range into a watched file fail with EINVAL, so that the
@@ -783,4 +783,5 @@ __attribute__((constructor)) static void begin(void)
     skip_syncs = getenv("POWERLOSS_SYNC") && !strcmp(getenv("POWERLOSS_SYNC"), "skip");
     folder = strdup(wanted);
     folder_length = strlen(folder);
+    record('B', 0, 0, 0, 0, NULL, NULL, 0);
 }

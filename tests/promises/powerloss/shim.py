@@ -111,7 +111,8 @@ class Shim:
         """
         assert len(self._rules) < RULES_MAX, "too many rules"
         assert nth >= 1, "calls are counted from 1"
-        assert suffix and len(suffix) < 64 and " " not in suffix, suffix
+        assert 0 < len(suffix) < 64, suffix
+        assert " " not in suffix, suffix
         self._rules.append(f"{operation} {nth} {count or 0} {error} {suffix}\n")
         self._publish()
 

@@ -1,0 +1,145 @@
+"""Stores with a bug each, of the kind that a power cut shows; the tests must find every one."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from understudy.persistence import backup, sql
+from understudy.persistence import sqlite as engine
+from understudy.persistence.committer import Committer
+from understudy.persistence.record import MessageRow
+from understudy.persistence.runtime import Runtime
+from understudy.persistence.sqlite import SqliteStore
+from understudy.persistence.store import Commit
+
+__all__ = ("BUGS", "Small", "store")
+
+
+class Small(SqliteStore):
+    """One that checkpoints often."""
+
+    checkpoint_pages = 40
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, Runtime())
+
+    def _connect(self) -> sqlite3.Connection:
+        writer = super()._connect()
+        writer.execute(f"PRAGMA wal_autocheckpoint={self.checkpoint_pages}")
+        return writer
+
+
+class Lazy(Small):
+    """Commits aren't synced, checkpoints are."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.synchronous_level = "NORMAL"
+
+
+class Careless(Small):
+    """Nothing is synced."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.synchronous_level = "OFF"
+
+
+class HastyCheckpoints(Small):
+    """Commits are synced; the database isn't, before the WAL that it is made from begins anew."""
+
+    checkpoint_pages = 0
+
+    def _write(self, commit: Commit) -> None:
+        super()._write(commit)
+        assert self._writer is not None
+        self._writer.execute("PRAGMA synchronous=OFF")
+        self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._writer.execute("PRAGMA synchronous=FULL")
+
+
+def _acknowledged_early() -> type[Small]:
+    """Whoever waits for a position is told at once."""
+
+    def when(self: Committer, position: int, waiter: Callable[[Any], object]) -> None:
+        self.request()
+        waiter(None)
+
+    async def wait(self: Committer, position: int) -> None:
+        self.request()
+
+    Committer.when = when  # type: ignore[method-assign]
+    Committer.wait = wait  # type: ignore[method-assign]
+    return Small
+
+
+def _torn(first: Callable[[Commit], Commit]) -> type[Small]:
+    """A commit in two transactions: what `first` takes out of it, then the rest."""
+    whole = sql.write
+
+    def write(connection: sqlite3.Connection, commit: Commit, node: str, epoch: int, most: int) -> None:
+        part = first(commit)
+        if part.inserts or part.deletes or part.puts:
+            whole(connection, part, node, epoch, most)
+            connection.execute("COMMIT")
+            connection.execute("BEGIN IMMEDIATE")
+        whole(connection, commit, node, epoch, most)
+
+    sql.write = write
+    return Small
+
+
+def _acks(commit: Commit) -> Commit:
+    part = Commit(commit.number)
+    if MessageRow in commit.deletes:
+        part.delete(MessageRow, *commit.deletes.pop(MessageRow))
+    return part
+
+
+def _sends(commit: Commit) -> Commit:
+    part = Commit(commit.number)
+    part.inserts, commit.inserts = commit.inserts, []
+    return part
+
+
+def _states(commit: Commit) -> Commit:
+    part = Commit(commit.number)
+    part.puts, commit.puts = commit.puts, {}
+    return part
+
+
+def _unsynced_copy() -> type[Small]:
+    """A backup gets its name before it is on the disk."""
+
+    def publish(path: str, destination: str, *, overwrite: bool) -> None:
+        os.link(path, destination)
+
+    backup.publish = publish
+    return Small
+
+
+BUGS: dict[str, Callable[[], type[Small]]] = {
+    "none": lambda: Small,
+    "synchronous=NORMAL": lambda: Lazy,
+    "synchronous=OFF": lambda: Careless,
+    "checkpoint without sync": lambda: HastyCheckpoints,
+    "acknowledged before the commit": _acknowledged_early,
+    "ack apart from its turn": lambda: _torn(_acks),
+    "sends apart from their turn": lambda: _torn(_sends),
+    "state apart from its turn": lambda: _torn(_states),
+    "backup without sync": _unsynced_copy,
+}
+
+
+def store(bug: str, url: str) -> SqliteStore:
+    """A store with this bug, from now on in the whole process."""
+    assert engine.sql is sql, "patched where it is used"
+    if bug not in _planted:
+        _planted[bug] = BUGS[bug]()
+    return _planted[bug](url)
+
+
+_planted: dict[str, type[Small]] = {}

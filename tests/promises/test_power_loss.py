@@ -1,0 +1,150 @@
+"""The power fails, at any point: nothing acknowledged is lost, nothing is done twice, and the node starts.
+
+A real node works under the shim of powerloss/shim.c, which logs what it does to its files, and what it acknowledges.
+For a point of that log powerloss/images.py draws what a disk may hold after a power cut there: what was synced, and any
+part of the rest. A node is started on it, and its books are compared with what had been acknowledged.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+from powerloss.audit import Said
+from powerloss.cuts import Cuts, points, sampled
+from powerloss.oplog import Operation, read
+from powerloss.planted import BUGS
+from powerloss.shim import Shim
+from powerloss.workload import DESK, Order
+from tallying import Tally
+
+from understudy.persistence.migrations import migrate
+from understudy.persistence.record import MessageRow, seal
+from understudy.persistence.sql import insert
+
+HERE = Path(__file__).parent
+
+
+class Power:
+    """A disk, and victims that work on it one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.disk = folder / "disk"
+        self.disk.mkdir()
+        self.shim = Shim(self.disk, folder)
+
+    def victim(self, lives: int, count: int, bug: str = "none") -> list[Operation]:
+        """Let one live to its end; the log."""
+        arguments = [str(self.disk / "p.db"), str(self.shim.notes), str(lives), str(count), bug]
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "powerloss.victim", *arguments],
+            env={**self.shim.env, "PYTHONPATH": str(HERE)},
+            timeout=300,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return read(self.shim.log)
+
+
+@pytest.fixture
+def power(tmp_path: Path) -> Power:
+    return Power(tmp_path)
+
+
+def survive(cuts: Cuts, chosen: list[int], seeds: list[int], tally: Tally) -> None:
+    found = cuts.run(chosen, seeds)
+    tally("crash points", cuts.points)
+    tally("power cuts", cuts.images)
+    assert found is None, found
+    tally("messages lost", 0)
+    tally("messages doubled", 0)
+
+
+# -- every point ------------------------------------------------------------------------------------------
+
+
+def test_every_point_of_a_small_life(power: Power, tally: Tally) -> None:
+    """From the database's creation to the close of a second life, with a checkpoint at the end of each."""
+    operations = power.victim(lives=2, count=1)
+    survive(Cuts(operations), points(operations), [0, 2], tally)
+    tally("seeds", 2)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3000)
+def test_every_point_in_many_ways(power: Power, tally: Tally) -> None:
+    operations = power.victim(lives=2, count=4)
+    survive(Cuts(operations, every=True), points(operations), list(range(8)), tally)
+    tally("seeds", 8)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3000)
+def test_a_long_life(power: Power, tally: Tally) -> None:
+    operations = power.victim(lives=3, count=70)
+    assert sum(one.kind == "N" for one in operations) > 2_000
+    survive(Cuts(operations), sampled(operations, 600, seed=1), list(range(6)), tally)
+    tally("seeds", 6)
+
+
+# -- planted bugs -----------------------------------------------------------------------------------------
+
+QUICK = ["synchronous=NORMAL", "acknowledged before the commit", "checkpoint without sync", "state apart from its turn"]
+POINTS_MAX = 60
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [pytest.param(bug, marks=() if bug in QUICK else pytest.mark.torture) for bug in BUGS if bug != "none"],
+)
+def test_a_planted_bug_is_found(power: Power, tally: Tally, bug: str) -> None:
+    operations = power.victim(lives=2, count=4, bug=bug)
+    cuts = Cuts(operations)
+    found = cuts.run(sampled(operations, POINTS_MAX, seed=1), [0, 2, 3])
+    assert found is not None, f"not found at {cuts.points} points"
+    print(f"{bug}: found after {found.points} points, at {found.point} with seed {found.seed}: {found.why}")
+    tally("planted bugs found", 1)
+
+
+# -- a migration ------------------------------------------------------------------------------------------
+
+
+def of_schema_1(folder: Path) -> dict[str, bytes]:
+    """A database as an older release left it, with mail in it."""
+    path = folder / "p.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        migrate(connection, str(path), 0, 1)
+        for number in range(3):
+            order = Order(teller=0, number=number)
+            body = msgspec.json.encode(order).decode()
+            row = MessageRow(number + 1, DESK[0], 0, None, f"{number:032x}", "", None, "Order", body)
+            connection.execute(insert(MessageRow, 1), seal(row))
+    return {"p.db": path.read_bytes()}
+
+
+class Mailed(Said):
+    """What the older release had acknowledged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent |= {(0, number) for number in range(3)}
+        self.acked |= self.sent
+
+
+def migrated(power: Power) -> tuple[list[Operation], Cuts]:
+    before = of_schema_1(power.disk)
+    operations = power.victim(lives=1, count=0)
+    return operations, Cuts(operations, before, listen=Mailed)
+
+
+def test_every_point_of_a_migration(power: Power, tally: Tally) -> None:
+    operations, cuts = migrated(power)
+    survive(cuts, points(operations), [0, 2], tally)
+    tally("seeds", 2)
