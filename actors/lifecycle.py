@@ -265,7 +265,7 @@ async def abandon(turn: Turn) -> None:
     if turn.task is not None:
         cell.system.runners.leave_behind(turn.task)
     turn.discard()
-    cell.queued = False
+    cell.queued = cell.system.runners.has_queued(cell)  # in a solo run it needn't be in a runner's hands
     cell.runner = -1
     if turn.held is not None:
         await turn.held(asyncio.CancelledError(), None)

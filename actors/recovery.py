@@ -376,7 +376,11 @@ class Recovery:
     def bug(self, error: BaseException) -> None:
         """An exception in a task of the system's own: end the node rather than run on half dead."""
         logger.opt(exception=error).error("understudy itself failed")
-        self.give_up(error if isinstance(error, UnderstudyError) else UnderstudyError(repr(error)))
+        if not isinstance(error, UnderstudyError):
+            bug = UnderstudyError(repr(error))
+            bug.__cause__ = error
+            error = bug
+        self.give_up(error)
 
     def give_up(self, error: UnderstudyError) -> None:
         system = self._system

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..persistence.errors import StoreFull, StoreUnavailable
 from ..persistence.record import ActorRow, checksum
 from .actor import Actor
 from .errors import StateError
@@ -51,13 +52,18 @@ class DurableState:
         """Read the row, unless what it says is known.
 
         Raises:
+            StoreFull, StoreUnavailable: the tree is being reset.
             RecordCorrupt: it is damaged. StateError: it is another class's, or can't be upgraded. Nothing is
                 overwritten.
         """
         if self.loaded:
             return
         cell = self._cell
-        row = await cell.system.store.get(ActorRow, cell.address)
+        try:
+            row = await cell.system.store.get(ActorRow, cell.address)
+        except (StoreFull, StoreUnavailable) as error:  # no fault of the actor, nor of the message that starts it
+            cell.system.recovery.store_failed(error)
+            raise
         if row is not None:
             stored = read_stored(cell, row)
             self.last = stored.state

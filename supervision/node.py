@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,7 +10,9 @@ from typing import Any
 
 from ..actors import lifecycle
 from ..actors.aliases import Aliases
+from ..actors.cell import Cell
 from ..actors.damage import report_loss
+from ..actors.errors import StartFailed
 from ..actors.housekeeping import Housekeeping
 from ..actors.inbox import Inbox
 from ..actors.settings import Settings
@@ -113,7 +116,7 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
     await recovery.park_damaged()
     await system.timers.catch_up()
     await tree.rows.commit()
-    await system.runtime.spawn(lifecycle.start(root), "understudy start")
+    await _start_root(system, root)
     if system.runners.solo:
         await recovery.run_suspects()
     recovery.activate_homeless()
@@ -121,6 +124,26 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
     system.serve(system.inbox.run(), "understudy inbox")
     system.serve(Housekeeping(system).run(), "understudy housekeeping")
     system.events.emit("node.started", root.address, boot=system.boot, pending=pending, suspects=len(recovery.suspects))
+
+
+async def _start_root(system: ActorSystem, root: Cell) -> None:
+    """
+    Raises:
+        StoreFull, StoreUnavailable, StoreDataError: the store failed meanwhile, and what had started was reset.
+        StartFailed
+    """
+    start = system.runtime.spawn(lifecycle.start(root), "understudy start")
+    try:
+        await start
+    except (StartFailed, asyncio.CancelledError):
+        if system.recovery.resetting and system.committer.failure is not None and not _is_cancelled():
+            raise system.committer.failure from None
+        raise
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _Planted:

@@ -14,6 +14,7 @@ encodes, decodes and compares like one that was read from a file. Making a spec 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict, cast
 
 import msgspec
@@ -24,6 +25,7 @@ from .reference import refer
 
 if TYPE_CHECKING:
     from ..actors.actor import Actor
+    from ..actors.system import ActorSystem
 
     ActorClass = type[Actor[Any]] | str
     ErrorClass = type[Exception] | str
@@ -208,6 +210,12 @@ class SupervisorSpec(_Spec, tag="supervisor", kw_only=True, frozen=True):
         """`restart_backoff`, whatever it was given as."""
         table = self.restart_backoff
         return None if table is None else RestartBackoff(**cast(Mapping[str, float], table))
+
+    def node(self, **options: Any) -> AbstractAsyncContextManager[ActorSystem]:
+        """The node of this tree: `start(tree, **options)`, for layers that can't import that (`simulate`)."""
+        from .node import start
+
+        return start(self, **options)
 
 
 Spec = ChildSpec | SupervisorSpec

@@ -6,6 +6,10 @@ async with start(tree, store=store, runtime=clock) as system:
     store.plan.fail(StoreFull("no space"))
     ...
     await clock.advance(5.0)
+
+And a whole node under simulation, with everything that can happen to it (docs/simulation.md):
+
+simulate(tree, workload, invariant, seeds=range(200))
 """
 
 from __future__ import annotations
@@ -13,14 +17,21 @@ from __future__ import annotations
 from .clock import VirtualRuntime
 from .events import Recorder
 from .faults import Faults, FaultyMemoryStore, FaultySqliteStore
+from .hazards import Hazards
 from .probe import Collector, Probe
+from .simulation import Run, Simulation, SimulationFailed, simulate
 
 __all__ = (
     "Collector",
     "Faults",
     "FaultyMemoryStore",
     "FaultySqliteStore",
+    "Hazards",
     "Probe",
     "Recorder",
+    "Run",
+    "Simulation",
+    "SimulationFailed",
     "VirtualRuntime",
+    "simulate",
 )

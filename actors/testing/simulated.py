@@ -1,0 +1,362 @@
+"""What a simulated node stands on: a Runtime and a Store that are drawn from a seed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from ...persistence.attempts import MemoryAttempts, Started
+from ...persistence.errors import StoreDataError, StoreError, StoreFull, StoreUnavailable
+from ...persistence.held import Held
+from ...persistence.memory import MemoryData, MemoryStore
+from ...persistence.record import MessageRow, OwnerRow
+from ...persistence.runtime import Runtime
+from ...persistence.store import Commit
+from ...persistence.worker import Worker
+from .hazards import Weather
+from .loop import NodeDied, SimulatedLoop
+
+if TYPE_CHECKING:
+    from random import Random  # noqa: TID251 - the name of a type; the draws come from the seed
+
+__all__ = ("EPOCH", "Life", "SimulatedRuntime", "SimulatedStore")
+
+T = TypeVar("T")
+
+EPOCH = 1_700_000_000.0
+"""The wall clock at the beginning."""
+PAUSE_S = 0.001
+"""What a pause of the thread takes at least: where nothing is waited for, short ones would be many."""
+REFUSED_SHARE = 0.2
+"""How many commits are refused, until none is left to be."""
+OUTAGE_SHARE, OUTAGE_S_MAX = 0.2, 3.0
+"""How many errors are the first of an outage, and how long that lasts at most."""
+
+
+class Life:
+    """One life of a node: its loop, its weather, and how it ends."""
+
+    def __init__(
+        self, number: int, random: Random, data: MemoryData, weather: Weather, told: Callable[..., object], now_s: float
+    ) -> None:
+        """
+        Args:
+            told: called with what happens, in words.
+        """
+        self.number = number
+        self.random = random
+        self.data = data
+        """What this life works on; what it leaves is `left`."""
+        self.weather = weather
+        self.told = told
+        self.left: MemoryData | None = None
+        self.refusals = 0
+        """Commits whose data are still to be refused."""
+        self.faults = 0
+        self.loop = SimulatedLoop(random, start_s=now_s, defer_share=weather.defer_share, tick_s=weather.tick_s)
+        self.loop.die = self.end
+        if weather.end is not None and weather.dies_at == "step":
+            self.loop.dies_at = weather.dies_after
+        self._counts = {"commit": 0, "landed": 0, "start": 0}
+
+    @property
+    def dead(self) -> bool:
+        return self.loop.dead
+
+    def reached(self, place: str) -> None:
+        """One more of the places at which it may end."""
+        if self.dead:
+            raise NodeDied
+        self._counts[place] += 1
+        if self.weather.dies_at == place and self._counts[place] == self.weather.dies_after:
+            if self.weather.end == "takeover":
+                self.lose()
+            elif self.weather.end is not None:
+                self.end()
+                raise NodeDied
+
+    def lose(self) -> None:
+        """Another node has taken the store over, and this one doesn't know yet."""
+        owner = self.data.owner
+        assert owner is not None
+        self.data.owner = owner._replace(epoch=owner.epoch + 1)
+        self.left = self._image()
+        self.told("another node takes the store over")
+
+    def end(self) -> None:
+        """Die now."""
+        if self.left is None:
+            self.left = self._image()
+        self.told(f"the node dies: {self.weather.end or 'kill'}")
+        self.loop.kill()
+
+    def _image(self) -> MemoryData:
+        """What the next life finds."""
+        image = self.data.copy()
+        attempts = cast(SimulatedAttempts, self.data.attempts)
+        if self.weather.end == "power":  # the slot file isn't synced: what is in it is from some moment before
+            image.attempts._noted = {} if self.random.random() < 0.5 else attempts.stale
+        return image
+
+
+class SimulatedRuntime(Runtime):
+    """Clock, randomness and threads of one life."""
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+        self._loop = life.loop
+
+    def _check_alive(self) -> None:
+        if self._loop.dead:
+            raise NodeDied
+
+    def now(self) -> float:
+        return EPOCH + self.perf()
+
+    def monotonic(self) -> float:
+        return self.perf()
+
+    def perf(self) -> float:
+        loop = self._loop
+        if loop.dead:
+            raise NodeDied
+        loop.now_s += loop.tick_s
+        return loop.now_s
+
+    def pause(self, seconds: float) -> None:
+        self._loop.now_s += max(seconds, PAUSE_S)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        if self._loop.dead:
+            coroutine.close()
+            raise NodeDied
+        return super().spawn(coroutine, name)
+
+    def uid(self) -> str:
+        self._check_alive()
+        return f"{self._life.random.getrandbits(128):032x}"
+
+    def random(self, seed: str | None = None) -> Random:
+        self._check_alive()
+        return super().random(f"{self._life.random.random()}" if seed is None else seed)
+
+
+class SimulatedAttempts(MemoryAttempts):
+    """The slot file. A node may die right after a start was noted, which is at the handler's first line."""
+
+    def __init__(self, life: Life, found: MemoryAttempts) -> None:
+        super().__init__(found.slots)
+        self._noted = dict(found._noted)
+        self._report = found._report
+        self._life = life
+        self._notes = 0
+        self.stale: dict[int, Started] = {}
+        """What it said at some moment before."""
+
+    def note(self, slot: int, uid_hex: str, address: str, solo: bool = False) -> None:
+        super().note(slot, uid_hex, address, solo)
+        self._notes += 1
+        if self._notes % 5 == 0:
+            self.stale = dict(self._noted)
+        self._life.reached("start")
+
+
+class SimulatedStore(MemoryStore):
+    """A `MemoryStore` whose operations take their time and fail, and in each commit of which the node may die."""
+
+    def __init__(self, life: Life, runtime: Runtime) -> None:
+        life.data.attempts = SimulatedAttempts(life, life.data.attempts)
+        super().__init__("memory://simulated", runtime, data=life.data)
+        self._life = life
+        self._worker = InlineWorker(life)
+        self._held = InlineHeld(life, self._worker)
+        self._down_until = 0.0
+        self._refused: set[int] = set()
+        """Messages that it doesn't take. Told again, they have other ids."""
+
+    # -- commits -----------------------------------------------------------------------------------------
+
+    @property
+    def synchronous(self) -> bool:  # type: ignore[override]  # a class attribute there
+        return self._life.random.random() < self._life.weather.on_loop
+
+    async def commit(self, commit: Commit) -> None:
+        await self._take_time()
+        self.commit_now(commit)
+        await self._take_time()
+
+    def commit_now(self, commit: Commit) -> None:
+        after = self._before(commit)
+        super().commit_now(commit)
+        self._after(commit, after)
+
+    async def commit_held(self, commit: Commit) -> None:
+        await self._take_time()
+        after = self._before(commit)
+        await super().commit_held(commit)
+        self._after(commit, after)
+
+    def _before(self, commit: Commit) -> StoreError | None:
+        """Raises what is to be raised before it lands; returns what is to be raised when it has."""
+        life, weather, draw = self._life, self._life.weather, self._life.random.random
+        life.reached("commit")
+        if life.refusals and commit.inserts and draw() < REFUSED_SHARE:
+            life.refusals -= 1
+            self._refused.add(commit.inserts[int(draw() * len(commit.inserts))].id)
+        for row in commit.inserts if self._refused else ():
+            if row.id in self._refused:
+                self._fault(f"refuses the data of commit {commit.number}, message {row.id}")
+                raise StoreDataError("simulated: a constraint failed")
+        self._check_up()
+        if weather.commit_errors and draw() < weather.commit_errors:
+            return self._break(f"commit {commit.number}", may_land=weather.unknown)
+        return None
+
+    def _after(self, commit: Commit, error: StoreError | None) -> None:
+        life = self._life
+        life.told(f"commit {commit.number}", commit)
+        life.reached("landed")
+        if error is not None:
+            raise error
+
+    def _apply(self, commit: Commit) -> None:
+        if self._life.dead:
+            raise NodeDied
+        super()._apply(commit)
+
+    # -- faults ------------------------------------------------------------------------------------------
+
+    def _break(self, what: str, *, may_land: bool) -> StoreError | None:
+        draw = self._life.random.random
+        if may_land and draw() < 0.4:
+            error = StoreUnavailable("simulated: no answer", outcome="unknown")
+            if draw() < 0.5:
+                self._fault(f"lands {what}, and its answer is lost")
+                return error
+            self._fault(f"loses {what}, and the answer")
+            raise error
+        self._fault(f"fails {what}")
+        if draw() < OUTAGE_SHARE:
+            self._down_until = self._life.loop.now_s + draw() * OUTAGE_S_MAX
+        raise StoreFull("simulated: no space") if draw() < 0.5 else StoreUnavailable("simulated: I/O error")
+
+    def _check_up(self) -> None:
+        if self._life.dead:
+            raise NodeDied
+        if self._life.loop.now_s < self._down_until:
+            raise StoreUnavailable("simulated: still down")
+
+    def _fault(self, what: str) -> None:
+        self._life.faults += 1
+        self._life.told(f"the store {what}")
+
+    async def _take_time(self) -> None:
+        if self._life.dead:
+            raise NodeDied
+        longest = self._life.weather.delay_s
+        if longest and self._life.random.random() < 0.5:
+            await self.runtime.sleep(self._life.random.random() ** 3 * longest)
+
+    async def _read(self, what: str, reading: Awaitable[T]) -> T:
+        try:
+            await self._take_time()
+            self._check_up()
+            if self._life.weather.read_errors and self._life.random.random() < self._life.weather.read_errors:
+                self._break(what, may_land=False)
+        except BaseException:
+            cast(Coroutine[Any, Any, T], reading).close()
+            raise
+        return await reading
+
+    # -- reads, and the rest that can fail -----------------------------------------------------------------
+
+    async def open(self) -> OwnerRow:
+        return await self._read("to open", super().open())
+
+    async def reopen(self) -> OwnerRow:
+        return await self._read("to open again", super().reopen())
+
+    async def get(self, kind: Any, *key: Any) -> Any:
+        return await self._read(f"to read {kind.__name__} {key}", super().get(kind, *key))
+
+    async def scan(self, kind: Any, **options: Any) -> Any:
+        return await self._read(f"to scan {kind.__name__}", super().scan(kind, **options))
+
+    async def heads(self, after: int = 0, limit: int = 10_000) -> Any:
+        return await self._read("to scan the heads", super().heads(after, limit))
+
+    async def messages(self, ids: Any) -> list[MessageRow]:
+        return await self._read("to read messages", super().messages(ids))
+
+    async def last_id(self) -> int:
+        return await self._read("to read the last id", super().last_id())
+
+    async def owner(self) -> OwnerRow | None:
+        return await self._read("to read the owner", super().owner())
+
+    # -- the user's SQL ------------------------------------------------------------------------------------
+
+    async def _commit_both(self, lease: Any, commit: Commit) -> None:
+        """Both at once, and the user's tables among what a crash leaves."""
+        from ...persistence.memory import _commit_sql
+
+        _commit_sql(lease)
+        assert self._sql is not None
+        self.data.sql = self._sql.serialize()
+        self._apply(commit)
+
+
+class InlineWorker(Worker):
+    """Calls are made in order, as in a thread, and take their time."""
+
+    def __init__(self, life: Life) -> None:
+        super().__init__("simulated")
+        self._life = life
+        self._until = 0.0
+
+    def call(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        life, future = self._life, asyncio.get_running_loop().create_future()
+        self.run(future, function, *args)
+        if life.dead:
+            raise NodeDied
+        return future
+
+    def run(self, future: asyncio.Future[Any] | None, function: Callable[..., Any], *args: Any) -> None:
+        loop = self._life.loop
+        takes_s = self._life.random.random() ** 3 * min(self._life.weather.delay_s, 0.01)
+        self._until = max(self._until, loop.now_s) + takes_s
+        loop.call_at(self._until, _answer, future, function, *args)
+
+    async def stop(self) -> None:
+        """There is no thread."""
+
+
+class InlineHeld(Held):
+    """Lends connections that have no thread of their own."""
+
+    def __init__(self, life: Life, worker: InlineWorker) -> None:
+        super().__init__(worker)
+        self._inline = worker
+
+    async def _lend(self) -> Any:
+        from .inline import InlineConnection
+
+        lease = self.lease
+        assert lease is not None
+        return await InlineConnection(lease, self._inline.run)
+
+
+def _answer(future: asyncio.Future[Any] | None, function: Callable[..., Any], *args: Any) -> None:
+    result: Any = None
+    failure: Exception | None = None
+    try:
+        result = function(*args)
+    except Exception as error:
+        failure = error
+    if future is None or future.done():
+        return
+    if failure is None:
+        future.set_result(result)
+    else:
+        future.set_exception(failure)
