@@ -1,19 +1,87 @@
-"""Damage: what a node finds amiss in its store as it takes it up, and what it does about it."""
+"""Damage: what a node finds amiss in its store as it takes it up, and what it does about it.
+
+Every row has a checksum (persistence/record.py). A body is checked when it is read for its turn, a state when its actor
+starts. What is used without that, or waits for a turn that may never come, is looked at here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from ..persistence.errors import RecordCorrupt
+from ..persistence.record import AttemptRow, verify
+from .dispatch import PAGE, printable
+from .envelope import Envelope
+from .exits import ExitReason
+from .failures import park
 
 if TYPE_CHECKING:
     from .system import ActorSystem
 
-__all__ = ("report_loss",)
+__all__ = ("check_waiting", "intact_attempts", "report_damage", "report_loss")
+
+HEADS = 10_000
+"""Message heads read at once."""
+PAUSE_S = 0.05
+"""After each portion that is looked at beside the node's own work."""
 
 
 def report_loss(system: ActorSystem) -> None:
     """The store was opened, or opened again. What it lacks is said once."""
     store = system.store
     if store.loss:
-        root = "/" if system.root is None else system.root.address
-        system.events.emit("store.commits_lost", root, missing=store.loss)
+        system.events.emit("store.commits_lost", _root(system), missing=store.loss)
         store.loss = ""
+
+
+def report_damage(system: ActorSystem, error: Exception, effect: str, address: object = None) -> None:
+    """A row is damaged, and the node goes on.
+
+    Args:
+        effect: what comes of that, in words.
+        address: of whom it is about, as the damaged row has it.
+    """
+    about = address if isinstance(address, str) else _root(system)
+    system.events.emit("store.row_damaged", about, text=str(error), effect=effect)
+
+
+async def intact_attempts(system: ActorSystem) -> dict[int, AttemptRow]:
+    """The failed attempts of messages, by message. Of a damaged row nothing is believed, its number least."""
+    found: dict[int, AttemptRow] = {}
+    async for row in system.store.iterate(AttemptRow):
+        try:
+            found[row.id] = verify(row)
+        except RecordCorrupt as error:
+            report_damage(system, error, "the attempts of its message are counted from nothing")
+    return found
+
+
+async def check_waiting(system: ActorSystem, orphans: Iterable[int]) -> None:
+    """Messages whose turn may never come, looked at once a boot, beside the node's own work: delayed ones, for the
+    moment may be what is damaged; and `orphans`, for the address may.
+
+    Raises:
+        StoreError
+    """
+    await _check(system, list(orphans))
+    after = 0
+    while heads := await system.store.heads(after, HEADS):
+        now = system.runtime.now()
+        await _check(system, [head.id for head in heads if isinstance(head.due, float) and head.due > now])
+        after = heads[-1].id
+
+
+async def _check(system: ActorSystem, ids: list[int]) -> None:
+    for start in range(0, len(ids), PAGE):
+        if start:
+            await system.runtime.sleep(PAUSE_S)
+        for row in await system.store.messages(ids[start : start + PAGE]):
+            try:
+                verify(row)
+            except RecordCorrupt as error:
+                park(system, Envelope.from_row(printable(row)), ExitReason.from_exception(error), "corrupt")
+
+
+def _root(system: ActorSystem) -> str:
+    return "/" if system.root is None else system.root.address

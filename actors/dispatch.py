@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .cell import Cell
     from .system import ActorSystem
 
-__all__ = ("decode_body", "means", "page_in", "prepare", "refuse", "round_trip")
+__all__ = ("decode_body", "means", "page_in", "prepare", "printable", "refuse", "round_trip")
 
 PAGE = 256
 """Bodies read at once from a backlog."""
@@ -108,7 +108,7 @@ async def page_in(system: ActorSystem, ids: list[int]) -> dict[int, Envelope]:
         try:
             envelope = Envelope.from_row(verify(row))
         except RecordCorrupt as error:
-            damaged = Envelope.from_row(_printable(row))
+            damaged = Envelope.from_row(printable(row))
             park(system, damaged, ExitReason.from_exception(error), "corrupt")
             continue
         attempt = system.recovery.attempts_of(row.id)
@@ -117,7 +117,7 @@ async def page_in(system: ActorSystem, ids: list[int]) -> dict[int, Envelope]:
     return found
 
 
-def _printable(row: MessageRow) -> MessageRow:
+def printable(row: MessageRow) -> MessageRow:
     """A damaged row whose columns may hold anything: what SQLite let somebody put there."""
     return MessageRow(
         id=row.id,

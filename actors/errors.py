@@ -28,6 +28,7 @@ __all__ = (
     "HandlerTimeout",
     "Ignore",
     "KeyConflict",
+    "KeyDamaged",
     "MailboxFull",
     "NotAMessage",
     "NotAllTold",
@@ -159,6 +160,16 @@ class KeyConflict(ActorError):
         super().__init__(
             f"{address} was told another message under the key {key!r}. Repeat a key only with the same message"
         )
+
+
+class KeyDamaged(KeyConflict):
+    """The record of the idempotency key is damaged: whether this was told under it before isn't known."""
+
+    def __init__(self, address: str, key: str) -> None:
+        self.address = address
+        self.key = key
+        why = f"the record of the key {key!r} at {address} is damaged: it isn't known whether this was told before"
+        super(KeyConflict, self).__init__(f"{why}. If it wasn't handled, tell it under another key")
 
 
 class TurnClosed(ActorError):

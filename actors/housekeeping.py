@@ -3,7 +3,8 @@
 What goes: idempotency keys whose retention is over, replies that nobody has fetched, dead letters beyond the number and
 the age that are kept (`Settings`). It goes in small commits of its own with pauses between them, so that a million rows
 are no burden. Damaged keys and dead letters stay, for what they say of their age can't be believed; but of more dead
-letters than are kept the oldest go, whatever they are.
+letters than are kept the oldest go, whatever they are. Before the first round the messages whose turn may never come
+are looked at (damage.py).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from loguru import logger
 from ..persistence.effects import Effects
 from ..persistence.errors import RecordCorrupt, StoreError
 from ..persistence.record import DeadLetterRow, KeyRow, ReplyRow
+from .damage import check_waiting
 from .inbox import REPLY_RETENTION_S
 
 if TYPE_CHECKING:
@@ -50,11 +52,14 @@ class Housekeeping:
 
     async def run(self) -> None:
         """A round at once, and then every `housekeeping_s`, until cancelled."""
-        system = self._system
+        system, checked = self._system, False
         while True:
             self._watch_log()
             if system.committer.failure is None:
                 try:
+                    if not checked:
+                        await check_waiting(system, system.recovery.orphans())
+                        checked = True
                     await self._sweep()
                 except StoreError as error:  # of the store the committer takes care
                     logger.debug("the housekeeping was interrupted: {}", error)

@@ -40,6 +40,7 @@ REPLY_RETENTION_S = 60.0
 CAUSES = {
     "ActorNotFound": "no_actor",
     "KeyConflict": "rejected",
+    "KeyDamaged": "corrupt",
     "RecordCorrupt": "corrupt",
     "StoreDataError": "failed",
     "UnknownMessageType": "unknown_type",
@@ -139,8 +140,6 @@ class Inbox:
         """Get its key from the store, so that `_take` knows it: no row behind it may pass it meanwhile. False: wait."""
         try:
             await self._system.keys.look_up((row.address, str(row.key)))
-        except RecordCorrupt as error:
-            self.refused[row.id] = error
         except StoreError:
             return False
         return True

@@ -6,9 +6,12 @@ from collections import OrderedDict
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from ..persistence.effects import Effects
+from ..persistence.errors import RecordCorrupt, StoreFull, StoreUnavailable
 from ..persistence.record import KeyRow, seal
+from .damage import report_damage
 from .envelope import Envelope
-from .errors import KeyConflict
+from .errors import KeyConflict, KeyDamaged
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Keys",)
 
+DAMAGED = ""
+"""In place of a digest: the row was damaged."""
 RECENT_MAX = 100_000
 """Keys remembered in memory; the others are looked up in the store."""
 
@@ -32,7 +37,7 @@ class Keys:
         """The position of the earlier tell of this very message under its key (0: on disk); None if there is none.
 
         Raises:
-            KeyConflict: another message was told under it.
+            KeyConflict: another message was told under it. KeyDamaged: it isn't known which.
         """
         assert envelope.key is not None
         await self.look_up((envelope.address, envelope.key))
@@ -42,12 +47,37 @@ class Keys:
         """Get what the store knows of an address and key into memory.
 
         Raises:
-            RecordCorrupt, StoreUnavailable
+            RecordCorrupt
+            StoreFull, StoreUnavailable: the tree is being reset.
         """
         if name not in self._recent:
-            row = await self._system.store.get(KeyRow, *name)
+            try:
+                row = await self._system.store.get(KeyRow, *name)
+            except RecordCorrupt as error:
+                row = self._bury(name, error)
+            except (StoreFull, StoreUnavailable) as error:  # no fault of the message that is being handled
+                self._system.recovery.store_failed(error)
+                raise
             if row is not None and name not in self._recent:
                 self._enter(name, (row.digest, row.expires, 0))
+
+    def _bury(self, name: tuple[str, str], error: RecordCorrupt) -> KeyRow:
+        """The row of a key is damaged: it says that something was told, and neither what nor when.
+
+        To take the tell for a repetition could lose it, to take it for new could double it. So it is refused; but not
+        for ever: a row that lies here now has expired by the end of a whole retention from now on.
+
+        Raises:
+            StoreFull, StoreUnavailable
+        """
+        expires = self._system.runtime.now() + self.retention_s
+        row = seal(KeyRow(*name, DAMAGED, 0, expires))
+        self._system.committer.submit(Effects(rows=(row,)))
+        effect = (
+            f"whatever is told to {name[0]} under the key {name[1]!r} within the next {self.retention_s:g} s is refused"
+        )
+        report_damage(self._system, error, effect, name[0])
+        return row
 
     def seen_lately(self, envelope: Envelope) -> int | None:
         """The same from memory alone: to look again after an await."""
@@ -55,6 +85,8 @@ class Keys:
         known = self._recent.get((envelope.address, envelope.key))
         if known is None or known[1] <= self._system.runtime.now():
             return None
+        if known[0] == DAMAGED:
+            raise KeyDamaged(envelope.address, envelope.key)
         if known[0] != digest(envelope):
             raise KeyConflict(envelope.address, envelope.key)
         return known[2]

@@ -18,11 +18,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loguru import logger
-
 from ..persistence.effects import Effects
 from ..persistence.errors import RecordCorrupt, StoreError
 from ..persistence.record import MonitorRow, verify
+from .damage import report_damage
 from .envelope import Envelope
 from .errors import ActorNotFound
 from .exits import Down, ExitReason
@@ -323,7 +322,7 @@ class Monitors:
             try:
                 verify(row)
             except RecordCorrupt as error:
-                logger.error("a monitor's record is damaged; the node starts without it: {}", error)
+                report_damage(self._system, error, "the node starts without this monitor or link", row.watcher)
                 continue
             self._enter(Relation(row.id, LINK if row.kind == LINK else MONITOR, row.watcher, row.target, True))
 

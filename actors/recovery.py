@@ -21,7 +21,7 @@ from ..persistence.errors import (
 from ..persistence.record import AttemptRow, MessageRow
 from . import lifecycle
 from .cell import Cell
-from .damage import report_loss
+from .damage import HEADS, intact_attempts, report_loss
 from .dispatch import page_in, prepare
 from .envelope import Envelope
 from .errors import ActorNotFound, Ignore, StartFailed
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ("Recovery",)
 
-HEADS = 10_000
-"""Message heads read at once at boot."""
 SUSPICION_S = 60.0
 """How long a suspect without a row is waited for, in a node that is never idle: caution costs run-ahead."""
 RETRY_S_MIN, RETRY_S_MAX = 0.1, 5.0
@@ -77,8 +75,7 @@ class Recovery:
         system.seen_id(await system.store.last_id())
         owner = await system.store.owner()
         system.seen_id(0 if owner is None else owner.last_id)
-        async for row in system.store.iterate(AttemptRow):
-            self._attempts[row.id] = row
+        self._attempts = await intact_attempts(system)
         now = system.runtime.now()
         after = pending = 0
         while heads := await system.store.heads(after, HEADS):
@@ -146,6 +143,10 @@ class Recovery:
                 system.events.emit("message.orphaned", address, pending=count)
                 logger.warning("{} messages wait for {}, and nothing in the tree has that address", count, address)
         system.monitors.look_round()
+
+    def orphans(self) -> list[int]:
+        """Rows whose address nobody has."""
+        return [row_id for waiting in self._homeless.values() for row_id, _ in waiting]
 
     def attempts_of(self, row_id: int) -> int:
         row = self._attempts.pop(row_id, None)

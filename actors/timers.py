@@ -18,6 +18,7 @@ from loguru import logger
 from ..persistence.effects import Effects
 from ..persistence.errors import RecordCorrupt, StoreError
 from ..persistence.record import TimerRow
+from .damage import report_damage
 from .delays import WAKE_MAX_S
 from .envelope import Envelope
 from .errors import ActorNotFound
@@ -329,8 +330,8 @@ class Timers:
             try:
                 timer = Timer.from_row(row)
             except (RecordCorrupt, msgspec.MsgspecError) as error:
-                what = f"{row.name} of {row.address}"
-                logger.error("the record of the timer {} can't be read; the node starts without it: {}", what, error)
+                what = f"the node starts without the timer {row.name} of {row.address}"
+                report_damage(self._system, error, what, row.address)
                 continue
             self._of.setdefault(timer.address, {})[timer.name] = timer
             self._places += 1

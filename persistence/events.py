@@ -26,6 +26,7 @@ error, duration_ms, sends, state_changed, mailbox |
 | supervisor.gave_up | supervisor's | child, intensity, period_s |
 | store.wal_large | the root's | bytes, limit, held_by |
 | store.commits_lost | the root's | missing |
+| store.row_damaged | whose row it is, or the root's | text, effect |
 | store.dead_letters_deleted | the root's | count, limit |
 
 Failures are published at once, not after a commit: what went wrong went wrong, whatever the disk says.

@@ -106,7 +106,7 @@ _CONSEQUENCES: dict[type[Row], _Consequence] = {
         ("state",),
     ),
     AttemptRow: _Consequence(
-        "the attempts of its message may be counted wrongly: a dead letter too early, or too late",
+        "the attempts of its message are counted from nothing: a dead letter later than it should be",
         "nothing: the row goes with its message",
     ),
     DeadLetterRow: _Consequence("it can't be requeued", "understudy dead discard {key}"),
@@ -114,7 +114,8 @@ _CONSEQUENCES: dict[type[Row], _Consequence] = {
         "the node starts without it: its messages don't come", "schedule it again", ("rule", "body")
     ),
     KeyRow: _Consequence(
-        "whatever is told to {address} under this key is refused, and it isn't known whether that was told before",
+        "whatever is told to {address} under this key is refused, from the first such tell on for as long as keys are "
+        "kept: it isn't known whether it was told before",
         "tell it under another key, if it hasn't been handled",
     ),
     InboxRow: _Consequence(

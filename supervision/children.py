@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from loguru import logger
 
+from ..actors.damage import report_damage
 from ..persistence.effects import Effects
 from ..persistence.errors import RecordCorrupt
 from ..persistence.record import ChildRow, seal, verify
@@ -81,7 +82,8 @@ class ChildRows:
             try:
                 verify(row)
             except RecordCorrupt as error:
-                logger.error("a child's record is damaged; the node starts without it: {}", error)
+                what = f"the node starts without what it says of {row.supervisor}/{row.id}"
+                report_damage(self._system, error, what, row.supervisor)
                 continue
             self._keep(row)
 

@@ -46,6 +46,7 @@ _LINES: dict[str, tuple[str, str]] = {
         "ERROR",
         "the store lacks the last {missing} that it had taken; it goes on without them, as it was told to",
     ),
+    "store.row_damaged": ("ERROR", "{text}: {effect}"),
     "store.dead_letters_deleted": ("WARNING", "{count} old dead letters were deleted: {limit}"),
     "supervisor.restarting": ("WARNING", "{address} restarts {child} ({strategy}, {children} children)"),
 }

@@ -8,10 +8,10 @@ from contextlib import closing
 
 import msgspec
 import pytest
-from grounds import Ground, SqliteGround, pool, tree
+from grounds import Ground, MemoryGround, SqliteGround, pool, tree
 
-from understudy import Actor, Backoff, ChildSpec, Message, Request, StartFailed, handler
-from understudy.actors.testing import Recorder
+from understudy import Actor, Backoff, ChildSpec, Client, KeyDamaged, Message, Request, StartFailed, handler
+from understudy.actors.testing import Recorder, VirtualRuntime
 from understudy.persistence.record import ActorRow, AttemptRow, DeadLetterRow, KeyRow, MessageRow
 
 
@@ -249,18 +249,21 @@ async def test_a_class_of_the_same_stored_name_takes_over(ground: Ground) -> Non
 
 
 async def test_a_damaged_attempt_row(ground: Ground) -> None:
-    class_ = ChildSpec(id="flaky", actor=Flaky)
+    """Nothing of it is believed, neither how many there were nor when the next is due."""
+    class_ = ChildSpec(id="flaky", actor=Flaky, max_attempts=3)
     Flaky.failing = True
     async with ground.node(tree(class_)) as system:
         events = Recorder(system)
         await system.ref("/t/flaky").tell(Note(text="a"))
         await events.until("message.failed")
     (row,) = ground.rows(AttemptRow)
-    ground.edit(AttemptRow, row.id, count=77)
-    Flaky.failing = False
+    ground.edit(AttemptRow, row.id, count=77, due=9e9)
     async with ground.node(tree(class_)) as system:
         await asyncio.wait_for(system.idle(), 20)
+    (letter,) = ground.rows(DeadLetterRow)
+    assert letter.attempts == 3, "of this life alone"
     assert not ground.rows(MessageRow), "handled or parked, not stuck"
+    assert not ground.rows(AttemptRow)
 
 
 class Flaky(Actor[None]):
@@ -273,18 +276,74 @@ class Flaky(Actor[None]):
             raise RuntimeError
 
 
-async def test_a_damaged_key_row(ground: Ground) -> None:
-    async with ground.node(tree(Book)) as system:
+async def test_a_damaged_key_row(memory: MemoryGround, clock: VirtualRuntime) -> None:
+    """Under it nothing is lost and nothing doubled: it is refused, until the key would have been forgotten anyhow."""
+    async with memory.node(tree(Book), runtime=clock) as system:
+        for key in ("k", "l"):
+            await clock.run(system.ref("/t/book").tell(Note(text=key), key=key))
+        await clock.run(system.idle())
+    for key in ("k", "l"):
+        memory.edit(KeyRow, ("/t/book", key), digest="changed", expires=9e9)
+    for life in range(2):
+        async with memory.node(tree(Book), runtime=clock) as system:
+            events = Recorder(system)
+            book = system.ref("/t/book")
+            for _ in range(2):
+                with pytest.raises(KeyDamaged, match="tell it under another key"):
+                    await clock.run(book.tell(Note(text="k"), key="k"))
+            await clock.run(book.tell(Note(text="m"), key="m"))
+            await clock.run(system.idle())
+            assert len(events.of("store.row_damaged", "/t/book")) == (life == 0), "it has a sound row again"
+            await clock.advance(80_000 if life else 0)
+            if life:
+                await clock.advance(10_000)
+                await clock.run(book.tell(Note(text="k"), key="k"))
+                await clock.run(system.idle())
+                assert await clock.run(book.ask(Notes())) == ["k", "l", "m", "k"]
+    assert [row.key for row in memory.rows(KeyRow)] == ["k", "l"]
+
+
+async def test_a_damaged_key_row_under_a_told_inbox_row_and_in_a_turn(disk: SqliteGround) -> None:
+    async with disk.node(tree(Book, Teller)) as system:
         await system.ref("/t/book").tell(Note(text="a"), key="k")
         await system.idle()
-    ground.edit(KeyRow, ("/t/book", "k"), digest="changed")
-    async with ground.node(tree(Book)) as system:
-        book = system.ref("/t/book")
-        with pytest.raises(Exception, match=r"idempotency_key|KeyRow|checksum"):
-            await book.tell(Note(text="a"), key="k")
-        await book.tell(Note(text="b"))
+    disk.edit(KeyRow, ("/t/book", "k"), digest="changed")
+    async with Client(disk.url) as client:
+        await client.tell("/t/book", Note(text="a"), key="k")
+    async with disk.node(tree(Book, Teller)) as system:
         await system.idle()
-        assert await book.ask(Notes()) == ["a", "b"]
+        await system.ref("/t/teller").tell(Note(text="a"))
+        await system.idle()
+        assert await system.ref("/t/book").ask(Notes()) == ["a"]
+    letters = disk.rows(DeadLetterRow)
+    assert [letter.cause for letter in letters] == ["corrupt", "failed"]
+    assert all(letter.error.endswith("KeyDamaged") for letter in letters)
+
+
+class Teller(Actor[None]):
+    backoff = Backoff(initial_s=0.001)
+    max_attempts = 2
+
+    @handler
+    def note(self, message: Note) -> None:
+        self.system.ref("/t/book").tell(message, key="k")
+
+
+@pytest.mark.parametrize("change", [{"due": 9e9}, {"address": "/t/nobody"}], ids=["due", "address"])
+async def test_a_message_that_would_wait_for_ever(ground: Ground, change: dict[str, object]) -> None:
+    """Its moment, or its address, is what was damaged: it is found at the boot, and parked."""
+    async with ground.node(tree(Book)) as system:
+        await system.ref("/t/book").tell(Note(text="later"), delay_s=1000)
+        await system.ref("/t/book").tell(Note(text="much later"), delay_s=2000)
+    row = ground.rows(MessageRow)[0]
+    ground.edit(MessageRow, row.id, **{"due": None, **change})
+    async with ground.node(tree(Book)) as system:
+        events = Recorder(system)
+        await asyncio.wait_for(events.until("message.parked"), 10)
+        await system.idle()
+    (letter,) = ground.rows(DeadLetterRow)
+    assert (letter.id, letter.cause) == (row.id, "corrupt")
+    assert [left.id for left in ground.rows(MessageRow)] == [row.id + 1]
 
 
 async def test_mail_for_an_address_that_is_gone(ground: Ground) -> None:
