@@ -10,10 +10,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo chaos test torture check lint types contracts bench clean
+.PHONY: help install demo chaos test torture check lint types contracts bench bench-peers clean
 
 help: ## what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(STAMP) ## make the virtual environment
 
@@ -51,9 +51,12 @@ types: $(STAMP) ## mypy --strict and pyright
 contracts: $(STAMP) ## who may import whom
 	@echo "==> import-linter" && $(BIN)/lint-imports
 
-bench: $(STAMP) ## throughput beside floors measured in the same run
+bench: $(STAMP) ## throughput beside floors measured in the same run; ARGS=--help lists what else there is
 	@$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
+bench-peers: $(STAMP) ## the same, beside other frameworks and queues, which it installs under .venv-peers
+	@$(BIN)/python tests/benchmarks/bench.py --peers $(ARGS)
+
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

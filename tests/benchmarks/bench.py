@@ -91,7 +91,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", metavar="NAMES", help="these sections alone, with commas between")
     parser.add_argument("--peers", action="store_true", help="other actor frameworks and durable queues, too")
     parser.add_argument("--plots", action="store_true", help="growth of costs, too, drawn as SVG")
-    parser.add_argument("--backlog", action="store_true", help="a backlog of ten times as many messages, too")
+    parser.add_argument("--backlog", action="store_true", help="ten times as many messages that wait, and memory, too")
     parser.add_argument("--all", action="store_true", help="every section")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/performance.md")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")

@@ -66,7 +66,7 @@ class Scale(NamedTuple):
 
     def count(self, size: int) -> int:
         """Messages of so many bytes that are measured: fewer of the larger."""
-        return min(max(self.messages * 640 // size, 32), self.messages // 10)
+        return min(max(self.messages * 640 // size, 8), self.messages // 10)
 
 
 class Measure(NamedTuple):
@@ -244,6 +244,13 @@ def _beside_backlog(folder: Path, scale: Scale) -> Figures:
     return {f"blocked {name}": value for name, value in found.items()}
 
 
+def _memory(folder: Path, scale: Scale) -> Figures:
+    import memory
+
+    actors = max(scale.messages // 5, 1_000)
+    return {**memory.in_process("idle_actors", actors), **memory.in_process("passivated", actors)}
+
+
 MEASURES: dict[str, Measure] = {
     "plain sqlite3": Measure(_plain),
     "group commit by hand": Measure(_group),
@@ -269,5 +276,6 @@ MEASURES: dict[str, Measure] = {
     "cost by states": Measure(_states, once=True),
     "backlog": Measure(_backlog, once=True),
     "beside a blocked backlog": Measure(_beside_backlog, once=True),
+    "memory of actors": Measure(_memory, once=True),
 }
 """In the order in which they run: a floor stands before what is measured against it."""

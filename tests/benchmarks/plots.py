@@ -21,8 +21,9 @@ class Plot(NamedTuple):
     across: str
     up: str
     curves: list[Curve]
-    linear: str
-    """What linear looks like in this plot."""
+    steep: int
+    """The slope of linear growth in this plot: 0 where the cost of one is drawn against their number, 1 against its
+    size."""
 
 
 def draw(plot: Plot, folder: Path) -> Path:
@@ -37,8 +38,11 @@ def draw(plot: Plot, folder: Path) -> Path:
     for curve, style in zip(plot.curves, ("o-", "s--", "^:"), strict=False):
         points = sorted(curve.points.items())
         axes.loglog([size for size, _ in points], [cost for _, cost in points], style, label=curve.name)
-    axes.set(title=plot.title, xlabel=f"{plot.across} ({plot.linear})", ylabel=plot.up)
+    axes.set(title=plot.title, xlabel=plot.across, ylabel=plot.up)
+    first, last = min(plot.curves[0].points), max(plot.curves[0].points)
+    end = plot.curves[0].points[last]
     low, high = axes.get_ylim()
+    axes.plot([first, last], [end * (first / last) ** plot.steep, end], color="grey", lw=0.8, ls=":", label="linear")
     axes.set_ylim(min(low, high / 100), high)  # two decades at least, so that noise doesn't look like a slope
     axes.grid(True, which="major", alpha=0.3)
     axes.legend()

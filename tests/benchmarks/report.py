@@ -85,24 +85,24 @@ def _cells(row: Row) -> list[str]:
 
 def draw_plots(m: Medians, folder: Path) -> list[Path]:
     """The plots of the points that were measured."""
-    each, constant, along = "µs a message", "linear: level", "linear: at most as steep as the grid's diagonal"
+    each = "µs a message"
     plots = (
         Plot("messages.svg", "Cost of a message by the number of messages", "messages told in bulk", each, [
             Curve("understudy", series(m, "messages")),
             Curve("plain sqlite3, insert and delete by 64", series(m, "messages by hand")),
-        ], constant),
+        ], 0),
         Plot("actors.svg", "Cost by the number of actors", "actors", "µs", [
             Curve("a message, told to each in turn", series(m, "actors")),
             Curve("start and stop of an actor", series(m, "starts")),
-        ], constant),
+        ], 0),
         Plot("bodies.svg", "Cost of a message by the size of its body", "bytes of the body", each, [
             Curve("understudy: written, handled, deleted", series(m, "bodies")),
             Curve("plain sqlite3, insert and delete by 64", series(m, "bodies by hand")),
-        ], along),
+        ], 1),
         Plot("states.svg", "Cost of a message by the size of the state it changes", "bytes of the state", each, [
             Curve("understudy", series(m, "states")),
             Curve("encode and decode alone", series(m, "states by hand")),
-        ], along),
+        ], 1),
     )  # fmt: skip
     drawn = []
     for plot in plots:

@@ -173,6 +173,13 @@ def _backlog(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
     ]  # fmt: skip
 
 
+def _footprint(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
+    return [
+        goals.information("a durable actor that is active and idle", "bytes", "", None, m["active B"]),
+        goals.information("one that has come and gone", "bytes", "", None, m["passivated B"]),
+    ]
+
+
 DURABLE, MEMORY, TREE = "Durable messages", "In memory", "Supervision"
 
 SECTIONS = (
@@ -215,4 +222,5 @@ SECTIONS = (
     Section(
         "backlog", "A large backlog", ("plain sqlite3", "backlog", "beside a blocked backlog"), _backlog, "backlog"
     ),
+    Section("footprint", "Memory of actors", ("memory of actors",), _footprint, "backlog"),
 )
