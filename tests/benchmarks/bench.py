@@ -136,9 +136,14 @@ def _measure(folder: Path, sections: list[Section], scale: Scale, rounds: int, c
                     continue
             for part, value in figures.items():
                 run.samples.setdefault(part, []).append(value)
-            shown = "  ".join(f"{part} {number(value)}" for part, value in figures.items() if "/" not in part)
+            shown = "  ".join(f"{part} {number(value)}" for part, value in figures.items() if not _is_point(part))
             console.print(f"{shown}  ({perf_counter() - began:.1f} s)".strip(), highlight=False, markup=False)
     return run
+
+
+def _is_point(part: str) -> bool:
+    """Whether a figure is one of a curve's: messages/1000."""
+    return part.rpartition("/")[2].isdigit()
 
 
 def _tables(sections: list[Section], middle: dict[str, float], goals: Goals, scale: Scale) -> dict[str, list[Row]]:

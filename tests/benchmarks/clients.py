@@ -40,15 +40,9 @@ async def latencies(folder: Path, clients: int, asks: int, tells: int) -> Latenc
             for process in processes:
                 assert await _line(process) == "ready"
             began = perf_counter()
-            for step in ("ask", "tell"):
-                for process in processes:
-                    assert process.stdin is not None
-                    process.stdin.write(f"{step}\n".encode())
-                found = [json.loads(await _line(process)) for process in processes]
-                if step == "ask":
-                    asked, took = sorted(chain(*found)), perf_counter() - began
-                else:
-                    told = sorted(chain(*found))
+            asked = await _together(processes, "ask")
+            took = perf_counter() - began
+            told = await _together(processes, "tell")
             await system.idle()
             assert await system.ref(ADDRESS).ask(Total()) == tells * clients
         finally:
@@ -62,6 +56,14 @@ async def latencies(folder: Path, clients: int, asks: int, tells: int) -> Latenc
         told[len(told) // 2] * 1e3,
         len(asked) / took,
     )
+
+
+async def _together(processes: list[Process], step: str) -> list[float]:
+    """Let all clients take a step; their latencies in seconds, in rising order."""
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(f"{step}\n".encode())
+    return sorted(chain(*[json.loads(await _line(process)) for process in processes]))
 
 
 async def _line(process: Process) -> str:

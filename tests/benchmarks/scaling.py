@@ -17,7 +17,7 @@ import floors
 import msgspec
 import ours
 from floors import BODY
-from ours import Add, Counter, counters, silent
+from ours import Add, Sum, counters, silent
 
 from understudy import Actor, ChildSpec, SupervisorSpec, handler, start
 
@@ -75,7 +75,7 @@ async def _actors(folder: Path, count: int, messages: int) -> tuple[float, float
     return (told - up) / messages, (up - began + over - told) / count
 
 
-class Gated(Counter):
+class Gated(Actor[Sum]):
     """Handles nothing before the gate is open: so the messages are written, and read by nobody meanwhile."""
 
     gate: asyncio.Event
