@@ -39,6 +39,19 @@ CHUNK_ROWS_MAX = 512
 
 _COUNT = "UPDATE owner SET commit_no=?, last_id=max(last_id, ?) WHERE node=? AND epoch=?"
 OWNER = "SELECT node, epoch, commit_no, pid, started, last_id FROM owner"
+ACTOR_NEIGHBOURS = """SELECT entry.key, actor.* FROM (
+        SELECT * FROM (
+            SELECT address AS key, rowid AS place FROM actor WHERE address < ?1 ORDER BY address DESC LIMIT 1)
+        UNION ALL
+        SELECT * FROM (
+            SELECT address AS key, rowid AS place FROM actor WHERE address > ?1 ORDER BY address LIMIT 1)
+    ) AS entry LEFT JOIN actor NOT INDEXED ON actor.rowid = entry.place WHERE entry.key IS NOT actor.address"""
+"""Beside an address that has no row: entries of the index of addresses that name another one than the row they point
+to. A damaged entry of the address itself would be one of these two, for SQLite's search ends beside it."""
+HEADS = "SELECT id, address, priority, due FROM message WHERE id > ? ORDER BY id LIMIT ?"
+HEADS_JSON = f"SELECT json_group_array(json_array(id, address, priority, due)) FROM ({HEADS})"
+"""The same in one row: sqlite3 drops the GIL at each row, and beside a busy loop it doesn't soon have it back. A due time
+is exact to 10 µs."""
 INBOX_LAST_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0)"
 
 
