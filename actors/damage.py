@@ -6,7 +6,7 @@ starts. What is used without that, or waits for a turn that may never come, is l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..persistence.errors import RecordCorrupt
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ("check_waiting", "intact_attempts", "report_damage", "report_loss")
 
-HEADS = 10_000
-"""Message heads read at once."""
 PAUSE_S = 0.05
 """After each portion that is looked at beside the node's own work."""
 
@@ -46,10 +44,10 @@ def report_damage(system: ActorSystem, error: Exception, effect: str, address: o
     system.events.emit("store.row_damaged", about, text=str(error), effect=effect)
 
 
-async def intact_attempts(system: ActorSystem) -> dict[int, AttemptRow]:
+def intact_attempts(system: ActorSystem, rows: Iterable[AttemptRow]) -> dict[int, AttemptRow]:
     """The failed attempts of messages, by message. Of a damaged row nothing is believed, its number least."""
     found: dict[int, AttemptRow] = {}
-    async for row in system.store.iterate(AttemptRow):
+    for row in rows:
         try:
             found[row.id] = verify(row)
         except RecordCorrupt as error:
@@ -57,22 +55,19 @@ async def intact_attempts(system: ActorSystem) -> dict[int, AttemptRow]:
     return found
 
 
-async def check_waiting(system: ActorSystem, orphans: Iterable[int]) -> None:
+async def check_waiting(system: ActorSystem) -> None:
     """Messages whose turn may never come, looked at once a boot, beside the node's own work: delayed ones, for the
-    moment may be what is damaged; and `orphans`, for the address may.
+    moment may be what is damaged; and those that nobody in the tree has, for the address may.
 
     Raises:
         StoreError
     """
-    await _check(system, list(orphans))
-    after = 0
-    while heads := await system.store.heads(after, HEADS):
-        now = system.runtime.now()
-        await _check(system, [head.id for head in heads if isinstance(head.due, float) and head.due > now])
-        after = heads[-1].id
+    await system.pending.complete()
+    await _check(system, system.pending.orphans())
+    await _check(system, system.delays.rows())
 
 
-async def _check(system: ActorSystem, ids: list[int]) -> None:
+async def _check(system: ActorSystem, ids: Sequence[int]) -> None:
     for start in range(0, len(ids), PAGE):
         if start:
             await system.runtime.sleep(PAUSE_S)

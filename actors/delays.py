@@ -43,6 +43,10 @@ class Delays:
         """What waits here for an address."""
         return [entry for _, _, to, entry, _ in self._heap if to == address]
 
+    def rows(self) -> list[int]:
+        """Those that are only on disk."""
+        return [int(entry) for _, _, _, entry, _ in self._heap if isinstance(entry, int)]
+
     def drop(self, address: str) -> None:
         """Forget what waits for an address."""
         kept = [item for item in self._heap if item[2] != address]

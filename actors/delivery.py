@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..persistence.effects import Effects
+from ..persistence.errors import StoreError
 from .admission import admit_slowly
 from .dispatch import round_trip
 from .envelope import Envelope
@@ -32,6 +33,9 @@ KEY_LENGTH_MAX = 500
 class Delivery:
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
+        self._waiting: dict[int, Callable[[], object]] = {}
+        """What arrives when it is on disk, in the order told; only while suspects exist."""
+        self._waits = 0
 
     # -- from outside --------------------------------------------------------------------------------
 
@@ -91,7 +95,7 @@ class Delivery:
         if key is not None:
             system.keys.remember(key, position)
         if system.cautious:
-            system.committer.when(position, lambda error: self._arrive(cell, envelope) if error is None else None)
+            self.wait_for(position, lambda: self._arrive_late(cell, envelope))
         else:
             self._arrive(cell, envelope)
         return position
@@ -129,7 +133,7 @@ class Delivery:
         """The sends of a finished turn, into the mailboxes of their receivers."""
         committer = self._system.committer
         if self._system.cautious and after > committer.committed:
-            committer.when(after, lambda error: self._deliver(sender, sends, after) if error is None else None)
+            self.wait_for(after, lambda: self._deliver(sender, sends, after))
         else:
             self._deliver(sender, sends, after)
 
@@ -154,6 +158,33 @@ class Delivery:
             park(self._system, envelope, ExitReason.from_exception(error), "no_actor")
             return None
 
+    # -- while suspects exist ----------------------------------------------------------------------------
+
+    def wait_for(self, position: int, arrive: Callable[[], object]) -> None:
+        """Let it arrive once its position is on disk."""
+        self._waits += 1
+        number = self._waits
+        self._waiting[number] = arrive
+
+        def landed(error: StoreError | None) -> None:
+            arrive = self._waiting.pop(number, None)
+            if arrive is not None and error is None:
+                arrive()
+
+        self._system.committer.when(position, landed)
+
+    def hurry(self) -> None:
+        """No suspects exist any more: what waits for its commit arrives now. Nothing told from here on may pass it."""
+        waiting, self._waiting = self._waiting, {}
+        for arrive in waiting.values():
+            arrive()
+
+    def _arrive_late(self, cell: Cell, envelope: Envelope) -> None:
+        """Its receiver may have left memory meanwhile, or retired."""
+        receiver = self._successor(envelope) if cell.status is GONE else cell
+        if receiver is not None:
+            self._arrive(receiver, envelope)
+
     # -- arrival -----------------------------------------------------------------------------------------
 
     def _arrive(self, cell: Cell, envelope: Envelope) -> None:
@@ -167,7 +198,7 @@ class Delivery:
         try:
             cell = self._system.resolve(address)
         except ActorNotFound:
-            self._system.recovery.keep(address, entry if isinstance(entry, int) else entry.id)
+            self._system.pending.keep(address, entry if isinstance(entry, int) else entry.id)
             return
         cell.push(entry, getattr(entry, "priority", 0))
 

@@ -111,7 +111,7 @@ async def page_in(system: ActorSystem, ids: list[int]) -> dict[int, Envelope]:
             damaged = Envelope.from_row(printable(row))
             park(system, damaged, ExitReason.from_exception(error), "corrupt")
             continue
-        attempt = system.recovery.attempts_of(row.id)
+        attempt = system.pending.attempts_of(row.id)
         envelope.attempts = attempt
         found[row.id] = envelope
     return found

@@ -57,6 +57,8 @@ class Handling:
         if isinstance(entry, Message):
             return self.begin(cell, None, entry, slot)
         if isinstance(entry, int):
+            if not entry:
+                return self._park(cell)
             cell.mailbox.push_front(entry)
             return self._page_in(cell, entry)
         if type(entry) is Ask and entry.future.done():
@@ -328,6 +330,8 @@ class Handling:
         """The first message of an address starts its actor. A start that fails is charged to that message."""
         if not cell.may_start():
             return LET_GO
+        if cell.mailbox.blocked:
+            return await self._park(cell)
         head = next(cell.mailbox.entries(), None)
         if isinstance(head, int):
             if await self._page_in(cell, head) is LOST:
@@ -350,6 +354,10 @@ class Handling:
             cell.status = PASSIVE
             self._system.exits.start_refused(cell, error.reason, final=False)
         return GO_ON if cell.mailbox.count else LET_GO
+
+    async def _park(self, cell: Cell) -> str:
+        """All that it has may be behind mail that is still to be found."""
+        return LOST if self._system.pending.park(cell) else GO_ON
 
     async def _page_in(self, cell: Cell, row_id: int) -> str:
         """Read the bodies at the head of a backlog."""

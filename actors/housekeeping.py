@@ -58,7 +58,7 @@ class Housekeeping:
             if system.committer.failure is None:
                 try:
                     if not checked:
-                        await check_waiting(system, system.recovery.orphans())
+                        await check_waiting(system)
                         checked = True
                     await self._sweep()
                 except StoreError as error:  # of the store the committer takes care

@@ -104,6 +104,8 @@ class Incarnation:
         turn.check_open()
         turn.exit = ExitReason.normal()
         turn.retiring = turn.special = turn.eventful = True
+        if self.cell.system.pending.scanning:
+            turn.keyed = True  # the finish has something to wait for
 
     def monitor(self, ref: ActorRef) -> str:
         return self._intents().monitor(ref)

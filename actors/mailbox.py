@@ -1,13 +1,14 @@
 """Mailbox: the in-memory window on a durable mailbox.
 
 An entry is an `Envelope`, a bare `Message` (told to a `durable=False` actor, nothing else to know), or the int id of a
-row that is still only on disk: a large backlog costs its ids, bodies are read when their turn comes.
+row that is still only on disk: bodies are read when their turn comes. Where there are many of these, the mailbox is a
+`Backlog` (backlog.py).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .envelope import Ask, Envelope
@@ -16,7 +17,7 @@ from .message import Message
 if TYPE_CHECKING:
     from .suspension import Suspension
 
-__all__ = ("SYSTEM", "Entry", "Mailbox", "PriorityRow", "priority_of")
+__all__ = ("SYSTEM", "Entry", "Mailbox", "PriorityRow", "priority_of", "replace_rows")
 
 SYSTEM = 1 << 30
 """The priority of system signals: they pass everything."""
@@ -59,6 +60,11 @@ class Mailbox:
         self.lanes: dict[int, deque[Entry]] | None = None
         self.count = 0
 
+    @property
+    def blocked(self) -> bool:
+        """Whether nothing of what is here may be handled yet, for older mail is being looked for (`Backlog`)."""
+        return False
+
     def push(self, entry: Entry, priority: int = 0) -> None:
         self.count += 1
         if priority == 0:
@@ -75,11 +81,16 @@ class Mailbox:
             self.lanes = dict(sorted(self.lanes.items(), reverse=True))
         lane.append(entry)
 
+    def add_rows(self, ids: Sequence[int], priority: int) -> None:
+        """Mail that is still only on disk, to the end of its lane."""
+        for row_id in ids:
+            self.push(PriorityRow.of(row_id, priority), priority)
+
     def push_front(self, *entries: Entry) -> None:
         """Put entries back at the head of their lanes, in their order."""
         for entry in reversed(entries):
             priority = priority_of(entry)
-            self.push(entry, priority)
+            Mailbox.push(self, entry, priority)
             lane = self.queue if priority == 0 else (self.lanes or {})[priority]
             assert lane is not None
             lane.rotate(1)
@@ -145,22 +156,17 @@ class Mailbox:
             ids.append(entry)
         return ids
 
-    def page_in(self, ids: Iterable[int], envelopes: dict[int, Envelope]) -> None:
+    def page_in(self, ids: Sequence[int], envelopes: dict[int, Envelope]) -> None:
         """Replace the leading ids by their envelopes; ids without one (damaged, gone) leave the mailbox."""
         lane = self._lane()
         assert lane is not None
-        fresh: list[Entry] = []
-        for row_id in ids:
-            assert lane[0] == row_id
-            lane.popleft()
-            envelope = envelopes.get(row_id)
-            if envelope is None:
-                self.count -= 1
-            else:
-                fresh.append(envelope)
-        lane.extendleft(reversed(fresh))
+        self.count -= replace_rows(lane, ids, envelopes)
         if self.count == 0:
             self.queue = self.lanes = None
+
+    def settle(self) -> Mailbox:
+        """What this mailbox becomes when the scan of what is on disk is over."""
+        return self
 
     def sift(self, wanted: Callable[[Entry, int], bool]) -> Mailbox:
         """Move the entries that are wanted, by entry and priority, into a mailbox of their own."""
@@ -191,3 +197,16 @@ class Mailbox:
     def _all_lanes(self) -> list[deque[Entry]]:
         lanes = list(self.lanes.values()) if self.lanes else []
         return [*lanes, self.queue] if self.queue is not None else lanes
+
+
+def replace_rows(lane: deque[Entry], ids: Sequence[int], envelopes: dict[int, Envelope]) -> int:
+    """Replace the ids that a lane begins with by their envelopes; returns how many have none."""
+    fresh: list[Entry] = []
+    for row_id in ids:
+        assert lane[0] == row_id
+        lane.popleft()
+        envelope = envelopes.get(row_id)
+        if envelope is not None:
+            fresh.append(envelope)
+    lane.extendleft(reversed(fresh))
+    return len(ids) - len(fresh)

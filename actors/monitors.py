@@ -216,7 +216,7 @@ class Monitors:
     def _deliver(self, ending: Ending) -> None:
         system, after = self._system, ending.after
         if system.cautious and after > system.committer.committed:
-            system.committer.when(after, lambda error: self._arrive(ending) if error is None else None)
+            system.delivery.wait_for(after, lambda: self._arrive(ending))
         else:
             self._arrive(ending)
 
@@ -228,7 +228,7 @@ class Monitors:
             if cell is not None:
                 cell.push(envelope)
             else:
-                self._system.recovery.keep(envelope.address, envelope.id)
+                self._system.pending.keep(envelope.address, envelope.id)
         if ending.strikes:
             self.links.strike_all(ending)
 

@@ -18,20 +18,22 @@ from ..persistence.errors import (
     StoreUnavailable,
     UnderstudyError,
 )
-from ..persistence.record import AttemptRow, MessageRow
+from ..persistence.record import MessageRow
 from . import lifecycle
 from .cell import Cell
-from .damage import HEADS, intact_attempts, report_loss
+from .damage import report_loss
 from .dispatch import page_in, prepare
 from .envelope import Envelope
 from .errors import ActorNotFound, Ignore, StartFailed
 from .exits import ExitReason
 from .failures import charge
-from .mailbox import Entry, Mailbox, PriorityRow, priority_of
+from .mailbox import Entry, Mailbox
 from .refusals import Refusals
 from .status import PASSIVE, UP
 
 if TYPE_CHECKING:
+    import asyncio
+
     from .system import ActorSystem
 
 __all__ = ("Recovery",)
@@ -45,28 +47,23 @@ RETRY_S_MIN, RETRY_S_MAX = 0.1, 5.0
 class Recovery:
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
-        self._homeless: dict[str, list[tuple[int, int]]] = {}
-        """Mail on disk for addresses without a cell: (row id, priority), by address."""
-        self._attempts: dict[int, AttemptRow] = {}
-        """Of messages that are not in memory yet."""
-        self._damaged: list[int] = []
-        """Rows on disk that don't even say whose they are."""
         self.suspects: dict[str, Started] = {}
         """By uid: started and unfinished when the last life ended."""
         self.refusals = Refusals(system)
         self.resetting = False
+        self.reset_by: StoreError | None = None
+        """Why the tree was reset the last time."""
+        self.task: asyncio.Task[None] | None = None
+        """What brings it back."""
 
     # -- boot ------------------------------------------------------------------------------------------
 
     async def load(self) -> int:
-        """Read the heads of all pending messages into the index; returns how many there are.
+        """Read what waits on disk, or the first of it (`Pending.load`); returns how many messages that are.
 
-        Nothing may be told meanwhile: what is committed now would be read, and be there twice.
+        Nothing may be told meanwhile.
         """
         system = self._system
-        self._homeless.clear()
-        self._attempts.clear()
-        self._damaged.clear()
         system.delays.clear()
         for cell in system.cells.values():  # an attempt that broke off may have filled them
             cell.mailbox = Mailbox()
@@ -75,82 +72,12 @@ class Recovery:
         system.seen_id(await system.store.last_id())
         owner = await system.store.owner()
         system.seen_id(0 if owner is None else owner.last_id)
-        self._attempts = await intact_attempts(system)
-        now = system.runtime.now()
-        after = pending = 0
-        while heads := await system.store.heads(after, HEADS):
-            for head in heads:
-                if not (isinstance(head.address, str) and isinstance(head.priority, int)):
-                    self._damaged.append(head.id)
-                    continue
-                attempt = self._attempts.get(head.id)
-                if attempt is not None and attempt.due > now:
-                    waiting = PriorityRow.of(head.id, head.priority)
-                    system.delays.delay(head.address, waiting, attempt.due, retry=True)
-                elif head.due is not None and head.due > now:
-                    waiting = PriorityRow.of(head.id, head.priority)
-                    system.delays.delay(head.address, waiting, head.due)
-                else:
-                    self._settle_in(head.address, head.id, head.priority)
-            pending += len(heads)
-            after = heads[-1].id
-            system.seen_id(after)
-        return pending
-
-    async def park_damaged(self) -> None:
-        """Rows that have no place in the index: they fail their checksum, and are parked."""
-        if self._damaged:
-            damaged, self._damaged = self._damaged, []
-            await page_in(self._system, damaged)
-
-    def _settle_in(self, address: str, row_id: int, priority: int) -> None:
-        cell = self._system.cells.get(address)
-        if cell is not None:
-            cell.mailbox.push(PriorityRow.of(row_id, priority), priority)
-        else:
-            self._homeless.setdefault(address, []).append((row_id, priority))
-
-    def move_in(self, cell: Cell) -> None:
-        """A cell was made: its mail from disk is its mailbox's now."""
-        for row_id, priority in self._homeless.pop(cell.address, ()):
-            cell.mailbox.push(PriorityRow.of(row_id, priority), priority)
-
-    def keep(self, address: str, row_id: int, priority: int = 0) -> None:
-        """Mail for an address that nobody has: it stays on disk until somebody does."""
-        if row_id:
-            self._homeless.setdefault(address, []).append((row_id, priority))
-
-    def keep_mail(self, cell: Cell) -> None:
-        """A cell is about to be forgotten, and its mail isn't: it waits for whoever has the address next."""
-        for entry in cell.mailbox.entries():
-            row_id = entry if isinstance(entry, int) else getattr(entry, "id", 0)
-            self.keep(cell.address, int(row_id), priority_of(entry))
-
-    def drop(self, address: str) -> None:
-        """Forget the mail of an address that nobody has: it is being deleted."""
-        self._homeless.pop(address, None)
+        return await system.pending.load(self.suspects)
 
     def activate_homeless(self) -> None:
         """After the tree has started: bring actors back for whom mail waits."""
-        system = self._system
-        for cell in list(system.cells.values()):  # made for a suspect, which may be parked by now: its neighbours wait
-            cell.wake()
-        for address in list(self._homeless):
-            try:
-                system.resolve(address).wake()
-            except ActorNotFound:
-                count = len(self._homeless[address])
-                system.events.emit("message.orphaned", address, pending=count)
-                logger.warning("{} messages wait for {}, and nothing in the tree has that address", count, address)
-        system.monitors.look_round()
-
-    def orphans(self) -> list[int]:
-        """Rows whose address nobody has."""
-        return [row_id for waiting in self._homeless.values() for row_id, _ in waiting]
-
-    def attempts_of(self, row_id: int) -> int:
-        row = self._attempts.pop(row_id, None)
-        return 0 if row is None else row.count
+        self._system.pending.go_on()
+        self._system.monitors.look_round()
 
     # -- suspects ----------------------------------------------------------------------------------------
 
@@ -167,7 +94,12 @@ class Recovery:
 
     def _clear(self, uid: str) -> None:
         self.suspects.pop(uid, None)
-        self._system.cautious = bool(self.suspects)
+        if not self.suspects and self._system.cautious:
+            self._end_caution()
+
+    def _end_caution(self) -> None:
+        self._system.cautious = False
+        self._system.delivery.hurry()
 
     def acquit(self, uid: str) -> bool:
         """Whether this was a suspect; it is none any more."""
@@ -178,11 +110,14 @@ class Recovery:
 
     async def run_suspects(self) -> None:
         """After the tree has started: the suspects that have a row, one at a time, nothing else in flight."""
-        system = self._system
+        system, pending = self._system, self._system.pending
         try:
+            rows = {row.uid: row for row in pending.suspects}
+            told = await system.store.with_uids(self.suspects.keys() - rows.keys(), pending.horizon)  # a tick, again
+            rows.update((row.uid, row) for row in told)
             for started in list(self.suspects.values()):
-                for row in await system.store.scan(MessageRow, uid=started.uid):
-                    await self._suspect_row(started, row)
+                if started.uid in rows:
+                    await self._suspect_row(started, rows[started.uid])
         finally:
             for left in system.attempts.left:
                 system.runners.clear_if_free(left.slot)
@@ -280,7 +215,7 @@ class Recovery:
     def forget_suspects(self) -> None:
         """The node is idle, and they haven't come back: their senders' turns will never run again."""
         self.suspects.clear()
-        self._system.cautious = False
+        self._end_caution()
         self._system.runners.stop_waiting()
 
     # -- a broken store --------------------------------------------------------------------------------------
@@ -295,6 +230,7 @@ class Recovery:
         if self.resetting or system.closing or system.gave_up is not None:
             return
         self.resetting = True
+        self.reset_by = error
         system.events.emit(
             "node.broken",
             "/" if system.root is None else system.root.address,
@@ -309,12 +245,13 @@ class Recovery:
         system.delays.clear()
         system.monitors.reset()
         system.groups.reset()
+        system.pending.reset()
         system.keys.forget()
         if system.inbox is not None:
             system.inbox.reset()
         if not charged and not self.refusals.bears(error):
             return
-        system.background(self._recover(isinstance(error, StoreDataError)), "understudy recovery")
+        self.task = system.background(self._recover(isinstance(error, StoreDataError)), "understudy recovery")
 
     async def _recover(self, at_once: bool) -> None:
         system, runtime = self._system, self._system.runtime
@@ -331,7 +268,7 @@ class Recovery:
                 await system.activator.reload()
                 await self.load()
                 system.committer.resume()
-                await self.park_damaged()
+                await system.pending.park_damaged()
                 break
             except (StoreFull, StoreUnavailable, StoreDataError) as error:
                 if not self.refusals.bears(error):

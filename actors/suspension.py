@@ -7,7 +7,7 @@ serves what may pass. To everybody else the cell looks like one in a runner's ha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .envelope import Ask, Envelope
@@ -83,6 +83,14 @@ class HeldMailbox(Mailbox):
             found = self.held.take(uid, row_id)
         self._recount()
         return found
+
+    def add_rows(self, ids: Sequence[int], priority: int) -> None:
+        self.held.add_rows(ids, priority)
+        self._recount()
+
+    def settle(self) -> Mailbox:
+        self.held = self.held.settle()
+        return self
 
     def leading_rows(self, limit: int) -> list[int]:
         return []  # rows are of told messages, and those wait

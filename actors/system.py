@@ -32,6 +32,7 @@ from .groups import Group, Groups
 from .inbox import Inbox
 from .keys import Keys
 from .monitors import Monitors
+from .pending import Pending
 from .recovery import Recovery
 from .ref import ActorRef
 from .runner import Runners
@@ -71,6 +72,7 @@ class ActorSystem:
         self.jitter = runtime.random()
         self.cells: dict[str, Cell] = {}
         self.recovery = Recovery(self)
+        self.pending = Pending(self)
         self.attempts = store.attempts
         self.committer = Committer(
             store,
@@ -232,6 +234,11 @@ class ActorSystem:
         self._last_id += 1
         return self._last_id
 
+    @property
+    def last_id(self) -> int:
+        """The highest sequence number that was given."""
+        return self._last_id
+
     def seen_id(self, row_id: int) -> None:
         self._last_id = max(self._last_id, row_id)
 
@@ -272,7 +279,7 @@ class ActorSystem:
         self.cells[cell.address] = cell
         if self.over:
             cell.light = False
-        self.recovery.move_in(cell)
+        self.pending.move_in(cell)
 
     def remove(self, cell: Cell) -> None:
         """Forget a cell that is gone, or that left memory."""

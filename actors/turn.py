@@ -50,7 +50,8 @@ class Turn:
     state."""
     sends: list[tuple[Cell, Envelope]] | None = None
     keyed: bool = False
-    """Whether a send carries an idempotency key, which has to be looked up before the finish."""
+    """Whether something has to be looked up before the finish: the idempotency key of a send; or, for one that retires
+    while mail is still being found, the rest of it."""
     ordinal: int = 0
     rows: list[Row] | None = None
     deletes: list[tuple[type[Row], Any]] | None = None

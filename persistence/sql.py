@@ -50,8 +50,8 @@ ACTOR_NEIGHBOURS = """SELECT entry.key, actor.* FROM (
 to. A damaged entry of the address itself would be one of these two, for SQLite's search ends beside it."""
 HEADS = "SELECT id, address, priority, due FROM message WHERE id > ? ORDER BY id LIMIT ?"
 HEADS_JSON = f"SELECT json_group_array(json_array(id, address, priority, due)) FROM ({HEADS})"
-"""The same in one row: sqlite3 drops the GIL at each row, and beside a busy loop it doesn't soon have it back. A due time
-is exact to 10 µs."""
+"""The same in one row: sqlite3 drops the GIL at each row, and beside a busy loop it doesn't soon have it back. A due
+time is exact to 10 µs."""
 INBOX_LAST_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0)"
 
 

@@ -7,7 +7,7 @@ An engine knows rows and transactions, nothing of actors. It is done when it pas
 from __future__ import annotations
 
 import abc
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -170,6 +170,13 @@ class Store(abc.ABC):
     @abc.abstractmethod
     async def messages(self, ids: Sequence[int]) -> list[MessageRow]:
         """Messages by id, in any order, those that exist. Not verified."""
+
+    async def with_uids(self, uids: Collection[str], after: int = 0) -> list[MessageRow]:
+        """Messages of these uids and higher ids than `after`, in sequence order. Not verified. One walk over the table
+        for all of them."""
+        if not uids:
+            return []
+        return [row async for row in self.iterate(MessageRow) if row.id > after and row.uid in uids]
 
     @abc.abstractmethod
     async def count(self, kind: type[Row], **equal: Any) -> int: ...

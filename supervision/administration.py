@@ -169,6 +169,7 @@ class Administration:
     async def retire(self, address: str, _: Any) -> Any:
         """Delete an actor's state, mailbox, attempts, timers and monitors. A static one starts afresh; one under a
         template with its next message."""
+        await self._system.pending.complete()  # all of its mail is known then
         try:
             cell = self._actor(address)
         except ActorNotFound:
@@ -199,7 +200,7 @@ class Administration:
         for row_id in rows:
             deletes += [(MessageRow, row_id), (AttemptRow, row_id)]
         deletes += system.timers.rows_of(address)
-        system.recovery.drop(address)
+        system.pending.drop(address)
         system.timers.drop(address)
         system.delays.drop(address)
         system.monitors.retired(address)

@@ -19,6 +19,7 @@ from ..actors.settings import Settings
 from ..actors.system import ActorSystem
 from ..actors.watchdog import Watchdog
 from ..persistence.engines import open_store
+from ..persistence.errors import StoreDataError
 from ..persistence.events import Event
 from ..persistence.runtime import Runtime
 from ..persistence.store import Store
@@ -113,12 +114,13 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
     report_loss(system)
     recovery.note_suspects(system.attempts.left)
     pending = await recovery.load()
-    await recovery.park_damaged()
+    await system.pending.park_damaged()
     await system.timers.catch_up()
     await tree.rows.commit()
     await _start_root(system, root)
     if system.runners.solo:
         await recovery.run_suspects()
+        await _intact(system)
     recovery.activate_homeless()
     system.inbox = Inbox(system, Administration(system, tree))
     system.serve(system.inbox.run(), "understudy inbox")
@@ -127,23 +129,37 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
 
 
 async def _start_root(system: ActorSystem, root: Cell) -> None:
-    """
+    """Start the tree; if the store has failed by now, or fails meanwhile, that is what has failed.
+
     Raises:
-        StoreFull, StoreUnavailable, StoreDataError: the store failed meanwhile, and what had started was reset.
-        StartFailed
+        StoreFull, StoreUnavailable, Fenced, StartFailed
     """
-    start = system.runtime.spawn(lifecycle.start(root), "understudy start")
-    try:
-        await start
-    except (StartFailed, asyncio.CancelledError):
-        if system.recovery.resetting and system.committer.failure is not None and not _is_cancelled():
-            raise system.committer.failure from None
-        raise
+    recovery = system.recovery
+    if recovery.reset_by is None:
+        start = system.runtime.spawn(lifecycle.start(root), "understudy start")
+        try:
+            await start
+        except (StartFailed, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if recovery.reset_by is None or (task is not None and task.cancelling()):
+                raise
+    await _intact(system)
 
 
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+async def _intact(system: ActorSystem) -> None:
+    """A boot ends with the store that fails in it; but refused data are somebody's, and the tree comes back.
+
+    Raises:
+        StoreFull, StoreUnavailable, Fenced
+    """
+    recovery = system.recovery
+    while recovery.reset_by is not None:
+        if recovery.task is None or not isinstance(recovery.reset_by, StoreDataError):
+            raise recovery.reset_by
+        recovery.reset_by = None
+        await asyncio.wait((recovery.task,))
+    if system.gave_up is not None:
+        raise system.gave_up
 
 
 class _Planted:

@@ -143,7 +143,7 @@ class Tree:
         for below in self.children_of(child):
             self.drop(below)
         child.fence(STOPPED)
-        self.system.recovery.keep_mail(child)
+        self.system.pending.keep_mail(child)
         self.system.remove(child)
 
     def forget(self, child: Cell) -> None:
