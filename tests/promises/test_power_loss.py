@@ -7,19 +7,23 @@ part of the rest. A node is started on it, and its books are compared with what 
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from powerloss.audit import Said
 from powerloss.cuts import Cuts, points, sampled
+from powerloss.images import Disk, write
 from powerloss.oplog import Operation, read
 from powerloss.planted import BUGS
-from powerloss.shim import Shim
+from powerloss.shim import HALF, Shim
 from powerloss.workload import DESK, Order
 from tallying import Tally
 
@@ -38,12 +42,15 @@ class Power:
         self.disk.mkdir()
         self.shim = Shim(self.disk, folder)
 
-    def victim(self, lives: int, count: int, bug: str = "none") -> list[Operation]:
+    def victim(self, lives: int, count: int, bug: str = "none", first: int = 0) -> list[Operation]:
         """Let one live to its end; the log."""
-        arguments = [str(self.disk / "p.db"), str(self.shim.notes), str(lives), str(count), bug]
+        arguments = [str(self.disk / "p.db"), str(self.shim.notes), str(first), str(lives), str(count), bug]
         done = subprocess.run(
             [sys.executable, "-W", "error", "-m", "powerloss.victim", *arguments],
-            env={**self.shim.env, "PYTHONPATH": str(HERE)},
+            env={
+                **self.shim.env,
+                "PYTHONPATH": os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH")))),
+            },
             timeout=300,
             capture_output=True,
             text=True,
@@ -148,3 +155,90 @@ def test_every_point_of_a_migration(power: Power, tally: Tally) -> None:
     operations, cuts = migrated(power)
     survive(cuts, points(operations), [0, 2], tally)
     tally("seeds", 2)
+
+
+# -- again, while the node recovers from the first ----------------------------------------------------------
+
+
+def cut_again(folder: Path, operations: list[Operation], point: int, seeds: list[int], count: int) -> Cuts:
+    """Cut the power at a point, start a node on what is left, and cut it again at points of that."""
+    disk, said = Disk(), Said()
+    for operation in operations[:point]:
+        if operation.kind == "N":
+            said.hear(operation.data)
+        else:
+            disk.apply(operation)
+    folder.mkdir()
+    power = Power(folder)
+    image = disk.image(2, point)
+    write(image, power.disk)
+    again = power.victim(first=1, lives=1, count=1)
+    cuts = Cuts(again, image, listen=said.again)
+    found = cuts.run(sampled(again, count, seed=point), seeds)
+    assert found is None, (point, found)
+    return cuts
+
+
+def test_a_cut_during_the_recovery(power: Power, tmp_path: Path, tally: Tally) -> None:
+    operations = power.victim(lives=1, count=4)
+    point = sampled(operations, 40, seed=1)[-8]
+    cuts = cut_again(tmp_path / "again", operations, point, [0, 2], 24)
+    tally("crash points", cuts.points)
+    tally("power cuts", cuts.images)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3000)
+def test_cuts_during_many_recoveries(power: Power, tmp_path: Path, tally: Tally) -> None:
+    operations = power.victim(lives=2, count=6)
+    for point in sampled(operations, 24, seed=2):
+        cuts = cut_again(tmp_path / f"again{point}", operations, point, [0, 2, 3], 40)
+        tally("crash points", cuts.points)
+        tally("power cuts", cuts.images)
+
+
+# -- after a disk that failed -------------------------------------------------------------------------------
+
+
+def fails_then_cut(folder: Path, fault: tuple[Any, ...], count: int, seeds: list[int]) -> Cuts:
+    """A call fails while the node works, and it goes on; then the power fails."""
+    operation, nth, error, suffix = fault
+    folder.mkdir()
+    power = Power(folder)
+    power.shim.fail(operation, nth=nth, error=error, suffix=suffix)
+    operations = power.victim(lives=1, count=6)
+    faults = [point for point, one in enumerate(operations) if one.error or one.kind == "H"]
+    assert len(faults) == 1, fault
+    cuts = Cuts(operations)
+    found = cuts.run([point for point in sampled(operations, count, seed=nth) if point > faults[0]], seeds)
+    assert found is None, (fault, found)
+    return cuts
+
+
+def test_a_cut_after_a_sync_that_failed(tmp_path: Path, tally: Tally) -> None:
+    """What the sync was for may be lost for good, though the system reads it back from memory."""
+    cuts = fails_then_cut(tmp_path / "a", ("sync", 12, errno.EIO, "p.db-wal"), 60, [0, 2])
+    tally("crash points", cuts.points)
+    tally("power cuts", cuts.images)
+    tally("faults", 1)
+
+
+FAULTS = [
+    *(("sync", nth, errno.EIO, "p.db-wal") for nth in range(8, 32, 2)),
+    *(("write", nth, errno.EIO, "p.db-wal") for nth in range(60, 180, 12)),
+    *(("write", nth, errno.ENOSPC, "p.db-wal") for nth in range(65, 180, 12)),
+    *(("write", nth, HALF, "p.db-wal") for nth in range(70, 180, 25)),
+    ("sync", 3, errno.EIO, "p.db"),
+    ("sync", 4, errno.EIO, "p.db"),
+    ("write", 30, errno.EIO, "p.db"),
+]
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[0]}-{fault[1]}-{fault[2]}-{fault[3]}")
+def test_a_cut_after_a_disk_that_failed(tmp_path: Path, tally: Tally, fault: tuple[Any, ...]) -> None:
+    cuts = fails_then_cut(tmp_path / "a", fault, 60, [0, 2, 3])
+    tally("crash points", cuts.points)
+    tally("power cuts", cuts.images)
+    tally("faults", 1)

@@ -47,6 +47,15 @@ class Said:
         """Which numbers of the keyed teller a recovery tells again; not each time, since it costs time."""
         return [] if boots % RETOLD_EVERY else sorted(number for teller, number in self.sent if teller == KEYED)
 
+    def again(self) -> Said:
+        """What holds for a second victim, which works on what a power cut has left: nobody waits for what was sent."""
+        said = Said()
+        said.sent, said.acked = set(self.sent), set(self.acked)
+        said.refused = {**self.refused, **dict.fromkeys(self.sent - self.acked, "unknown")}
+        said.boot = self.boot
+        said.children_sent, said.children_acked = set(self.children_sent), set(self.children_acked)
+        return said
+
     def hear(self, note: bytes) -> None:
         match json.loads(note):
             case ["boot", boot]:
@@ -137,6 +146,7 @@ async def _settled(system: ActorSystem, path: Path) -> dict[str, int]:
     """Until nothing is pending. Timers and retries don't count for `idle`; all of these are due within milliseconds."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint=0")
+        left: dict[str, int] = {}
         for _ in range(ROUNDS_MAX):
             await system.idle()
             await system.committer.flush()
@@ -163,9 +173,7 @@ def _by_sql(path: Path) -> tuple[list[Number], list[tuple[Number, str]]]:
 
 async def _retell(system: ActorSystem, path: Path, retold: list[int]) -> list[Number]:
     ref = system.ref(DESK[KEYED])
-    for number in retold:
-        receipt = ref.tell(Order(teller=KEYED, number=number), key=f"{number}")
-    await receipt
+    await asyncio.gather(*(ref.tell(Order(teller=KEYED, number=number), key=f"{number}") for number in retold))
     await _settled(system, path)
     book = await ref.ask(Read())
     return [(teller, number) for teller, number in book.entries if teller == KEYED]
@@ -192,7 +200,7 @@ def check(books: Books, said: Said) -> None:
 def check_copy(books: Books, wanted: set[Number], said: Said) -> None:
     """A backup that was finished: as good as the database, and has what was acknowledged before it began."""
     then = Said()
-    then.sent, then.acked, then.children_sent = said.sent, wanted, said.children_sent
+    then.sent, then.acked, then.refused, then.children_sent = said.sent, wanted, said.refused, said.children_sent
     check(books, then)
 
 

@@ -113,7 +113,7 @@ def points(operations: Sequence[Operation]) -> list[int]:
 
 def _points(operations: Sequence[Operation]) -> Iterator[int]:
     for point, operation in enumerate(operations):
-        if operation.kind not in "NBO" and not operation.error:
+        if operation.kind not in "NBOH" and not operation.error:
             yield point
     yield len(operations)
 

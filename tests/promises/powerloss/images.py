@@ -235,8 +235,8 @@ def _rename(names: dict[str, _File], change: dict[str, _File | None]) -> None:
 
 
 def write(image: Mapping[str, bytes], folder: Path) -> None:
-    """Make an image the content of a new folder."""
-    folder.mkdir(parents=True)
+    """Make an image the content of an empty folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, content in image.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)

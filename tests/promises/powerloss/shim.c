@@ -31,7 +31,8 @@
  *   C created (name, file)        O opened, there before (name, file)     W written (offset, data; `mapped`: through a map)
  *   T truncated (offset: size)    S synced (file)       D folder synced (name: the folder, "" for the one watched)
  *   U unlinked (name)             R renamed (name to the one in data)     L linked (name to the one in data)
- *   N note (data)                 M folder made (name)                    B a process begins: it numbers files anew
+ *   N note (data)                 M folder made (name)                    H half a write, by a rule: the one before it
+ *   B a process begins: it numbers files anew
  * With `error` set the call failed by a rule, and nothing was done (S: whatever was unsynced may be lost for good).
  *
  * Not seen: stdio's own writes, io_uring, dup. sendfile and copy_file_range into a watched file fail with EINVAL, so that the
@@ -424,7 +425,8 @@ static ssize_t written(int fd, const void *data, size_t length, off_t offset, in
             pthread_mutex_unlock(&mutex);
             return fails(error);
         }
-        if (error == -2 && length > 1)
+        int half = error == -2 && length > 1;
+        if (half)
             length /= 2;
         if (!positioned) {
             struct stat found;
@@ -435,6 +437,8 @@ static ssize_t written(int fd, const void *data, size_t length, off_t offset, in
         int why = errno;
         if (done > 0)
             record('W', 0, 0, one->file, offset, NULL, data, done);
+        if (half)
+            record('H', 0, 0, one->file, offset + done, NULL, NULL, 0);
         errno = why;
     }
     int why = errno;

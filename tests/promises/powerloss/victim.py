@@ -1,6 +1,7 @@
-"""The process that loses its power: `python -m powerloss.victim DATABASE NOTES LIVES COUNT BUG`.
+"""The process that loses its power: `python -m powerloss.victim DATABASE NOTES FIRST LIVES COUNT BUG`.
 
-A node is started, works, is closed, and so on for some lives. Every point of that is one where the power may fail.
+A node is started, works, is closed, and so on for some lives, numbered from FIRST. The power may fail at every point
+of that.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from pathlib import Path
 from loguru import logger
 
 from powerloss.planted import store
-from powerloss.workload import TREE, Notes, keep_copy, play
+from powerloss.tellers import Notes, Tellers, keep_copy
+from powerloss.workload import TREE
 from understudy import start
 
 
-async def main(path: Path, notes: Notes, lives: int, count: int, bug: str) -> None:
+async def main(path: Path, notes: Notes, first: int, lives: int, count: int, bug: str) -> None:
     url = f"sqlite:///{path}"
-    for life in range(lives):
+    for life in range(first, first + lives):
         async with start(TREE, store=store(bug, url)) as system:
-            await play(system, url, life, count, notes.say)
+            await Tellers(system, url, life, count, notes.say).play()
             if life == 0:
                 await keep_copy(path, life, notes.say)
             await system.idle()
@@ -29,5 +31,5 @@ async def main(path: Path, notes: Notes, lives: int, count: int, bug: str) -> No
 if __name__ == "__main__":
     logger.remove()
     logger.add(sys.stderr, level="ERROR")
-    database, notes, lives, count, bug = sys.argv[1:]
-    asyncio.run(main(Path(database), Notes(notes), int(lives), int(count), bug))
+    database, notes, first, lives, count, bug = sys.argv[1:]
+    asyncio.run(main(Path(database), Notes(notes), int(first), int(lives), int(count), bug))

@@ -1,37 +1,23 @@
-"""What the victim does and says, and what the books must say for it afterwards.
+"""The actors, and what they are told.
 
-Every message has a teller and a number. What is to become of it goes by its number: see `Clerk.order`.
+Every message has a teller and a number. What is to become of it goes by its number: see `Order`.
 """
 
 from __future__ import annotations
-
-import asyncio
-import json
-import os
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 from sqlalchemy import text
 
 from understudy import (
     Actor,
-    ActorSystem,
-    AskFailed,
     Backoff,
     ChildSpec,
-    Client,
     Message,
     Reject,
     Request,
-    StartChild,
-    StoreError,
     SupervisorSpec,
     handler,
 )
-from understudy.persistence.backup import back_up
-from understudy.persistence.runtime import Runtime
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 PURSE = 1000
@@ -39,8 +25,6 @@ PURSE = 1000
 VAULTS = ("x", "y", "z")
 KEYED, CLIENT, MOVER = 4, 5, 3
 """Tellers whose messages go a way of their own."""
-NUMBERS_PER_LIFE = 10_000
-
 Number = tuple[int, int]
 """A teller and its number."""
 
@@ -189,82 +173,3 @@ TREE = SupervisorSpec(
 
 DESK = {0: "/p/clerk", 1: "/p/pool/1", 2: "/p/pool/2", KEYED: "/p/clerk", CLIENT: "/p/pool/1"}
 """Where each teller's messages go."""
-
-
-class Notes:
-    """What is said, into the log of the shim, one line a call."""
-
-    def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-
-    def say(self, *words: object) -> None:
-        os.write(self._descriptor, json.dumps(words).encode())
-
-
-async def play(system: ActorSystem, url: str, life: int, count: int, say: Callable[..., None]) -> None:
-    """One life: tellers side by side, each with `count` messages, and what else a node is asked for."""
-    numbers = range(life * NUMBERS_PER_LIFE, life * NUMBERS_PER_LIFE + count)
-
-    async def answered(waiting: Awaitable[object], *said: Number) -> None:
-        """A disk that fails refuses some: without a trace, or nobody knows."""
-        try:
-            await waiting
-        except (StoreError, AskFailed) as error:
-            for number in said:
-                say("refused", *number, getattr(error, "outcome", "unknown"))
-            return
-        for number in said:
-            say("acked", *number)
-
-    async def one_by_one(teller: int) -> None:
-        for number in numbers:
-            say("sent", teller, number)
-            key = f"{number}" if teller == KEYED else None
-            tell = system.ref(DESK[teller]).tell(Order(teller=teller, number=number), key=key)
-            await answered(tell, (teller, number))
-
-    async def in_bursts(teller: int) -> None:
-        """Only the last receipt is awaited: there is one commit order."""
-        for first in range(numbers.start, numbers.stop, 4):
-            burst = range(first, min(first + 4, numbers.stop))
-            for number in burst:
-                say("sent", teller, number)
-                receipt = system.ref(DESK[teller]).tell(Order(teller=teller, number=number))
-            await answered(receipt, *((teller, number) for number in burst))
-
-    async def asks(teller: int) -> None:
-        for number in numbers:
-            say("sent", teller, number)
-            await answered(system.ref(DESK[teller]).ask(Take(teller=teller, number=number)), (teller, number))
-
-    async def moves(teller: int) -> None:
-        for number in numbers:
-            say("sent", teller, number)
-            to = VAULTS[(number + 1 + number % 2) % 3]
-            move = Move(teller=teller, number=number, to=to, amount=1 + number % 5)
-            await answered(system.ref(f"/p/{VAULTS[number % 3]}").tell(move), (teller, number))
-
-    async def from_outside(teller: int) -> None:
-        async with Client(url) as client:
-            for number in numbers[: max(1, count // 3)]:
-                say("sent", teller, number)
-                await answered(client.tell(DESK[teller], Order(teller=teller, number=number)), (teller, number))
-
-    async def adds_a_child() -> None:
-        say("child sent", f"extra{life}")
-        with suppress(StoreError, AskFailed):
-            await system.ref("/p").ask(StartChild(spec=ChildSpec(id=f"extra{life}", actor=Clerk)))
-            say("child acked", f"extra{life}")
-
-    say("boot", system.boot)
-    await asyncio.gather(
-        one_by_one(0), in_bursts(1), asks(2), moves(MOVER), one_by_one(KEYED), from_outside(CLIENT), adds_a_child()
-    )
-
-
-async def keep_copy(path: Path, life: int, say: Callable[..., None]) -> None:
-    """A backup beside the running node; what was acknowledged before is in it."""
-    name = f"copy{life}.db"
-    say("copy begun", name)
-    await asyncio.to_thread(back_up, str(path), str(path.with_name(name)), Runtime())
-    say("copy acked", name)
