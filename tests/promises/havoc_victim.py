@@ -90,6 +90,8 @@ def downgrade(path: str) -> None:
         (statement,) = first.execute("SELECT sql FROM sqlite_schema WHERE name = 'incident'").fetchone()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint=0")
+        if connection.execute("PRAGMA user_version").fetchone() != (2,):  # killed before it was made, or migrated again
+            return
         for line in (
             "BEGIN IMMEDIATE",
             "DROP TABLE monitor",
