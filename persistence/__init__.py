@@ -2,7 +2,8 @@
 
 record      the rows and their checksums          store       what every engine keeps
 effects     what a turn asks of a commit          committer   group commit: turns in, one transaction out
-pace        on the loop or in a thread            attempts    the slot file of started messages
+bisection   what of a batch is refused            attempts    the slot file of started messages
+pace        on the loop or in a thread
 schema, migrations, upgrade                       lock        one owner a database
 sqlite, beside, sql, driver, worker, held, lent   memory      the same without a file
 backup, restore, files, progress                  verify      everything looked at

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from .bisection import bisect
 from .effects import Effects, fold
 from .errors import Fenced, StoreCorrupt, StoreDataError, StoreError, StoreFull, StoreUnavailable
 from .pace import Pace
@@ -177,9 +178,7 @@ class Committer:
     async def hold(self) -> AsyncIterator[tuple[AsyncConnection, Callable[[Effects], Any]]]:
         """Hold the write transaction: other commits queue meanwhile. What the caller rests on is committed already.
 
-        Yields the connection for the user's SQL and `finish(effects)`, which commits both together. Leaving
-        without it rolls
-        back.
+        Yields the connection for the user's SQL and `finish(effects)`, which commits both; leaving without it rolls back.
         """
         while self._held:
             await self._next_room()
@@ -193,7 +192,11 @@ class Committer:
 
                 async def finish(effects: Effects) -> int:
                     commit = fold([effects], Commit(self._number + 1))
-                    await self.store.commit_held(commit)
+                    self._in_flight = True
+                    try:
+                        await self.store.commit_held(commit)
+                    finally:
+                        self._in_flight = False
                     self._number += 1
                     self.commits += 1
                     return self.position
@@ -201,6 +204,7 @@ class Committer:
                 yield connection, finish
         finally:
             self._held = False
+            self._drop_rest()
             if self._queue:
                 self.request()  # a batch goes first; its landing lets the next holder in
             else:
@@ -247,6 +251,8 @@ class Committer:
                 await self._commit(batch)
             finally:
                 self._in_flight = False
+            if self.failure is not None:
+                self._drop_rest()
             if self._queue and (self._waiters or len(self._queue) >= BATCH_TURNS_MAX or self._closing):
                 self._wanted = True
             elif self._queue and self._linger is None:
@@ -256,7 +262,7 @@ class Committer:
         try:
             await self._write(batch)
         except StoreDataError as error:
-            await self._bisect(batch, error)
+            await self._refuse(batch, error)
         except Exception as error:
             self._drop(error if isinstance(error, StoreError) else StoreUnavailable(str(error) or repr(error)))
         else:
@@ -269,7 +275,7 @@ class Committer:
         except (StoreFull, StoreUnavailable) as error:
             if error.outcome != "unknown":
                 raise
-            landed = await self._has_landed(commit)
+            landed = await self.store.has_landed(commit)
             if landed is None:
                 raise
             if not landed:
@@ -277,49 +283,42 @@ class Committer:
         self._number = commit.number
         self.commits += 1
 
-    async def _has_landed(self, commit: Commit) -> bool | None:
-        """COMMIT itself failed: only the owner row knows whether it landed. None: it can't be read."""
+    async def _refuse(self, batch: list[Effects], error: StoreDataError) -> None:
+        """Commit what the database takes; charge whom it refuses; drop the rest."""
+        guilty = batch[0]
         try:
-            owner = await self.store.reopen()
-        except StoreError:
-            return None
-        return owner.commit_no == commit.number
-
-    async def _bisect(self, batch: list[Effects], error: StoreDataError) -> None:
-        """Commit the longest prefix that the database takes; charge the one after it; drop the rest."""
-        behind: list[Effects] = []
-        try:
-            while len(batch) > 1:
-                half = len(batch) // 2
-                try:
-                    await self._write(batch[:half])
-                except StoreDataError as narrower:
-                    behind = batch[half:] + behind
-                    error, batch = narrower, batch[:half]
-                else:
-                    self._landed(batch[:half])
-                    batch = batch[half:]
-                    try:
-                        await self._write(batch)
-                    except StoreDataError as narrower:
-                        error = narrower
-                    else:
-                        self._landed(batch)
-                        self._queue[:0] = behind  # it was refused only in a larger batch, or only once
-                        return
-            guilty = batch[0]
+            found, error, behind = await bisect(batch, error, self._write, self._landed)
+            if found is None:
+                self._queue[:0] = behind
+                return
+            guilty = found
             charge = self._refused(guilty, error)
             if charge is not None and (charge.rows or charge.deletes):
                 await self._write([charge])
         except StoreError as broken:
-            self._drop(broken, batch[0].position if isinstance(broken, StoreDataError) else 0, charged=False)
+            self._drop(broken, guilty.position if isinstance(broken, StoreDataError) else 0, charged=False)
             return
         self._drop(error, guilty.position, charged=charge is not None)
 
     def fail(self, error: StoreError) -> None:
         """The store failed somebody else (a read, a held transaction): the same consequences."""
-        if self.failure is None:
+        if self.failure is not None:
+            return
+        if not self._in_flight:
             self._drop(error)
+            return
+        self.failure = error  # what is in flight may land yet: who waits for it hears then what became of it
+        self._queue.clear()
+        self._wanted = False
+        self._broken(error, True)
+
+    def _drop_rest(self) -> None:
+        """What was in flight when something else failed has come to its end, and nothing else does."""
+        if self.failure is not None and self.committed < self.position and not self._in_flight:
+            self._queue.clear()
+            self._bytes = 0
+            self._lose(self.position, self.failure)
+            self._release_room()
 
     def _landed(self, batch: list[Effects]) -> None:
         end = batch[-1].position
@@ -382,6 +381,8 @@ class Committer:
         """
         if isinstance(self.failure, Fenced | StoreCorrupt):
             raise self.failure
+        while self._in_flight:
+            await self._next_room()
         owner = await self.store.reopen()
         self._number = owner.commit_no + 1
         await self.store.commit(Commit(self._number))

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 from .attempts import AttemptLog
+from .errors import StoreError
 from .record import Head, MessageRow, OwnerRow, R, Row
 
 if TYPE_CHECKING:
@@ -133,6 +134,14 @@ class Store(abc.ABC):
         Commits nothing itself: leaving the block without `commit_held` rolls back. While it is held no
         `commit` may be called.
         """
+
+    async def has_landed(self, commit: Commit) -> bool | None:
+        """COMMIT itself failed: whether it landed all the same; None: it can't be told."""
+        try:
+            owner = await self.reopen()
+        except StoreError:
+            return None
+        return owner.commit_no == commit.number
 
     @abc.abstractmethod
     async def commit_held(self, commit: Commit) -> None:

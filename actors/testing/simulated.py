@@ -245,6 +245,7 @@ class SimulatedStore(MemoryStore):
         if self._life.dead:
             raise NodeDied
         if self._life.loop.now_s < self._down_until:
+            self._life.faults += 1
             raise StoreUnavailable("simulated: still down")
 
     def _fault(self, what: str) -> None:

@@ -315,6 +315,11 @@ class _Attempt:
                 if life.faults == faults:
                     raise
                 self._told(f"the node doesn't start: {error}")
+            except Fenced:
+                if life.left is None:
+                    raise
+                life.end()
+                raise NodeDied from None
             life.data = self._run.data = life.data.copy()
             await SimulatedRuntime(life).sleep(AGAIN_S)
 

@@ -108,7 +108,8 @@ class Part(abc.ABC):
         twice = [id for id, count in Counter(found).items() if count > 1]
         assert not twice, f"twice: {twice}"
         assert self.sure <= set(found), f"acknowledged and lost: {sorted(self.sure - set(found))}"
-        assert set(found) <= self.tried - self.refused, f"out of nowhere: {sorted(set(found) - self.tried)}"
+        assert set(found) <= self.tried, f"out of nowhere: {sorted(set(found) - self.tried)}"
+        assert not set(found) & self.refused, f"refused and yet done: {sorted(set(found) & self.refused)}"
 
 
 def states(run: Run, prefix: str) -> dict[str, Any]:
