@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -20,13 +21,14 @@ import msgspec
 import pytest
 from powerloss.audit import Said
 from powerloss.cuts import Cuts, points, sampled
-from powerloss.images import Disk, write
+from powerloss.images import PAGE, Disk, write
 from powerloss.oplog import Operation, read
 from powerloss.planted import BUGS
 from powerloss.shim import HALF, Shim
 from powerloss.workload import DESK, Order
 from tallying import Tally
 
+from understudy.persistence.attempts import SLOT_BYTES
 from understudy.persistence.migrations import migrate
 from understudy.persistence.record import MessageRow, seal
 from understudy.persistence.sql import insert
@@ -98,6 +100,76 @@ def test_a_long_life(power: Power, tally: Tally) -> None:
     assert sum(one.kind == "N" for one in operations) > 2_000
     survive(Cuts(operations), sampled(operations, 600, seed=1), list(range(6)), tally)
     tally("seeds", 6)
+
+
+class Unpromised(Said):
+    """Of a store that doesn't sync its commits."""
+
+    def hear(self, note: bytes) -> None:
+        super().hear(note)
+        self.forget_promises()
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3000)
+def test_synchronous_normal_loses_the_last_commits_and_nothing_else(power: Power, tally: Tally) -> None:
+    """What is there is of one moment: nothing torn, nothing twice, no gap."""
+    operations = power.victim(lives=2, count=12, bug="synchronous=NORMAL")
+    cuts = Cuts(operations, listen=Unpromised, options="?synchronous=normal")
+    survive(cuts, sampled(operations, 250, seed=3), [0, 2, 3, 4], tally)
+    tally("seeds", 4)
+
+
+# -- the slot file ------------------------------------------------------------------------------------------
+
+
+def damaged(slots: bytes, before: bytes, draw: random.Random) -> list[bytes]:
+    """What a file that nobody ever syncs may hold instead: as it was once, zeros, garbage, a part, a mixture."""
+    pages = range(0, len(slots), PAGE)
+    mixed = b"".join(
+        (slots if draw.random() < 0.5 else before.ljust(len(slots), b"\0"))[at : at + PAGE] for at in pages
+    )
+    header = slots[:SLOT_BYTES]
+    return [
+        before,
+        mixed,
+        bytes(len(slots)),
+        header + bytes(len(slots) - SLOT_BYTES),
+        header + draw.randbytes(len(slots) - SLOT_BYTES),
+        slots[: draw.randrange(len(slots))],
+    ]
+
+
+def survive_slots(operations: list[Operation], chosen: list[int], tally: Tally) -> None:
+    """At each of these points, the database as it would be, beside each of those slot files."""
+    draw = random.Random(len(operations))
+    disk, seen, others = Disk(), [b""], []
+    for point, operation in enumerate(operations):
+        if point in chosen and (slots := disk.image(1)["p.db.slots"]):
+            others.append((point, damaged(slots, draw.choice(seen), draw)))
+            seen.append(slots)
+        disk.apply(operation)
+    cuts = Cuts(operations, every=True)
+    for point, contents in others:
+        for content in contents:
+            found = cuts.run([point], [0], {"p.db.slots": content})
+            assert found is None, found
+    tally("crash points", len(others))
+    tally("power cuts", cuts.images)
+
+
+def test_any_slot_file(power: Power, tally: Tally) -> None:
+    operations = power.victim(lives=1, count=3)
+    said = [point for point, one in enumerate(operations) if b"acked" in one.data and one.kind == "N"]
+    survive_slots(operations, said[::6], tally)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3000)
+def test_any_slot_file_at_many_points(power: Power, tally: Tally) -> None:
+    operations = power.victim(lives=2, count=8)
+    said = [point for point, one in enumerate(operations) if b"acked" in one.data and one.kind == "N"]
+    survive_slots(operations, said, tally)
 
 
 # -- planted bugs -----------------------------------------------------------------------------------------

@@ -43,6 +43,13 @@ class Said:
         """What each finished backup must have."""
         self._copying: dict[str, set[Number]] = {}
 
+    def forget_promises(self) -> None:
+        """What a store with `synchronous=normal` may lose: the last commits, so all that is acknowledged."""
+        self.acked.clear()
+        self.children_acked.clear()
+        self.copies.clear()
+        self.boot = 0
+
     def retold(self, boots: int) -> list[int]:
         """Which numbers of the keyed teller a recovery tells again; not each time, since it costs time."""
         return [] if boots % RETOLD_EVERY else sorted(number for teller, number in self.sent if teller == KEYED)
@@ -97,25 +104,25 @@ class Books(NamedTuple):
 
 
 def recover(
-    image: Mapping[str, bytes], folder: Path, retold: Iterable[int] = (), name: str = "p.db", keep: bool = False
+    image: Mapping[str, bytes], folder: Path, retold: Iterable[int] = (), name: str = "p.db", options: str = ""
 ) -> Books:
     """Start a node on an image, let it finish, and read its books.
 
     Args:
         retold: numbers of the keyed teller to tell again.
+        options: of the store's URL.
     """
     write(image, folder)
     try:
-        return asyncio.run(_recover(folder / name, list(retold)))
+        return asyncio.run(_recover(folder / name, list(retold), options))
     finally:
-        if not keep:
-            shutil.rmtree(folder)
+        shutil.rmtree(folder)
 
 
-async def _recover(path: Path, retold: list[int]) -> Books:
+async def _recover(path: Path, retold: list[int], options: str) -> Books:
     wait_s, Clerk.tick_after_s = Clerk.tick_after_s, 0.0
     try:
-        async with start(TREE, store=f"sqlite:///{path}", on_event=_unheard) as system:
+        async with start(TREE, store=f"sqlite:///{path}{options}", on_event=_unheard) as system:
             left = await _settled(system, path)
             entries: dict[str, list[Number]] = {}
             ticks: dict[str, list[Number]] = {}

@@ -50,24 +50,33 @@ class Cuts:
         *,
         every: bool = False,
         listen: Callable[[], Said] = Said,
+        options: str = "",
     ) -> None:
         """
         Args:
             before: what was on the disk when the log began.
             every: start a node on each image, whatever its rows.
             listen: makes what hears the notes.
+            options: of the URL of the store that is started.
         """
         self.operations = operations
         self.before = before
         self.every = every
         self.listen = listen
+        self.options = options
         self.points = 0
         self.images = 0
         self.boots = 0
         self._known: dict[bytes, Books] = {}
 
-    def run(self, chosen: Iterable[int], seeds: Sequence[int]) -> Found | None:
-        """Cut the power at each of these points, once a seed. Returns the first violation."""
+    def run(
+        self, chosen: Iterable[int], seeds: Sequence[int], replaced: Mapping[str, bytes] | None = None
+    ) -> Found | None:
+        """Cut the power at each of these points, once a seed. Returns the first violation.
+
+        Args:
+            replaced: files that have another content then.
+        """
         wanted = set(chosen)
         disk, said = Disk(self.before), self.listen()
         parent = RAM if RAM.is_dir() else None
@@ -78,7 +87,8 @@ class Cuts:
                     for seed in seeds:
                         self.images += 1
                         try:
-                            self._cut(disk.image(seed, point), said, Path(scratch) / f"{point}-{seed}")
+                            image = {**disk.image(seed, point), **(replaced or {})}
+                            self._cut(image, said, Path(scratch) / f"{point}-{seed}")
                         except Exception as error:
                             why = str(error) if isinstance(error, Violation) else f"{type(error).__name__}: {error}"
                             return Found(point, seed, self.points, why)
@@ -94,7 +104,7 @@ class Cuts:
         books = self._known.get(key) if key and not self.every else None
         if books is None:
             self.boots += 1
-            books = recover(image, folder, said.retold(self.boots))
+            books = recover(image, folder, said.retold(self.boots), options=self.options)
             self._known[key] = books
         check(books, said)
         for name, wanted in said.copies.items():

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from .oplog import Operation
 
-__all__ = ("Disk", "write")
+__all__ = ("PAGE", "Disk", "write")
 
 PAGE = 4096
 SECTOR = 512
