@@ -1,5 +1,5 @@
-"""A large backlog: how soon a node handles the first of a million messages, in how much memory, how fast it drains them,
-and what they cost those who aren't concerned.
+"""A large backlog: how soon a node handles the first of a million messages, in how much memory, how fast it drains
+them, and what they cost those who aren't concerned.
 
 Each node is a process of its own, so that its memory is its own; `python backlog.py --messages 1_000_000` runs it all.
 """
@@ -112,6 +112,7 @@ async def drain(path: Path, mailboxes: int, born: float) -> dict[str, float]:
         before = memory_mb("VmRSS")
         await system.idle()
         done = time.time()
+        cpu_s = time.process_time()
         turns = system.runners.handling.turns
     return {
         "process to first s": Timed.first - born,
@@ -119,6 +120,7 @@ async def drain(path: Path, mailboxes: int, born: float) -> dict[str, float]:
         "start to up s": up - began,
         "first to last s": done - Timed.first,
         "turns": turns,
+        "CPU s": cpu_s,
         "up MB": before,
         "peak MB": memory_mb("VmHWM"),
     }

@@ -56,6 +56,11 @@ class Scale(NamedTuple):
     def client_asks(self) -> int:
         return max(self.messages // 500, 10)
 
+    @property
+    def bytes_max(self) -> int:
+        """Of a body, or a state."""
+        return min(10 * self.messages, 1_000_000)
+
     def sizes(self, smallest: int, largest: int, steps: tuple[int, ...] = (1,)) -> list[int]:
         """From the smallest to the largest, so many a decade."""
         found, decade = [], smallest
@@ -213,7 +218,7 @@ def _actors(folder: Path, scale: Scale) -> Figures:
 
 
 def _bodies(folder: Path, scale: Scale) -> Figures:
-    sizes = scale.sizes(100, 1_000_000)
+    sizes = scale.sizes(100, scale.bytes_max)
     return {
         **_each(folder, sizes, "bodies", lambda place, size: scaling.bodies(place, size, scale.count(size))),
         **_each(
@@ -223,7 +228,7 @@ def _bodies(folder: Path, scale: Scale) -> Figures:
 
 
 def _states(folder: Path, scale: Scale) -> Figures:
-    sizes = scale.sizes(1_000, 1_000_000)
+    sizes = scale.sizes(1_000, scale.bytes_max)
     return {
         **_each(folder, sizes, "states", lambda place, size: scaling.states(place, size, scale.count(size))),
         **_each(folder, sizes, "states by hand", lambda _, size: scaling.states_by_hand(size, scale.count(size))),
