@@ -154,7 +154,7 @@ def translate(error: BaseException, path: str, *, outcome: Outcome = "dropped") 
         return StoreDataError(f"{name}: {error}")
     if primary in _CORRUPT:
         return StoreCorrupt(path, f"{name}: {error}")
-    if primary == sqlite3.SQLITE_FULL:
+    if primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:  # no room for the WAL's index
         return StoreFull(f"{path}: {error}", outcome=outcome)
     return StoreUnavailable(f"{path}: {name}: {error}", outcome=outcome)
 
