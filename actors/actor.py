@@ -201,7 +201,8 @@ class Actor(Generic[State]):
     @property
     def system(self) -> ActorSystem:
         """The system, for references to others: `self.system.ref("/bank/ledger")`."""
-        return self._lent("system").system
+        context = self._context
+        return self._lent("system").system if context is None else context.system
 
     @property
     def turn(self) -> Turn:

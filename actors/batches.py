@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .dispatch import means, prepare
 from .envelope import Ask, Envelope
 from .message import Message
+from .turn import ANYTHING
 
 if TYPE_CHECKING:
     from .handlers import HandlerSpec
@@ -26,7 +27,7 @@ def collect(turn: Turn, spec: HandlerSpec) -> list[Message]:
     if envelope is None or isinstance(envelope, Ask):
         return messages
     turn.batch = [envelope]
-    turn.eventful = True
+    turn.eventful = ANYTHING
     if cell.system.runners.solo:
         cell.alone = BATCH_MAX  # only its first message is on record: the others may be the guilty ones
         return messages

@@ -10,7 +10,7 @@ from ..persistence.effects import Effects
 from ..persistence.errors import StoreError
 from .admission import admit_slowly
 from .dispatch import round_trip
-from .envelope import Envelope
+from .envelope import Envelope, derived_uid
 from .errors import ActorNotFound, NotAMessage, SystemStopped
 from .exits import ExitReason
 from .failures import park
@@ -46,22 +46,27 @@ class Delivery:
         system = self._system
         if system.over:
             raise SystemStopped(cell.address, message)
-        mailbox, room = cell.mailbox, cell.options.capacity
-        waits = mailbox.count >= room or cell.admission is not None
-        cls = type(message)
-        if not (cell.durable or waits or priority or delay_s or key is not None) and (
-            cls.__immutable__ or is_deeply_immutable(cls)
-        ):
-            queue = mailbox.queue
-            if queue is None:
-                mailbox.push(message)
-            else:
-                queue.append(message)
-                mailbox.count += 1
-            if not cell.queued:
-                cell.wake()
-            return DONE
-        failure = system.committer.failure
+        mailbox, committer = cell.mailbox, system.committer
+        waits = mailbox.count >= cell.capacity or cell.admission is not None
+        failure = committer.failure
+        if not (waits or priority or delay_s or key is not None):
+            cls = type(message)
+            if not cell.durable:
+                if cls.__immutable__ or is_deeply_immutable(cls):
+                    mailbox.push(message)
+                    if not cell.queued:
+                        cell.wake()
+                    return DONE
+            elif failure is None and not system.cautious:
+                # The usual way: what `_envelope` and `accept` do, in as few steps as there can be.
+                body, message_then = round_trip(cell.address, message)
+                envelope = Envelope(cell.address, system.next_uid(), message_then, tag_of(cls), body)
+                envelope.id = system.next_id()
+                position = envelope.after = committer.put(envelope, 200 + len(body))
+                mailbox.push(envelope)
+                if not cell.queued:
+                    cell.wake()
+                return Receipt(system, position, message)
         if failure is not None:
             raise system.recovery.refusal(failure, message)
         envelope = self._envelope(cell, message, key, delay_s, priority, system.next_uid())
@@ -83,17 +88,16 @@ class Delivery:
             return 0
         envelope.id = system.next_id()
         assert envelope.body is not None
-        key = None if envelope.key is None else system.keys.row(envelope)
-        position = envelope.after = system.committer.submit(
-            Effects(
-                inserts=(envelope,),
-                rows=() if key is None else (key,),
-                deletes=deletes,
-                size=200 + len(envelope.body),
-            )
-        )
-        if key is not None:
-            system.keys.remember(key, position)
+        size = 200 + len(envelope.body)
+        if envelope.key is None and not deletes:
+            position = system.committer.put(envelope, size)
+        else:
+            key = None if envelope.key is None else system.keys.row(envelope)
+            rows = () if key is None else (key,)
+            position = system.committer.submit(Effects(inserts=(envelope,), rows=rows, deletes=deletes, size=size))
+            if key is not None:
+                system.keys.remember(key, position)
+        envelope.after = position
         if system.cautious:
             self.wait_for(position, lambda: self._arrive_late(cell, envelope))
         else:
@@ -125,8 +129,15 @@ class Delivery:
         """Part of the turn: it leaves when the turn finishes."""
         if not isinstance(message, Message):
             raise NotAMessage(message)
-        envelope = self._envelope(cell, message, key, delay_s, priority, turn.next_uid())
-        envelope.sender = turn.cell.address
+        if key is None and not delay_s and not priority and cell.durable:
+            body, message = round_trip(cell.address, message)
+            tag = tag_of(type(message))
+            turn.ordinal = ordinal = turn.ordinal + 1
+            uid = derived_uid(turn.uid or turn.key, ordinal)
+            envelope = Envelope(cell.address, uid, message, tag, body, turn.cell.address)
+        else:
+            envelope = self._envelope(cell, message, key, delay_s, priority, turn.next_uid())
+            envelope.sender = turn.cell.address
         turn.send(cell, envelope)
 
     def deliver(self, sender: Cell, sends: list[tuple[Cell, Envelope]], after: int) -> None:
@@ -146,8 +157,11 @@ class Delivery:
                 if cell is None:
                     continue
             assert cell is not None
-            self._arrive(cell, envelope)
-            if cell.mailbox.count > cell.options.capacity:
+            if envelope.due is None:
+                cell.push(envelope, envelope.priority)
+            else:
+                self._system.delays.delay(cell.address, envelope, envelope.due)
+            if cell.mailbox.count > cell.capacity:
                 self._hold_back(sender, cell)
 
     def _successor(self, envelope: Envelope) -> Cell | None:
@@ -244,7 +258,7 @@ def _checked_key(key: str, cell: Cell) -> str:
         raise TypeError(f"key={key!r}: an idempotency key is a str")
     if not 0 < len(key) <= KEY_LENGTH_MAX or not key.isprintable():
         raise ValueError(f"key={key!r}: an idempotency key is printable, and 1 to {KEY_LENGTH_MAX} characters")
-    return key
+    return str.__str__(key)  # a subclass's instance has no place in a row
 
 
 def _checked_priority(priority: int) -> int:
@@ -252,7 +266,7 @@ def _checked_priority(priority: int) -> int:
         raise TypeError(f"priority={priority!r}: a priority is an int")
     if abs(priority) >= SYSTEM:
         raise ValueError(f"priority={priority!r}: a priority lies within ±{SYSTEM - 1}")
-    return priority
+    return int(priority)
 
 
 def _checked_delay(delay_s: float) -> float:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ("decode_body", "means", "page_in", "prepare", "printable", "refuse", "round_trip")
 
+encode = ENCODER.encode
+
 PAGE = 256
 """Bodies read at once from a backlog."""
 
@@ -82,8 +84,8 @@ def round_trip(address: str, message: Message) -> tuple[bytes, Message]:
     """
     cls = type(message)
     try:
-        body = ENCODER.encode(message)
-        copy: Message = decoder_of(cls).decode(body)
+        body = encode(message)
+        copy: Message = (cls.__decoder__ or decoder_of(cls)).decode(body)
     except Exception as error:
         raise UndecodableMessage(address, tag_of(cls), str(error)) from error
     return body, copy

@@ -6,7 +6,8 @@ import asyncio
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from ..persistence.record import MessageRow, checksum
+from ..persistence.effects import Told
+from ..persistence.record import MessageRow, sealed
 from .message import Message
 from .types import is_deeply_immutable
 
@@ -21,41 +22,33 @@ def derived_uid(parent: str, ordinal: int | str) -> str:
     return blake2b(f"{parent}/{ordinal}".encode(), digest_size=16).hexdigest()
 
 
-class Envelope:
+class Envelope(Told):
     """A told message. Durable ones have a row, unless they are handled within the commit that would insert it."""
 
-    __slots__ = (
-        "address",
-        "after",
-        "attempts",
-        "body",
-        "due",
-        "id",
-        "key",
-        "message",
-        "priority",
-        "sender",
-        "tag",
-        "uid",
-    )
+    # What each message has is in slots; what few have is a class attribute until it is set.
+    __slots__ = ("__dict__", "address", "after", "body", "id", "message", "sender", "tag", "uid")
 
-    def __init__(self, address: str, uid: str, message: Message | None, tag: str, body: bytes | None) -> None:
+    key: str | None = None
+    priority: int = 0
+    due: float | None = None
+    attempts: int = 0
+    """Failed ones so far."""
+
+    def __init__(
+        self, address: str, uid: str, message: Message | None, tag: str, body: bytes | None, sender: str = ""
+    ) -> None:
         self.id = 0
         """Sequence number: place in the mailbox, and row id; 0 for one without a row."""
         self.address = address
         self.uid = uid
-        self.sender = ""
-        self.key: str | None = None
-        self.priority = 0
-        self.due: float | None = None
+        self.sender = sender
+        """The address of the actor that told it; "" from outside."""
         self.message = message
         """The object, or None while only the body is known."""
         self.tag = tag
         self.body = body
         self.after = 0
         """The position that it rests on: its sender's turn."""
-        self.attempts = 0
-        """Failed ones so far."""
 
     def forget_object(self) -> None:
         """The handler has had the object in its hands: unless that can't have changed it, the next attempt gets a
@@ -65,7 +58,8 @@ class Envelope:
 
     def row(self) -> MessageRow:
         assert self.body is not None
-        fields = (
+        return sealed(
+            MessageRow,
             self.id,
             self.address,
             self.priority,
@@ -76,17 +70,17 @@ class Envelope:
             self.tag,
             self.body.decode(),
         )
-        row = MessageRow(*fields)
-        return row._replace(crc=checksum(row))
 
     @classmethod
     def from_row(cls, row: MessageRow) -> Envelope:
-        self = cls(row.address, row.uid, None, row.type, row.body.encode())
+        self = cls(row.address, row.uid, None, row.type, row.body.encode(), row.sender)
         self.id = row.id
-        self.sender = row.sender
-        self.key = row.key
-        self.priority = row.priority
-        self.due = row.due
+        if row.key is not None:
+            self.key = row.key
+        if row.priority:
+            self.priority = row.priority
+        if row.due is not None:
+            self.due = row.due
         return self
 
 
@@ -105,11 +99,10 @@ class Ask(Envelope):
         future: asyncio.Future[Any],
         timeout_s: float,
     ) -> None:
-        self.id = self.priority = self.after = self.attempts = 0
+        self.id = self.after = 0
         self.address = address
         self.uid = uid
         self.sender = ""
-        self.key = self.due = None
         self.message = message
         self.tag = tag
         self.body = body

@@ -19,7 +19,7 @@ from .introspection import Suspend
 from .message import Message, tag_of
 from .status import DOWN, PASSIVE, UP
 from .stepping import call, call_async, resume
-from .turn import FINISHED, OPEN, LightTurn, Turn
+from .turn import OPEN, Turn
 
 if TYPE_CHECKING:
     from .runner import Runners
@@ -41,7 +41,7 @@ class Handling:
         self.stepping: Turn | None = None
         """The turn whose code is on the CPU at this moment; the watchdog reads it."""
         self.unfinished: tuple[Turn, Any] | None = None
-        """A light turn whose sends carry keys: they have to be looked up before its finish."""
+        """A plain turn whose sends carry keys: they have to be looked up before its finish."""
         self.turns = 0
         """Turns begun since the start, those of runners that are at it right now not yet counted."""
 
@@ -73,68 +73,6 @@ class Handling:
                 return self._alone(cell, entry)
             self._system.recovery.acquit(entry.uid)  # who asks waits for it, and is on record: that one runs alone
         return self.begin(cell, entry, message, slot)
-
-    def run_light(self, cell: Cell, limit: int) -> int:
-        """The shortest way, unrolled: messages told in memory, handled by plain methods of an actor without rows.
-
-        Requests may stand among them. Stops at the first entry that is anything else; returns how many it handled.
-        """
-        mailbox, handlers, incarnation = cell.mailbox, cell.handlers, cell.incarnation
-        assert incarnation is not None
-        run, actor = incarnation.run, incarnation.actor
-        committed = self._system.committer.committed
-        handled = 0
-        while handled < limit:
-            queue = mailbox.queue
-            if not queue or mailbox.lanes is not None:
-                break
-            ask = None
-            message: Any = queue[0]
-            spec = handlers.get(type(message))
-            if spec is None:
-                if type(message) is not Ask or message.message is None or message.future.done():
-                    break
-                ask, message = message, message.message
-                spec = handlers.get(type(message))
-            if spec is None or not spec.is_plain:
-                break
-            queue.popleft()
-            mailbox.count -= 1
-            if cell.on_room is not None:
-                cell.has_room()
-            turn = LightTurn(incarnation, message) if ask is None else Turn(incarnation, ask, message, ask.uid)
-            cell.turn = self.stepping = turn
-            handled += 1
-            try:
-                result = run(call, turn, spec.function, actor, message)
-            except BaseException as error:
-                self.stepping = None
-                turn.fail(error)
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                return handled
-            if turn.eventful or ask is not None or turn.status is not OPEN or cell.incarnation is not incarnation:
-                if (
-                    ask is not None
-                    and not turn.eventful
-                    and turn.status is OPEN
-                    and cell.incarnation is incarnation
-                    and turn.after <= committed
-                    and spec.passes(result)
-                ):
-                    turn.status = FINISHED
-                    if not ask.future.done():
-                        ask.future.set_result((result, turn.after))
-                    continue
-                self.stepping = None
-                if turn.keyed:
-                    self.unfinished = turn, result
-                else:
-                    turn.finish(result, None if ask is None else spec.reply)
-                return handled
-            turn.status = FINISHED
-        cell.turn = self.stepping = None
-        return handled
 
     def begin(
         self, cell: Cell, envelope: Envelope | None, message: Message, slot: int, *, solo: bool = False
@@ -204,8 +142,8 @@ class Handling:
                 timer.cancel()
         return await self._finish(turn, result, spec)
 
-    async def finish_light(self) -> str:
-        """The finish of the light turn that couldn't be finished at once."""
+    async def finish_later(self) -> str:
+        """The finish of the plain turn that couldn't be finished at once."""
         unfinished, self.unfinished = self.unfinished, None
         assert unfinished is not None
         turn, result = unfinished

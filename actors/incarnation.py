@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .cell import Cell
     from .message import Message
     from .ref import ActorRef
-    from .system import ActorSystem
     from .turn import Turn
 
 __all__ = ("Incarnation",)
@@ -34,10 +33,11 @@ __all__ = ("Incarnation",)
 class Incarnation:
     """Numbered by (boot epoch, counter). A zombie still holds its own, and that is how it is told apart."""
 
-    __slots__ = ("actor", "cell", "context", "number", "run", "started", "struck")
+    __slots__ = ("actor", "cell", "context", "number", "run", "started", "struck", "system")
 
     def __init__(self, cell: Cell, number: int) -> None:
         self.cell = cell
+        self.system = cell.system
         self.number = number
         self.actor: Actor[Any] = None  # type: ignore[assignment]  # set by the start, before anything runs
         self.context: Context = copy_context()
@@ -60,10 +60,6 @@ class Incarnation:
     @property
     def ref(self) -> ActorRef:
         return self.cell.system.ref(self.cell.address)
-
-    @property
-    def system(self) -> ActorSystem:
-        return self.cell.system
 
     @property
     def supervisor(self) -> ActorRef | None:
@@ -96,14 +92,15 @@ class Incarnation:
         turn.check_open()
         if not turn.retiring:
             turn.exit = ExitReason.normal() if reason is None else storable(reason)
-        turn.special = turn.eventful = True
+        turn.be_special()
 
     def retire(self) -> None:
         """End this incarnation after the turn, and delete state and mailbox in the turn's commit."""
         turn = self.turn
         turn.check_open()
         turn.exit = ExitReason.normal()
-        turn.retiring = turn.special = turn.eventful = True
+        turn.retiring = True
+        turn.be_special()
         if self.cell.system.pending.scanning:
             turn.keyed = True  # the finish has something to wait for
 
@@ -124,7 +121,7 @@ class Incarnation:
         turn.check_open()
         if turn.intents is None:
             turn.intents = Intents(turn)
-            turn.special = turn.eventful = True
+            turn.be_special()
         return turn.intents
 
     def schedule(
@@ -193,9 +190,8 @@ class Incarnation:
         connection = await slot.open()
         try:
             yield connection
-        except BaseException as error:
-            if not isinstance(error, asyncio.CancelledError):
-                slot.spoil()
+        except BaseException:  # a cancellation, too: who catches it, a time limit of the handler's own, goes on without
+            slot.spoil()
             raise
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from typing import Any, ClassVar, Generic, TypeVar, cast, dataclass_transform
+from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
 
 import msgspec
 from msgspec import StructMeta
@@ -62,7 +62,7 @@ class MessageMeta(StructMeta):
         if not isinstance(tag, str) or not tag:
             raise TypeError(f'class {name}: tag={tag!r} is no name; write tag="..." or leave it out')
         # Per class, never inherited: found with one attribute access on the hot path.
-        namespace = {**namespace, "__immutable__": None, "__decoder__": None}
+        namespace = {**namespace, "__immutable__": None, "__decoder__": None, "__tag__": tag}
         cls = super().__new__(mcls, name, bases, namespace, **config)
         if cls.__module__ != __name__:  # Message and Request themselves are never sent
             _REGISTRY.setdefault(tag, {})[class_path(cls)] = weakref.ref(cls)
@@ -83,6 +83,7 @@ class Message(msgspec.Struct, metaclass=MessageMeta):
     __immutable__: ClassVar[bool | None] = None
     """Whether instances can be shared; None until first asked. Ask `is_deeply_immutable`."""
     __decoder__: ClassVar[msgspec.json.Decoder[Any] | None] = None
+    __tag__: ClassVar[str] = ""
 
 
 class Request(Message, Generic[Reply_co]):
@@ -91,7 +92,7 @@ class Request(Message, Generic[Reply_co]):
 
 def tag_of(cls: type[Message]) -> str:
     """The name under which messages of this class are stored."""
-    return cast(str, cls.__struct_config__.tag)
+    return cls.__tag__
 
 
 def decoder_of(cls: type[Message]) -> msgspec.json.Decoder[Any]:

@@ -53,8 +53,11 @@ class Receipt:
             if self._admitted is not None:
                 self._position = yield from asyncio.shield(self._admitted)
                 self._admitted = None
-            if self._position > system.committer.committed or system.committer.lost(self._position):
-                yield from system.committer.wait(self._position).__await__()
+            position, committer = self._position, system.committer
+            if position > committer.committed:
+                yield from committer.landing(position)
+            elif (error := committer.lost(position)) is not None:
+                raise error
         except (StoreFull, StoreUnavailable, StoreDataError) as error:
             raise error.handing_back(self._message) from None
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from ..persistence.effects import Effects
+from ..persistence.effects import Effects, Entry, Handled, Told
 from ..persistence.errors import StoreDataError, StoreError
 from ..persistence.record import AttemptRow, InboxRow, seal
 from .envelope import Ask, Envelope
@@ -57,12 +57,14 @@ class Refusals:
 
     # -- the committer's questions -----------------------------------------------------------------------
 
-    def charge(self, effects: Effects, error: StoreDataError) -> Effects | None:
+    def charge(self, effects: Entry, error: StoreDataError) -> Effects | None:
         """What is to be committed in place of the refused effects; None if nobody answers for them."""
         turn = effects.guilty
         if isinstance(turn, Timer):
+            assert isinstance(effects, Effects)
             return self._ticked(effects, error) if effects.inserts else None
         if not isinstance(turn, Turn):
+            assert not isinstance(effects, Handled)
             return self._told(effects, error)
         asked = turn
         while isinstance(asked.envelope, Ask):
@@ -103,7 +105,7 @@ class Refusals:
         row = seal(AttemptRow(envelope.id, envelope.uid, envelope.attempts, due, f"refused: {error.why}"))
         return Effects(rows=(row,))
 
-    def _told(self, effects: Effects, error: StoreDataError) -> Effects | None:
+    def _told(self, effects: Told | Effects, error: StoreDataError) -> Effects | None:
         """Effects without a turn: a tell from outside, or what the runtime writes of itself."""
         if len(effects.inserts) != 1:
             return None

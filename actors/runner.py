@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .cell import Cell
 from .envelope import Envelope
 from .handling import GO_ON, LET_GO, LOST, SET_ASIDE, Handling
+from .plain_turns import run_durable, run_light
 from .status import UP
 from .stepping import breathe, rest
 from .suspension import Suspensions
@@ -119,6 +120,7 @@ class Runners:
                         lingers = False
                         attempts.clear(slot)
                         await breathe()
+                        breathed = stepped = clock()
                         continue
                     if len(self._parked) >= PARKED_MAX:
                         return
@@ -132,6 +134,7 @@ class Runners:
                         system.maybe_idle()
                     await parked
                     parked = None
+                    breathed = stepped = clock()
                     continue
                 if committer.behind:
                     attempts.clear(slot)
@@ -141,14 +144,16 @@ class Runners:
                 cell.runner = slot
                 lingers = True
                 outcome = GO_ON
-                stepped = clock()
                 for _ in range(QUANTUM):
                     waiting = None
                     handled = 0
-                    if not cell.durable and cell.status is UP and not self.solo:
-                        handled = handling.run_light(cell, stride)
+                    if cell.status is UP and not self.solo:
+                        if not cell.durable:
+                            handled = run_light(handling, cell, stride)
+                        elif not system.cautious:
+                            handled = run_durable(handling, cell, slot, stride)
                         if handling.unfinished is not None:
-                            waiting = handling.finish_light()
+                            waiting = handling.finish_later()
                     if not handled:
                         handled = 1
                         waiting = next_message(cell, slot)
@@ -159,23 +164,25 @@ class Runners:
                             break
                     if cell.leaving is not None and cell.status is UP:
                         await self.aside(system.exits.leave(cell))
-                    if not cell.mailbox.count or cell.status is not UP or cell.blocked_by is not None:
-                        break
                     now = clock()
-                    if handled > 1 or not cell.durable:
-                        stride = STRIDE if now - stepped < STRIDE_S else 1
-                        stepped = now
-                    if now - breathed >= BREATH_S:
+                    stride = STRIDE if now - stepped < STRIDE_S else 1
+                    stepped = now
+                    if (
+                        not cell.mailbox.count
+                        or now - breathed >= BREATH_S
+                        or cell.status is not UP
+                        or cell.blocked_by is not None
+                    ):
                         break
                 if outcome is not LOST and cell.runner == slot:
                     self._let_go(cell, outcome)
                 cell = None
-                if turns >= BREATH or clock() - breathed >= BREATH_S:
+                if turns >= BREATH or stepped - breathed >= BREATH_S:
                     self.handling.turns += turns
                     turns = 0
                     attempts.clear(slot)
                     await (system.runtime.sleep(HELD_S) if committer.held else breathe())
-                    breathed = clock()
+                    breathed = stepped = clock()
         finally:
             # Whatever ended it (the stop; a handler that cancels its own task): the pool must not notice.
             if parked is not None and parked in self._parked:

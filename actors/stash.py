@@ -48,7 +48,7 @@ class Stashing:
     def of(cls, turn: Turn) -> Stashing:
         if turn.stashing is None:
             turn.stashing = cls(turn)
-            turn.special = turn.eventful = True
+            turn.be_special()
         return turn.stashing
 
     # -- what the handler calls --------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..persistence.errors import StoreFull, StoreUnavailable
-from ..persistence.record import ActorRow, checksum
+from ..persistence.record import ActorRow, sealed
 from .actor import Actor
 from .errors import StateError
 from .message import ENCODER
@@ -20,14 +20,18 @@ __all__ = ("DurableState",)
 
 STATELESS = b"null"
 
+encode = ENCODER.encode
+
 
 class DurableState:
     """Of one address. Every durable actor has a row, a stateless one too: it is what makes it known."""
 
-    __slots__ = ("_cell", "has_object", "known", "last", "loaded", "outdated", "writes")
+    __slots__ = ("_cell", "_decoder", "address", "has_object", "known", "last", "loaded", "outdated", "writes")
 
     def __init__(self, cell: Cell, definition: Definition, durable: bool) -> None:
         self._cell = cell
+        self._decoder = definition.state_decoder
+        self.address = cell.address
         self.has_object = durable and definition.state_type is not None
         """Whether there is a state to keep."""
         self.writes = durable
@@ -99,12 +103,16 @@ class DurableState:
         if not self.has_object:
             return None if self.known else self.last or STATELESS
         try:
-            state = ENCODER.encode(actor.state)
+            state = encode(actor.state)
         except Exception as error:
             raise StateError(self._cell.address, f"it can't be encoded: {error}") from error
         if state == self.last and b"null" not in state:  # a null may stand for a NaN
             return None if self.known else state
-        decoded = self._decode(state, "what this turn left doesn't decode again")
+        assert self._decoder is not None
+        try:
+            decoded = self._decoder.decode(state)
+        except Exception as error:
+            raise StateError(self.address, f"what this turn left doesn't decode again: {error}") from error
         if decoded != actor.state and not self._same(decoded, state, actor.state):
             raise StateError(
                 self._cell.address,
@@ -145,12 +153,8 @@ class DurableState:
 
     # -- what the committer asks for -------------------------------------------------------------------
 
-    @property
-    def address(self) -> str:
-        return self._cell.address
-
     def actor_row(self, state: bytes) -> ActorRow:
         cell = self._cell
         number = cell.last_exit if cell.incarnation is None else cell.incarnation.number
-        row = ActorRow(cell.address, cell.definition.stored_type, state.decode(), number, cell.system.runtime.now())
-        return row._replace(crc=checksum(row))
+        now = cell.system.runtime.now()
+        return sealed(ActorRow, self.address, cell.definition.stored_type, state.decode(), number, now)

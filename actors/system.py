@@ -48,6 +48,7 @@ __all__ = ("ActorSystem",)
 
 CLOSE_S = 1.0
 """How long the system's own tasks may take to end at the stop."""
+THREE_DIGITS = tuple(f"{number:03x}" for number in range(0x1000))
 EVENTS_WAITING_MAX = 10_000
 """Events that a slow subscriber may lie behind before the oldest are dropped."""
 
@@ -80,6 +81,8 @@ class ActorSystem:
             commit_no=owner.commit_no,
             refused=self.recovery.refusals.charge,
             broken=self.recovery.broken,
+            bug=self.recovery.bug,
+            at_work=self._at_work,
         )
         self.runners = Runners(self, self.attempts.slots)
         self.delays = Delays(self)
@@ -109,6 +112,7 @@ class ActorSystem:
         self._incarnations = 0
         self._uids = 0
         self._uid_prefix = runtime.uid()[:20]
+        self._uid_block = f"{self._uid_prefix}{0:09x}"
         self._stopping: asyncio.Task[None] | None = None
         self._services: list[asyncio.Task[Any]] = []
         self._background: set[asyncio.Task[Any]] = set()
@@ -122,7 +126,7 @@ class ActorSystem:
         """A reference to the actor at an absolute address. Whether there is one shows when it is told something."""
         if not isinstance(address, str) or not address.startswith("/") or address.endswith("/"):
             raise ActorNotFound(str(address), 'an address is an absolute path, such as "/bank/ledger"')
-        return ActorRef(self, address)
+        return ActorRef(self, address, self.cells.get(address))
 
     def group(self, name: str) -> Group:
         """The actors that have joined a name (`self.join(name)`), to be told something. There may be none.
@@ -244,8 +248,10 @@ class ActorSystem:
 
     def next_uid(self) -> str:
         """128 bits: 80 random ones of this boot, and a counter."""
-        self._uids += 1
-        return f"{self._uid_prefix}{self._uids:012x}"
+        self._uids = number = self._uids + 1
+        if not number & 0xFFF:
+            self._uid_block = f"{self._uid_prefix}{number >> 12:09x}"
+        return self._uid_block + THREE_DIGITS[number & 0xFFF]
 
     def next_incarnation(self) -> int:
         self._incarnations += 1
@@ -336,6 +342,9 @@ class ActorSystem:
 
     def write_slot(self, turn: Turn) -> WriteSlot:
         return WriteSlot(turn, self.settings.transaction_timeout_s)
+
+    def _at_work(self) -> bool:
+        return bool(self.runners.ready)
 
     def _is_idle(self) -> bool:
         return not (

@@ -40,7 +40,7 @@ class Timing:
     def of(cls, turn: Turn) -> Timing:
         if turn.timing is None:
             turn.timing = cls(turn)
-            turn.special = turn.eventful = True
+            turn.be_special()
         return turn.timing
 
     # -- what the handler calls --------------------------------------------------------------------------

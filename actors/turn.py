@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from ..persistence.effects import Effects
+from ..persistence.effects import Effects, Handled
 from ..persistence.errors import StoreError
 from ..persistence.record import ActorRow, AttemptRow, KeyRow, MessageRow, Row
 from .envelope import Ask, Envelope, derived_uid
@@ -28,26 +28,31 @@ if TYPE_CHECKING:
     from .stash import Stashing
     from .timing import Timing
 
-__all__ = ("FAILED", "FINISHED", "OPEN", "LightTurn", "Turn", "current_turn")
+__all__ = ("ANYTHING", "FAILED", "FINISHED", "OPEN", "LightTurn", "Turn", "current_turn")
 
 current_turn: ContextVar[Turn | None] = ContextVar("understudy_turn", default=None)
 """The turn that this code runs in; child tasks of a handler inherit it."""
 
 OPEN, FINISHED, FAILED, DISCARDED = "open", "finished", "failed", "discarded"
 
+SENDS: Final = 1
+ANYTHING: Final = 2
 
-class Turn:
-    """What one message collects until it commits."""
+NO_INSERTS: Final = ((), 100)
+
+
+class Turn(Handled):
+    """What one message collects until it commits.
+
+    If that is nothing but the acknowledgement, the state and what it sent, it stands in the commit order itself.
+    """
 
     # What each turn has is in slots. What few turns have is a class attribute until it is set: a turn is made for every
     # message, and most have nothing of it.
-    __slots__ = ("__dict__", "after", "cell", "envelope", "incarnation", "message", "status", "uid")
+    __slots__ = ("__dict__", "after", "cell", "envelope", "incarnation", "message", "position", "status", "uid")
 
-    position: int = 0
-    """Its own place in the commit order; 0 if it had nothing to commit."""
-    eventful: bool = False
-    """Whether it has sent, recorded, deleted or ended anything: only then is there more to finish than ack and
-    state."""
+    eventful: int = 0
+    """Whether there is more to finish than ack and state: nothing, `SENDS` without keys, or `ANYTHING`."""
     sends: list[tuple[Cell, Envelope]] | None = None
     keyed: bool = False
     """Whether something has to be looked up before the finish: the idempotency key of a send; or, for one that retires
@@ -92,6 +97,8 @@ class Turn:
         after = self.cell.after
         self.after = after if envelope is None or envelope.after < after else envelope.after
         """The position that the turn rests on; its own, once finished."""
+        self.position = 0
+        """Its own place in the commit order; 0 if it had nothing to commit."""
         self.status = OPEN
 
     # -- what handlers see ---------------------------------------------------------------------------
@@ -141,23 +148,28 @@ class Turn:
     def send(self, cell: Cell, envelope: Envelope) -> None:
         if self.sends is None:
             self.sends = []
-            self.eventful = True
+            self.eventful = self.eventful or SENDS
         self.sends.append((cell, envelope))
         if envelope.key is not None:
             self.keyed = True
+            self.eventful = ANYTHING
 
     def record(self, *rows: Row) -> None:
         """Rows that commit with the turn."""
         if self.rows is None:
             self.rows = []
-            self.eventful = True
+            self.eventful = ANYTHING
         self.rows.extend(rows)
 
     def delete(self, kind: type[Row], key: Any) -> None:
         if self.deletes is None:
             self.deletes = []
-            self.eventful = True
+            self.eventful = ANYTHING
         self.deletes.append((kind, key))
+
+    def be_special(self) -> None:
+        self.special = True
+        self.eventful = ANYTHING
 
     def has_told(self, cell: Cell) -> bool:
         return self.sends is not None and any(receiver is cell for receiver, _ in self.sends)
@@ -177,26 +189,49 @@ class Turn:
         except Exception as error:
             self.fail(error)
             return
-        envelope = self.envelope
-        if self.eventful or (envelope is not None and envelope.attempts):
-            effects = self.effects(state)
-        elif state is not None or (envelope is not None and envelope.id):
-            effects = Effects(
-                ack=0 if envelope is None else envelope.id,
-                actor=None if state is None else cell.state,
-                state=state,
-                guilty=self,
-                size=100 if state is None else 100 + len(state),
-            )
-        else:
-            effects = None
-        if effects is not None:
-            try:
-                self.after = self.position = cell.system.committer.submit(effects)
-            except StoreError:
-                self.discard()
+        envelope, committer = self.envelope, cell.system.committer
+        try:
+            if self.eventful is ANYTHING or (envelope is not None and envelope.attempts):
+                effects = self.effects(state)
+                if effects is not None:
+                    self.after = self.position = committer.put(effects, effects.size)
+                self.close(result, state)
                 return
-        self.close(result, state)
+            # What nearly all turns are: it goes into the commit order itself.
+            self.ack = 0 if envelope is None else envelope.id
+            self.inserts, size = NO_INSERTS if self.sends is None else self._inserts()
+            self.state = state
+            if state is not None:
+                self.actor = cell.state
+                size += len(state)
+            if self.ack or self.inserts or state is not None:
+                self.after = self.position = committer.put(self, size)
+        except StoreError:
+            self.discard()
+            return
+        self.status = FINISHED
+        cell.after = self.after
+        cell.turn = None
+        if state is not None:
+            cell.state.finished(state)
+        if self.sends is not None:
+            cell.system.delivery.deliver(cell, self.sends, self.after)
+        if type(envelope) is Ask:
+            cell.system.asks.answer(envelope, result, self.after)
+
+    def _inserts(self) -> tuple[list[Envelope], int]:
+        """What it sent to durable actors, each with its place in the mailbox now; and about how many bytes."""
+        next_id = self.cell.system.next_id
+        inserts: list[Envelope] = []
+        size = 100
+        for receiver, sent in self.sends or ():
+            if receiver.durable:
+                sent.id = next_id()
+                inserts.append(sent)
+                size += 200 if sent.body is None else 200 + len(sent.body)
+                if sent.key is not None:
+                    self.record(self.cell.system.keys.row(sent))
+        return inserts, size
 
     def effects(self, state: bytes | None, *, ahead: bool = False) -> Effects | None:
         """What has to be committed, or None if there is nothing.
@@ -204,20 +239,11 @@ class Turn:
         Args:
             ahead: it commits at once, before what is queued: a held transaction's.
         """
-        cell, envelope, sends = self.cell, self.envelope, self.sends
+        cell, envelope = self.cell, self.envelope
         ack = 0 if envelope is None else envelope.id
         batch: Sequence[Envelope] = self.batch or ()
-        inserts: list[Envelope] = []
-        size = 100 if state is None else 100 + len(state)
-        if sends is not None:
-            next_id = cell.system.next_id
-            for receiver, sent in sends:
-                if receiver.durable:
-                    sent.id = next_id()
-                    inserts.append(sent)
-                    size += 200 if sent.body is None else 200 + len(sent.body)
-                    if sent.key is not None:
-                        self.record(cell.system.keys.row(sent))
+        inserts, size = self._inserts()
+        size += 0 if state is None else len(state)
         if self.special:
             if self.retiring:
                 self.delete(ActorRow, cell.address)
@@ -360,4 +386,5 @@ class LightTurn(Turn):
         self.message = message
         self.uid = ""
         self.after = cell.after
+        self.position = 0
         self.status = OPEN

@@ -17,7 +17,7 @@ from .introspection import SYSTEM_HANDLERS, ActorStatistics
 from .message import tag_of
 from .status import STARTING
 from .trace import Outcome, TracedTurn
-from .turn import OPEN, Turn
+from .turn import ANYTHING, OPEN, Turn
 
 if TYPE_CHECKING:
     from .incarnation import Incarnation
@@ -59,7 +59,7 @@ class Watch:
             assert isinstance(turn, WatchedTurn)
             turn.watch = self
             turn.began = self._clock()
-            turn.eventful = True  # so that a light one is finished as well
+            turn.eventful = ANYTHING  # so that a light one is finished as well
         return self._enter(function, turn, *arguments)
 
     def ended(self, turn: WatchedTurn, outcome: Outcome, error: str, changed: bool, attempt: int) -> None:

@@ -27,7 +27,10 @@ ADDRESS_BYTES_MAX: Final = SLOT_BYTES - 18
 
 _HEADER: Final = b"understudy slots 1\n".ljust(SLOT_BYTES, b"\0")
 _STARTED, _SOLO, _HANG = b"S", b"A", b"H"
-_LENGTHS: Final = tuple(bytes((length,)) for length in range(ADDRESS_BYTES_MAX + 1))
+TAILS_MAX: Final = 1024
+"""Addresses whose bytes are kept at hand."""
+
+fromhex = bytes.fromhex
 
 _HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
@@ -104,6 +107,7 @@ class Attempts(AttemptLog):
         self.damaged = False
         self.left: list[Started] = []
         self._map: mmap.mmap | None = None
+        self._tails: dict[str, bytes] = {}
 
     def open(self) -> list[Started]:
         size = SLOT_BYTES * (self.slots + 1)
@@ -138,12 +142,17 @@ class Attempts(AttemptLog):
         return self.left
 
     def note(self, slot: int, uid_hex: str, address: str, solo: bool = False) -> None:
-        raw = address.encode()
-        if len(raw) > ADDRESS_BYTES_MAX:
-            raw = raw[:ADDRESS_BYTES_MAX]
-        record = (_SOLO if solo else _STARTED) + bytes.fromhex(uid_hex) + _LENGTHS[len(raw)] + raw
+        tail = self._tails.get(address) or self._tail(address)
+        record = (_SOLO if solo else _STARTED) + fromhex(uid_hex) + tail
         at = SLOT_BYTES * (slot + 1)
         self._map[at : at + len(record)] = record  # type: ignore[index]  # open: checked where it is opened
+
+    def _tail(self, address: str) -> bytes:
+        raw = address.encode()[:ADDRESS_BYTES_MAX]
+        if len(self._tails) >= TAILS_MAX:
+            self._tails.clear()
+        tail = self._tails[address] = bytes((len(raw),)) + raw
+        return tail
 
     def clear(self, slot: int) -> None:
         self._map[SLOT_BYTES * (slot + 1)] = 0  # type: ignore[index]

@@ -1,33 +1,43 @@
-"""Bisection: which of a batch's effects the database refuses."""
+"""Bisection: which of a batch's entries the database refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
-from .effects import Effects
+from .effects import Entry
 from .errors import StoreDataError
 
-__all__ = ("bisect",)
+__all__ = ("Bisected", "bisect")
+
+
+class Bisected(NamedTuple):
+    guilty: Entry | None
+    """Whom the database refuses; None if the batch was refused only as a whole, or only once."""
+    position: int
+    """Its place in the commit order, or that of the last one committed."""
+    error: StoreDataError
+    behind: list[Entry]
+    """What comes behind it, uncommitted."""
 
 
 async def bisect(
-    batch: list[Effects],
+    batch: list[Entry],
+    before: int,
     error: StoreDataError,
-    write: Callable[[list[Effects]], Awaitable[object]],
-    landed: Callable[[list[Effects]], object],
-) -> tuple[Effects | None, StoreDataError, list[Effects]]:
+    write: Callable[[Sequence[Entry]], Awaitable[object]],
+    landed: Callable[[int], object],
+) -> Bisected:
     """Commit the longest prefix that the database takes.
 
     Args:
-        error: why the batch was refused. write: makes one commit. landed: told of each that is made.
-
-    Returns:
-        Whom it refuses, None if it was refused only in a larger batch, or only once; why; and what comes behind.
+        before: the position before the batch's first. error: why the batch was refused. write: makes one commit.
+        landed: told of the position up to which each has committed.
 
     Raises:
         StoreFull, StoreUnavailable, Fenced: from `write`.
     """
-    behind: list[Effects] = []
+    behind: list[Entry] = []
     while len(batch) > 1:
         half = len(batch) // 2
         try:
@@ -36,13 +46,15 @@ async def bisect(
             behind = batch[half:] + behind
             error, batch = narrower, batch[:half]
             continue
-        landed(batch[:half])
+        before += half
+        landed(before)
         batch = batch[half:]
         try:
             await write(batch)
         except StoreDataError as narrower:
             error = narrower
         else:
-            landed(batch)
-            return None, error, behind
-    return batch[0], error, behind
+            before += len(batch)
+            landed(before)
+            return Bisected(None, before, error, behind)
+    return Bisected(batch[0], before + 1, error, behind)

@@ -7,14 +7,15 @@ leave a half commit behind. The states are in docs/runtime-semantics.md, section
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
+from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from .bisection import bisect
-from .effects import Effects, fold
+from .effects import Effects, Entry, fold
 from .errors import Fenced, StoreCorrupt, StoreDataError, StoreError, StoreFull, StoreUnavailable
+from .order import BATCH_TURNS_MAX, LINGER_S_MIN, CommitOrder
 from .pace import Pace
 from .runtime import Runtime
 from .store import Commit, Store
@@ -24,21 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ("Committer",)
 
-LINGER_S = 0.005
-"""How long finished turns that nobody waits for may lie before a commit takes them."""
-BATCH_TURNS_MAX = 1024
-"""A batch of this size starts at once."""
-AHEAD_TURNS_MAX = 8 * BATCH_TURNS_MAX
-AHEAD_BYTES_MAX = 64 * 1024 * 1024
-"""Bounds of the run-ahead: beyond either, no turn starts until a commit has landed."""
+GATHER_S = 0.005
+"""How long a commit that somebody waits for may wait for turns that are about to run. What is told and handled within
+one commit needs no row, so that a crowd of tells is on disk sooner if they are handled first."""
 
-LOST_MAX = 256
-"""Failures that are remembered for receipts nobody has awaited yet."""
-
-Waiter = Callable[[StoreError | None], object]
+LINGER_COMMITS, LINGER_S_MAX = 10, 0.05
+"""How long effects that nobody waits for may lie: so many times what a commit takes, at most so many seconds."""
+COMMIT_WEIGHT = 0.1
+"""How much of that average the latest commit is."""
 
 
-class Committer:
+class Committer(CommitOrder):
     """Group commit for one store."""
 
     def __init__(
@@ -47,8 +44,10 @@ class Committer:
         runtime: Runtime,
         *,
         commit_no: int,
-        refused: Callable[[Effects, StoreDataError], Effects | None],
+        refused: Callable[[Entry, StoreDataError], Effects | None],
         broken: Callable[[StoreError, bool], object],
+        bug: Callable[[BaseException], object],
+        at_work: Callable[[], bool] = lambda: False,
     ) -> None:
         """
         Args:
@@ -57,128 +56,35 @@ class Committer:
                 committed; what it returns (the failed attempt) is committed next; None if nobody answers for them.
             broken: called when the store failed and everything uncommitted has been dropped; and whether somebody
                 answers for it, which is about refused data.
+            bug: called with what the committer or a waiter of it raised, which none of them should.
+            at_work: whether turns are about to run.
         """
+        super().__init__(runtime, bug)
         self.store = store
         self.pace = Pace(store, runtime)
-        self.position = 0
-        """Of the last effects submitted."""
-        self.committed = 0
-        """Everything up to here is on disk, or was dropped and its waiters told so."""
         self.commits = 0
-        self.failure: StoreError | None = None
-        """Why nothing can be submitted at the moment."""
-        self._runtime = runtime
         self._number = commit_no
         self._refused = refused
         self._broken = broken
-        self._queue: list[Effects] = []
-        self._bytes = 0
-        self._waiters: list[tuple[int, Waiter]] = []
-        self._room: list[asyncio.Future[None]] = []
-        self._wake: asyncio.Future[None] | None = None
-        self._linger: asyncio.TimerHandle | None = None
-        self._wanted = False
+        self._bug = bug
+        self._at_work = at_work
+        self._commit_s = 0.0
+        """How long a commit takes, on average."""
         self._in_flight = False
         self._held = False
         self._closing = False
         self._task: asyncio.Task[None] | None = None
-        self._lost: deque[tuple[int, int, StoreError]] = deque(maxlen=LOST_MAX)
-        """Ranges of positions that were dropped, and why."""
-
-    # -- callers -------------------------------------------------------------------------------------
-
-    def submit(self, effects: Effects) -> int:
-        """Queue effects; returns their position in the commit order.
-
-        Raises:
-            StoreFull, StoreUnavailable, Fenced: the store is broken at the moment.
-        """
-        if self.failure is not None:
-            raise self.failure
-        self.position += 1
-        effects.position = self.position
-        queue = self._queue
-        queue.append(effects)
-        self._bytes += effects.size
-        if len(queue) == 1:
-            if self._linger is None and not self._wanted:
-                self._linger = self._runtime.call_later(LINGER_S, self.request)
-        elif len(queue) >= BATCH_TURNS_MAX:
-            self.request()
-        return self.position
-
-    def request(self) -> None:
-        """Ask for a commit now."""
-        self._wanted = True
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
-        wake = self._wake
-        if wake is not None and not wake.done():
-            wake.set_result(None)
-
-    def when(self, position: int, waiter: Waiter) -> None:
-        """Call `waiter(None)` once `position` is on disk, `waiter(error)` if it was dropped. Asks for a commit."""
-        if position <= self.committed:
-            waiter(self.lost(position))
-            return
-        self._waiters.append((position, waiter))
-        if not self._wanted:
-            self.request()
-
-    async def wait(self, position: int) -> None:
-        """Return once `position` is on disk. Cancelling the caller doesn't touch the commit.
-
-        Raises:
-            StoreFull, StoreUnavailable, StoreDataError, Fenced: it was dropped.
-        """
-        if position <= self.committed:
-            if self._lost and (error := self.lost(position)) is not None:
-                raise error
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.when(position, lambda error: _settle(future, error))
-        await future
-
-    def lost(self, position: int) -> StoreError | None:
-        """Why the effects at `position` were dropped, if they were."""
-        for begin, end, error in self._lost:
-            if begin <= position <= end:
-                return error
-        return None
-
-    async def flush(self) -> None:
-        """Commit everything submitted so far."""
-        await self.wait(self.position)
-
-    @property
-    def pending(self) -> int:
-        """Effects that are not on disk yet."""
-        return self.position - self.committed
 
     @property
     def held(self) -> bool:
         """Whether a turn holds the write transaction, or waits for it to be free."""
         return self._held
 
-    @property
-    def behind(self) -> bool:
-        """Whether the run-ahead has reached its bound."""
-        return self.position - self.committed >= AHEAD_TURNS_MAX or self._bytes >= AHEAD_BYTES_MAX
-
-    async def room(self) -> None:
-        """Wait until the run-ahead is under its bound again."""
-        while self.behind and self.failure is None:
-            self.request()
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._room.append(future)
-            await future
-
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[tuple[AsyncConnection, Callable[[Effects], Any]]]:
         """Hold the write transaction: other commits queue meanwhile. What the caller rests on is committed already.
 
-        Yields the connection for the user's SQL and `finish(effects)`, which commits both; leaving without it rolls back.
+        Yields the connection for the user's SQL and `finish(effects)`, which commits both; else all is rolled back.
         """
         while self._held:
             await self._next_room()
@@ -210,15 +116,15 @@ class Committer:
             else:
                 self._release_room()
 
-    async def _next_room(self) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._room.append(future)
-        await future
-
     # -- the owner task --------------------------------------------------------------------------------
 
     def start(self) -> None:
         self._task = self._runtime.spawn(self._run(), "understudy committer")
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._bug(error)
 
     @property
     def cancelled(self) -> bool:
@@ -244,31 +150,51 @@ class Committer:
                 await self._wake
                 self._wake = None
                 continue
+            if self._at_work() and not self._closing:
+                await self._gather()
+                if self._held or not self._queue:
+                    continue
             self._wanted = False
             batch, self._queue = self._queue, []
+            self._flying_bytes, self._bytes = self._bytes, 0
             self._in_flight = True
+            began = self._runtime.perf()
             try:
-                await self._commit(batch)
+                await self._commit(batch, self.position)
             finally:
                 self._in_flight = False
+                self._flying_bytes = 0
+            self._lasted(self._runtime.perf() - began)
             if self.failure is not None:
                 self._drop_rest()
             if self._queue and (self._waiters or len(self._queue) >= BATCH_TURNS_MAX or self._closing):
                 self._wanted = True
             elif self._queue and self._linger is None:
-                self._linger = self._runtime.call_later(LINGER_S, self.request)
+                self._linger = self._runtime.call_later(self.linger_s, self.request)
 
-    async def _commit(self, batch: list[Effects]) -> None:
+    def _lasted(self, seconds: float) -> None:
+        """A commit has taken so long: those that nobody waits for shouldn't take more than a tenth of the time."""
+        self._commit_s += (seconds - self._commit_s) * COMMIT_WEIGHT
+        self.linger_s = min(max(LINGER_S_MIN, LINGER_COMMITS * self._commit_s), LINGER_S_MAX)
+
+    async def _gather(self) -> None:
+        """Let turns that are about to run go first, for a while."""
+        clock = self._runtime.perf
+        until = clock() + GATHER_S
+        while self._at_work() and len(self._queue) < BATCH_TURNS_MAX and not self.behind and clock() < until:
+            await _one_round()
+
+    async def _commit(self, batch: list[Entry], end: int) -> None:
         try:
             await self._write(batch)
         except StoreDataError as error:
-            await self._refuse(batch, error)
+            await self._refuse(batch, end - len(batch), error)
         except Exception as error:
             self._drop(error if isinstance(error, StoreError) else StoreUnavailable(str(error) or repr(error)))
         else:
-            self._landed(batch)
+            self._landed(end)
 
-    async def _write(self, batch: list[Effects]) -> None:
+    async def _write(self, batch: Sequence[Entry]) -> None:
         commit = fold(batch, Commit(self._number + 1))
         try:
             await self.pace.write(commit)
@@ -283,22 +209,22 @@ class Committer:
         self._number = commit.number
         self.commits += 1
 
-    async def _refuse(self, batch: list[Effects], error: StoreDataError) -> None:
-        """Commit what the database takes; charge whom it refuses; drop the rest."""
-        guilty = batch[0]
+    async def _refuse(self, batch: list[Entry], before: int, error: StoreDataError) -> None:
+        """Commit what the database takes; charge whom it refuses; drop the rest. `before`: the batch's first."""
+        first = before + 1
         try:
-            found, error, behind = await bisect(batch, error, self._write, self._landed)
-            if found is None:
+            guilty, first, error, behind = await bisect(batch, before, error, self._write, self._landed)
+            if guilty is None:
                 self._queue[:0] = behind
+                self._bytes += self._flying_bytes
                 return
-            guilty = found
             charge = self._refused(guilty, error)
             if charge is not None and (charge.rows or charge.deletes):
                 await self._write([charge])
         except StoreError as broken:
-            self._drop(broken, guilty.position if isinstance(broken, StoreDataError) else 0, charged=False)
+            self._drop(broken, first if isinstance(broken, StoreDataError) else 0, charged=False)
             return
-        self._drop(error, guilty.position, charged=charge is not None)
+        self._drop(error, first, charged=charge is not None)
 
     def fail(self, error: StoreError) -> None:
         """The store failed somebody else (a read, a held transaction): the same consequences."""
@@ -320,12 +246,9 @@ class Committer:
             self._lose(self.position, self.failure)
             self._release_room()
 
-    def _landed(self, batch: list[Effects]) -> None:
-        end = batch[-1].position
+    def _landed(self, end: int) -> None:
         self.committed = end
-        for effects in batch:
-            self._bytes -= effects.size
-        self._tell_waiters(end, None)
+        self._waiters.tell(end, None)
         if self._room:
             self._release_room()
 
@@ -349,28 +272,6 @@ class Committer:
         self._release_room()
         self._broken(error, charged)
 
-    def _lose(self, end: int, error: StoreError) -> None:
-        if end > self.committed:
-            self._lost.append((self.committed + 1, end, error))
-            self.committed = end
-        self._tell_waiters(end, error)
-
-    def _tell_waiters(self, end: int, error: StoreError | None) -> None:
-        if not self._waiters:
-            return
-        waiters, self._waiters = self._waiters, []
-        for item in waiters:
-            if item[0] <= end:
-                item[1](error)
-            else:
-                self._waiters.append(item)
-
-    def _release_room(self) -> None:
-        room, self._room = self._room, []
-        for future in room:
-            if not future.done():
-                future.set_result(None)
-
     # -- recovery ------------------------------------------------------------------------------------------
 
     async def recover(self) -> None:
@@ -392,9 +293,7 @@ class Committer:
         self.failure = None
 
 
-def _settle(future: asyncio.Future[None], error: StoreError | None) -> None:
-    if not future.done():
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
+@coroutine
+def _one_round() -> Generator[None, None, None]:
+    """Let the loop run everything else once."""
+    yield

@@ -1,43 +1,78 @@
-"""Effects: what one finished turn, or one tell, asks of the next commit; and how a batch folds into a Commit."""
+"""Entries of the commit order: what a finished turn, or a tell, asks of the next commit; and how a batch folds into
+one.
+
+The two that nearly all entries are, a message told and a turn with nothing but its acknowledgement, its state and what
+it sent, stand in the order themselves, without an object around them: `Told` and `Handled`. Anything else is `Effects`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from .record import ROWS, ActorRow, MessageRow, Row
 from .store import Commit
 
-__all__ = ("Effects", "Insertable", "Stateful", "fold")
-
-
-class Insertable(Protocol):
-    """A message on its way to its row. The row is made only if the message outlives the batch."""
-
-    id: int
-
-    def row(self) -> MessageRow: ...
+__all__ = ("Effects", "Entry", "Handled", "Stateful", "Told", "fold")
 
 
 class Stateful(Protocol):
     """Whoever has a state row."""
 
-    @property
-    def address(self) -> str: ...
+    address: str
 
     def actor_row(self, state: bytes) -> ActorRow: ...
 
 
-class Effects:
-    """One entry of the commit order."""
+class Told:
+    """A message on its way to its row. The row is made only if the message outlives the batch.
 
-    __slots__ = ("ack", "actor", "deletes", "guilty", "inserts", "position", "rows", "size", "state")
+    By itself in the commit order it is its insertion.
+    """
+
+    __slots__ = ()
+
+    guilty: ClassVar[None] = None
+    deletes: ClassVar[Sequence[tuple[type[Row], Any]]] = ()
+
+    id: int
+
+    @property
+    def inserts(self) -> Sequence[Told]:
+        return (self,)
+
+    def row(self) -> MessageRow:
+        raise NotImplementedError
+
+
+class Handled:
+    """A finished turn, as an entry of the commit order."""
+
+    __slots__ = ("ack", "actor", "inserts", "state")
+
+    ack: int
+    """Id of the message that it handled; 0 if that had no row."""
+    actor: Stateful
+    state: bytes | None
+    """The actor's, if the turn has changed it."""
+    inserts: Sequence[Told]
+
+    @property
+    def guilty(self) -> Any:
+        """Whom to charge if the database refuses this data; opaque here."""
+        return self
+
+
+class Effects:
+    """One entry of the commit order, with anything in it."""
+
+    __slots__ = ("ack", "actor", "deletes", "guilty", "inserts", "rows", "size", "state")
 
     def __init__(
         self,
         *,
         ack: int = 0,
-        inserts: Sequence[Insertable] = (),
+        inserts: Sequence[Told] = (),
         actor: Stateful | None = None,
         state: bytes | None = None,
         rows: Sequence[Row] = (),
@@ -45,44 +80,53 @@ class Effects:
         guilty: Any = None,
         size: int = 0,
     ) -> None:
-        self.position = 0
-        """Place in the commit order; given by the committer."""
         self.ack = ack
-        """Id of the message that this turn handled; 0 if it had no row."""
         self.inserts = inserts
         self.actor = actor
         self.state = state
         self.rows = rows
         self.deletes = deletes
         self.guilty = guilty
-        """Whom to charge if the database refuses this data; opaque here."""
         self.size = size
         """Bytes, roughly: for the bound on run-ahead."""
 
 
-def fold(batch: Sequence[Effects], commit: Commit) -> Commit:
+Entry = Told | Handled | Effects
+
+
+def fold(batch: Sequence[Entry], commit: Commit) -> Commit:
     """The batch as one commit: per key the last word, and no row at all for a message told and handled within it."""
-    new: dict[int, Insertable] = {}
+    new: dict[int, Told] = {}
     acked: list[int] = []
-    states: dict[str, Effects] = {}
+    states: dict[str, tuple[Stateful, bytes]] = {}
     puts: dict[type[Row], dict[Any, Row]] = {}
     gone: dict[type[Row], dict[Any, None]] = {}
-    for effects in batch:
-        for message in effects.inserts:
-            commit.last_id = message.id
-            new[message.id] = message
-        if effects.ack and new.pop(effects.ack, None) is None:
-            acked.append(effects.ack)
-        if effects.actor is not None:
-            states[effects.actor.address] = effects
-        for row in effects.rows:
+    last_id = commit.last_id
+    for entry in batch:
+        if isinstance(entry, Told):
+            last_id = entry.id
+            new[last_id] = entry
+            continue
+        for message in entry.inserts:
+            last_id = message.id
+            new[last_id] = message
+        ack, state = entry.ack, entry.state
+        if ack and new.pop(ack, None) is None:
+            acked.append(ack)
+        if state is not None:
+            actor = entry.actor
+            assert actor is not None
+            states[actor.address] = actor, state
+        if not isinstance(entry, Effects):
+            continue
+        for row in entry.rows:
             kind = type(row)
             width = ROWS[kind].key
             key = row[0] if width == 1 else tuple(row[:width])
             puts.setdefault(kind, {})[key] = row
             if kind in gone:
                 gone[kind].pop(key, None)
-        for kind, key in effects.deletes:
+        for kind, key in entry.deletes:
             if kind is MessageRow:
                 if new.pop(key, None) is None:
                     acked.append(key)
@@ -92,15 +136,15 @@ def fold(batch: Sequence[Effects], commit: Commit) -> Commit:
             gone.setdefault(kind, {})[key] = None
             if kind in puts:
                 puts[kind].pop(key, None)
+    commit.last_id = last_id
     commit.inserts = [message.row() for message in new.values()]
     if acked:
         commit.deletes[MessageRow] = acked
-    for address, effects in states.items():
-        assert effects.actor is not None
-        assert effects.state is not None
-        commit.put(effects.actor.actor_row(effects.state))
+    if states:
+        commit.put(*[actor.actor_row(state) for actor, state in states.values()])
         if ActorRow in gone:
-            gone[ActorRow].pop(address, None)
+            for address in states:
+                gone[ActorRow].pop(address, None)
     for kind, rows in puts.items():
         if rows:
             commit.puts[kind] = list(rows.values())

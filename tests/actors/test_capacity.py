@@ -10,7 +10,7 @@ import pytest
 from grounds import Ground, tree
 
 from understudy import Actor, ChildSpec, MailboxFull, Message, Request, StoreUnavailable, SystemStopped, handler
-from understudy.persistence import committer
+from understudy.persistence import order
 from understudy.persistence.record import MessageRow
 
 
@@ -314,8 +314,8 @@ async def test_a_sender_isnt_held_back_by_one_that_has_stopped(ground: Ground) -
 
 @pytest.mark.parametrize("limit", ["turns", "bytes"])
 async def test_the_run_ahead_is_bounded(ground: Ground, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(committer, "AHEAD_TURNS_MAX", 40 if limit == "turns" else 10**9)
-    monkeypatch.setattr(committer, "AHEAD_BYTES_MAX", 10**12 if limit == "turns" else 40 * 1000)
+    monkeypatch.setattr(order, "AHEAD_TURNS_MAX", 40 if limit == "turns" else 10**9)
+    monkeypatch.setattr(order, "AHEAD_BYTES_MAX", 10**12 if limit == "turns" else 40 * 1000)
     async with ground.node(tree(Endless)) as system:
         Endless.turns = 0
         Endless.going = True

@@ -17,12 +17,14 @@ async def test_effects_after_a_failure_are_committed(memory: MemoryGround) -> No
     """A commit was asked for while a turn held the transaction, and the store failed before it began."""
     store = memory.store()
     owner = await store.open()
-    failures: list[StoreError] = []
+    failures: list[BaseException] = []
 
     def broken(error: StoreError, *_: object) -> None:
         failures.append(error)
 
-    committer = Committer(store, Runtime(), commit_no=owner.commit_no, refused=lambda *_: None, broken=broken)
+    committer = Committer(
+        store, Runtime(), commit_no=owner.commit_no, refused=lambda *_: None, broken=broken, bug=failures.append
+    )
     committer.start()
     try:
         async with committer.hold():

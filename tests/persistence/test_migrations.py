@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -13,9 +14,9 @@ from sqlalchemy.pool import StaticPool
 from store_samples import commit, message
 
 from understudy.persistence import record, upgrade
-from understudy.persistence.errors import SchemaTooNew, StoreCorrupt, StoreUnavailable
+from understudy.persistence.errors import RecordCorrupt, SchemaTooNew, StoreCorrupt, StoreUnavailable
 from understudy.persistence.migrations import migrate
-from understudy.persistence.record import SCHEMA_VERSION, MessageRow
+from understudy.persistence.record import SCHEMA_VERSION, MessageRow, verify
 from understudy.persistence.runtime import Runtime
 from understudy.persistence.schema import ddl, metadata
 from understudy.persistence.sqlite import SqliteStore
@@ -143,6 +144,28 @@ async def test_the_first_schema_comes_up_to_date_with_its_data(tmp_path: Path, c
     assert await made.messages([1]) == [row]
     await made.close()
     assert upgrade.inspect(connect(path), str(path)) == SCHEMA_VERSION
+
+
+async def test_checksums_of_the_second_schema(tmp_path: Path, connect: Connect) -> None:
+    """They are computed anew; a row that was damaged stays so, and text that is none is no obstacle."""
+    path = tmp_path / "bank.db"
+    connection = connect(path)
+    migrate(connection, str(path), 0, 2)
+    rows = [message(number, body=f'{{"note":"ä{number}"}}') for number in range(1, 2502)]
+    marks = ",".join("?" * len(rows[0]))
+    old = [row._replace(crc=crc32(ascii(row[:-1]).encode("ascii"))) for row in rows]
+    connection.executemany(f"INSERT INTO message VALUES ({marks})", old)
+    connection.execute("UPDATE message SET body = 'changed' WHERE id = 7")
+    connection.execute("UPDATE message SET body = CAST(x'ff22' AS TEXT) WHERE id = 8")
+    connection.close()
+    made = store(path)
+    await made.open()
+    found = {row.id: row for row in await made.messages([row.id for row in rows])}
+    await made.close()
+    assert [found[row.id] for row in rows if row.id not in (7, 8)] == [row for row in rows if row.id not in (7, 8)]
+    for damaged in (7, 8):
+        with pytest.raises(RecordCorrupt):
+            verify(found[damaged])
 
 
 def test_an_unknown_revision(connect: Connect) -> None:

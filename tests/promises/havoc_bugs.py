@@ -16,7 +16,7 @@ from understudy.actors.keys import Keys
 from understudy.actors.recovery import Recovery
 from understudy.actors.ref import Receipt
 from understudy.persistence.committer import Committer
-from understudy.persistence.effects import Effects
+from understudy.persistence.effects import Effects, Entry, Told
 from understudy.persistence.record import TimerRow
 
 __all__ = ("BUGS", "plant")
@@ -38,18 +38,26 @@ def _split(divide: Divide) -> None:
     """Each batch becomes two commits."""
     write = Committer._write
 
-    async def twice(self: Committer, batch: list[Effects]) -> None:
-        for half in divide(batch):
+    async def twice(self: Committer, batch: list[Entry]) -> None:
+        for half in divide([_whole(entry) for entry in batch]):
             await write(self, half)
 
     Committer._write = twice  # type: ignore[method-assign]
 
 
+def _whole(entry: Entry) -> Effects:
+    """The entry as effects, which can be changed."""
+    if isinstance(entry, Effects):
+        return entry
+    if isinstance(entry, Told):
+        return Effects(inserts=entry.inserts)
+    actor = None if entry.state is None else entry.actor
+    return Effects(ack=entry.ack, inserts=entry.inserts, actor=actor, state=entry.state, guilty=entry.guilty)
+
+
 def _with(effects: Effects, **changes: Any) -> Effects:
     kept = {name: getattr(effects, name) for name in (*_NOTHING, "guilty", "size")}
-    made = Effects(**{**kept, **changes})
-    made.position = effects.position
-    return made
+    return Effects(**{**kept, **changes})
 
 
 def _ack_first() -> None:

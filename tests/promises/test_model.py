@@ -16,7 +16,7 @@ from understudy import Event, StoreDataError, StoreError, StoreFull, StoreUnavai
 from understudy.actors.asks import Asks
 from understudy.actors.keys import Keys
 from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.committer import Committer
+from understudy.persistence.order import CommitOrder
 from understudy.persistence.record import AttemptRow, MessageRow
 
 LIMIT_S = 20.0
@@ -257,14 +257,14 @@ def test_very_many_programs(way: str) -> None:
 
 
 def acknowledge_without_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    submit = Committer.submit
+    put = CommitOrder.put
 
-    def bad(self: Committer, effects: Any) -> int:
-        if effects.ack:
-            effects.actor = effects.state = None
-        return submit(self, effects)
+    def bad(self: CommitOrder, entry: Any, size: int) -> int:
+        if getattr(entry, "ack", 0):
+            entry.actor = entry.state = None
+        return put(self, entry, size)
 
-    monkeypatch.setattr(Committer, "submit", bad)
+    monkeypatch.setattr(CommitOrder, "put", bad)
 
 
 def reply_before_commit(monkeypatch: pytest.MonkeyPatch) -> None:

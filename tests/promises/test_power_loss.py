@@ -16,10 +16,11 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import pytest
-from powerloss.audit import Said
+from powerloss.audit import Books, Said, recover
 from powerloss.cuts import Cuts, points, sampled
 from powerloss.images import PAGE, Disk, write
 from powerloss.oplog import Operation, read
@@ -30,7 +31,7 @@ from tallying import Tally
 
 from understudy.persistence.attempts import SLOT_BYTES
 from understudy.persistence.migrations import migrate
-from understudy.persistence.record import MessageRow, seal
+from understudy.persistence.record import MessageRow
 from understudy.persistence.sql import insert
 
 HERE = Path(__file__).parent
@@ -46,9 +47,13 @@ class Power:
 
     def victim(self, lives: int, count: int, bug: str = "none", first: int = 0) -> list[Operation]:
         """Let one live to its end; the log."""
-        arguments = [str(self.disk / "p.db"), str(self.shim.notes), str(first), str(lives), str(count), bug]
+        numbers = (str(first), str(lives), str(count))
+        self.run("-m", "powerloss.victim", str(self.disk / "p.db"), str(self.shim.notes), *numbers, bug)
+        return read(self.shim.log)
+
+    def run(self, *arguments: str) -> None:
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-m", "powerloss.victim", *arguments],
+            [sys.executable, "-W", "error", *arguments],
             env={
                 **self.shim.env,
                 "PYTHONPATH": os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH")))),
@@ -58,7 +63,6 @@ class Power:
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        return read(self.shim.log)
 
 
 @pytest.fixture
@@ -204,7 +208,8 @@ def of_schema_1(folder: Path) -> dict[str, bytes]:
             order = Order(teller=0, number=number)
             body = msgspec.json.encode(order).decode()
             row = MessageRow(number + 1, DESK[0], 0, None, f"{number:032x}", "", None, "Order", body)
-            connection.execute(insert(MessageRow, 1), seal(row))
+            old = crc32(ascii(row[:-1]).encode("ascii"))
+            connection.execute(insert(MessageRow, 1), row._replace(crc=old))
     return {"p.db": path.read_bytes()}
 
 
@@ -227,6 +232,76 @@ def test_every_point_of_a_migration(power: Power, tally: Tally) -> None:
     operations, cuts = migrated(power)
     survive(cuts, points(operations), [0, 2], tally)
     tally("seeds", 2)
+
+
+# -- a restore --------------------------------------------------------------------------------------------
+
+RESTORE = """
+import os, sys
+from understudy.persistence.restore import restore
+from understudy.persistence.runtime import Runtime
+folder, notes = sys.argv[1:]
+restore(f"{folder}/copy0.db", f"{folder}/p.db", Runtime(), overwrite=True)
+os.write(os.open(notes, os.O_WRONLY | os.O_CREAT), b"restored")
+"""
+
+
+def contents(books: Books) -> tuple[Any, ...]:
+    return (sorted((address, sorted(found)) for address, found in books.entries.items()), books.purses)
+
+
+def larger(database: bytes, folder: Path) -> bytes:
+    """With a table of the user's in it: what of the old store is taken for the new one's would cut it off."""
+    folder.mkdir()
+    path = folder / "larger.db"
+    path.write_bytes(database)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE much (x)")
+        connection.execute("INSERT INTO much VALUES (zeroblob(100000))")
+    return path.read_bytes()
+
+
+def survive_restore(power: Power, folder: Path, seeds: range, tally: Tally) -> None:
+    """At every point there is the old store or the restored one, and the restored one once it has been said."""
+    operations = power.victim(lives=2, count=2)
+    point = max(point for point, one in enumerate(operations) if b"acked" in one.data and one.kind == "N")
+    disk = Disk()
+    for operation in operations[:point]:
+        disk.apply(operation)
+    old = disk.image(1)
+    assert len(old["p.db-wal"]) > PAGE, "the old store's last commits are in its WAL"
+    old["copy0.db"] = larger(old["copy0.db"], folder)
+    before = recover(old, folder / "old")
+    after = recover({"p.db": old["copy0.db"]}, folder / "new")
+    assert contents(before) != contents(after)
+    (folder / "again").mkdir()
+    restoring = Power(folder / "again")
+    write(old, restoring.disk)
+    restoring.run("-c", RESTORE, str(restoring.disk), str(restoring.shim.notes))
+    disk, said, images = Disk(old), False, 0
+    log = read(restoring.shim.log)
+    for point, operation in enumerate((*log, None)):
+        if point in points(log):
+            names_change = point >= len(log) - 8
+            for seed in range(8 * seeds.stop) if names_change else seeds:
+                books = recover(disk.image(seed, point), folder / f"{point}-{seed}")
+                images += 1
+                assert books.structure == "ok", (point, seed)
+                assert not books.damages, (point, seed, books.damages)
+                assert books.boot >= before.boot, (point, seed, "an epoch comes twice")
+                wanted = (contents(after),) if said else (contents(before), contents(after))
+                assert contents(books) in wanted, (point, seed, "neither the old store nor the restored one")
+        if operation is not None:
+            said = said or operation.kind == "N"
+            disk.apply(operation)
+    tally("crash points", len(points(log)))
+    tally("power cuts", images)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3000)
+def test_every_point_of_a_restore(power: Power, tmp_path: Path, tally: Tally) -> None:
+    survive_restore(power, tmp_path / "restore", range(4), tally)
 
 
 # -- again, while the node recovers from the first ----------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
@@ -70,6 +71,13 @@ def _acknowledged_early() -> type[Small]:
     async def wait(self: Committer, position: int) -> None:
         self.request()
 
+    def landing(self: Committer, position: int) -> asyncio.Future[None]:
+        self.request()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future
+
+    Committer.landing = landing  # type: ignore[method-assign]
     Committer.when = when  # type: ignore[method-assign]
     Committer.wait = wait  # type: ignore[method-assign]
     return Small
