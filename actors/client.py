@@ -20,6 +20,7 @@ from ..persistence.errors import StoreFull, StoreUnavailable
 from ..persistence.record import InboxRow
 from ..persistence.runtime import Runtime
 from ..persistence.store import Store
+from ..persistence.worker import uncancelled
 from .dispatch import round_trip
 from .errors import ActorNotFound, AskTimeout, NotAMessage, ReplyError
 from .letterbox import Letterbox
@@ -62,6 +63,10 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # To the end, whatever cancels us: what is being written lands, and no connection or thread is left.
+        await uncancelled(self._close())
+
+    async def _close(self) -> None:
         letters, self._letters = self._letters, None
         if letters is not None:
             await letters.close()

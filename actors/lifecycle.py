@@ -298,7 +298,7 @@ async def _drive(turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: 
         raise HandlerTimeout(turn.cell.address, timeout_s or 0.0)
     except asyncio.CancelledError:
         task.cancel()
-        await runtime.wait((task,), CANCEL_GRACE_S)
+        await uncancelled(runtime.wait((task,), CANCEL_GRACE_S))  # anyio cancels again at each await
         raise
     finally:
         turn.task = None

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from ..persistence.effects import Effects
-from ..persistence.errors import StoreDataError, StoreError
+from ..persistence.errors import StoreDataError, StoreError, TransactionMisused
 from .envelope import Ask
 from .errors import TransactionTimeout
 
@@ -85,7 +85,7 @@ class WriteSlot:
                 result = spec.reply(result)
             effects = turn.effects(state, ahead=True) or Effects()
             await self._finish(effects)
-        except StoreDataError as error:
+        except (StoreDataError, TransactionMisused) as error:  # the handler's doing, not the store's
             turn.fail(error)
         except StoreError as error:
             cell.system.recovery.store_failed(error)

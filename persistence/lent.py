@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 from typing import Any, cast
@@ -30,6 +31,17 @@ class LentConnection(aiosqlite.Connection):
     def __init__(self, lease: Lease) -> None:
         super().__init__(lambda: cast(sqlite3.Connection, _Lent(lease)), _FETCH_ROWS)
         self._lease = lease
+        self._stopped = False
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """Its thread ends with the first of these, and would never answer a second.
+
+        There is a second if SQLAlchemy, cancelled again while it closes, ends the thread without waiting.
+        """
+        if self._stopped:
+            return None
+        self._stopped = True
+        return super().stop()
 
     async def close(self) -> None:
         """SQLAlchemy closes a connection when a task is cancelled in a statement of it.

@@ -6,9 +6,10 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
+import anyio
 import msgspec
 from grounds import Ground, SqliteGround, pool, tree
 from sqlalchemy import text
@@ -48,12 +49,15 @@ class Slow(Request[int]):
 
 
 class Do(Message):
-    """Do something in a handler that is cut off at its `at`-th suspension, the first time."""
+    """Do something in a handler that is cut off at its `at`-th suspension, the first time.
+
+    By the runtime, and charged for it or not; or by the handler itself, which goes on then.
+    """
 
     number: int
     what: str
     at: int
-    charged: bool
+    how: str
 
 
 class Numbers(Request[list[int]]):
@@ -119,16 +123,28 @@ class Worker(Clerk):
     async def do(self, message: Do) -> None:
         self.state.append(message.number)
         self.system.ref("/t/clerk").tell(Put(number=-message.number))
-        await counted(getattr(self, message.what)(message), message.at, lambda _: self.strike(message))
+        work = getattr(self, message.what)(message)
+        if message.number in Worker.struck:
+            await work
+        elif message.how == "scope":
+            with anyio.CancelScope() as scope:
+                await counted(work, message.at, lambda _: (Worker.struck.add(message.number), scope.cancel()))
+        elif message.how == "timeout":
+            now = asyncio.get_running_loop().time
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None) as limit:
+                    await counted(
+                        work, message.at, lambda _: (Worker.struck.add(message.number), limit.reschedule(now()))
+                    )
+        else:
+            await counted(work, message.at, lambda _: self.strike(message))
 
     def strike(self, message: Do) -> None:
-        if message.number in Worker.struck:
-            return
         Worker.struck.add(message.number)
         turn = self.system.cells[self.address].turn
         assert turn is not None
         error = RuntimeError("cut off")
-        if message.charged:
+        if message.how == "charged":
             self.system.background(cut_off(turn, lambda: error), "cut off")
         else:  # as an exit signal over a link does; its supervisor starts it again
             self.system.exits.fell(turn.cell, ExitReason.killed("cut off"))
@@ -147,6 +163,16 @@ class Worker(Clerk):
             async with connection.begin_nested():
                 await connection.execute(text("SELECT count(*) FROM item"))
         await asyncio.sleep(0)
+
+    async def sql_within(self, message: Do) -> None:
+        """A statement is cancelled, and the handler goes on inside the block."""
+        async with self.transaction() as connection:
+            statement = connection.execute(text("INSERT INTO item VALUES (:number)"), {"number": message.number})
+            if message.number in Worker.struck:
+                await statement
+                return
+            with anyio.CancelScope() as scope:
+                await counted(statement, message.at, lambda _: (Worker.struck.add(message.number), scope.cancel()))
 
     async def task(self, message: Do) -> None:
         assert await self.system.tasks("/t/tasks").run(doubled, message.number) == 2 * message.number

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import threading
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator
 from contextlib import suppress
-from types import coroutine
 from typing import Any
 
 import anyio
@@ -25,37 +25,70 @@ Strike = Callable[[Any], object]
 """Called with what the coroutine waits for, at the moment when it suspends."""
 
 
-@coroutine
-def counted(coro: Any, at: int, strike: Strike) -> Generator[Any, Any, Any]:
+class Driven(Coroutine[Any, Any, Any]):
+    """Drives a coroutine; `suspended` each time that it suspends."""
+
+    def __init__(self, coro: Any, suspended: Strike) -> None:
+        self._coro = coro
+        self._suspended = suspended
+
+    def send(self, value: Any) -> Any:
+        yielded = self._coro.send(value)
+        self._suspended(yielded)
+        return yielded
+
+    def throw(self, *error: Any) -> Any:
+        yielded = self._coro.throw(*error)
+        self._suspended(yielded)
+        return yielded
+
+    def close(self) -> None:
+        self._coro.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self  # type: ignore[return-value]
+
+    def __iter__(self) -> Driven:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+
+def nth(at: int, strike: Strike) -> Strike:
+    """The `at`-th time that it is called, it strikes."""
+    count = itertools.count(1)
+    return lambda yielded: strike(yielded) if next(count) == at else None
+
+
+def counted(coro: Any, at: int, strike: Strike) -> Driven:
     """Drive a coroutine; `strike` when it suspends for the `at`-th time."""
-    count = 0
-    step: Callable[[Any], Any] = coro.send
-    argument: Any = None
-    while True:
-        try:
-            yielded = step(argument)
-        except StopIteration as stop:
-            return stop.value
-        count += 1
-        if count == at:
-            strike(yielded)
-        try:
-            argument, step = (yield yielded), coro.send
-        except GeneratorExit:
-            coro.close()
-            raise
-        except BaseException as error:
-            argument, step = error, coro.throw
+    return Driven(coro, nth(at, strike))
+
+
+async def counted_with_its_tasks(coro: Any, at: int, strike: Strike) -> Any:
+    """The same; and what the tasks suspend that are begun meanwhile counts as well."""
+    loop, suspended = asyncio.get_running_loop(), nth(at, strike)
+
+    loop.set_task_factory(lambda loop, inner, **more: asyncio.Task(Driven(inner, suspended), loop=loop, **more))
+    try:
+        return await Driven(coro, suspended)
+    finally:
+        loop.set_task_factory(None)
 
 
 # -- ways to cancel ------------------------------------------------------------------------------------------
+
+
+Run = Callable[[Strike], Any]
+"""Runs what is to be cancelled, and strikes at its suspension."""
 
 
 class _Boom(Exception):
     pass
 
 
-async def _as_it_waits(coro: Any, at: int, struck: Strike) -> None:
+async def _as_it_waits(run: Run, struck: Strike) -> None:
     task = asyncio.current_task()
     assert task is not None
 
@@ -63,10 +96,10 @@ async def _as_it_waits(coro: Any, at: int, struck: Strike) -> None:
         struck(yielded)
         task.cancel()
 
-    await counted(coro, at, strike)
+    await run(strike)
 
 
-async def _as_it_wakes(coro: Any, at: int, struck: Strike) -> None:
+async def _as_it_wakes(run: Run, struck: Strike) -> None:
     """What it waited for is there; it is cancelled before it has taken it."""
     task = asyncio.current_task()
     assert task is not None
@@ -78,10 +111,10 @@ async def _as_it_wakes(coro: Any, at: int, struck: Strike) -> None:
         else:
             task.cancel()
 
-    await counted(coro, at, strike)
+    await run(strike)
 
 
-async def _by_a_scope(coro: Any, at: int, struck: Strike) -> None:
+async def _by_a_scope(run: Run, struck: Strike) -> None:
     """anyio cancels again at each await, also of what cleans up, until the scope is left."""
     with anyio.CancelScope() as scope:
 
@@ -89,10 +122,10 @@ async def _by_a_scope(coro: Any, at: int, struck: Strike) -> None:
             struck(yielded)
             scope.cancel()
 
-        await counted(coro, at, strike)
+        await run(strike)
 
 
-async def _by_a_timeout(coro: Any, at: int, struck: Strike) -> None:
+async def _by_a_timeout(run: Run, struck: Strike) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(None) as limit:
 
@@ -100,10 +133,10 @@ async def _by_a_timeout(coro: Any, at: int, struck: Strike) -> None:
                 struck(yielded)
                 limit.reschedule(asyncio.get_running_loop().time())
 
-            await counted(coro, at, strike)
+            await run(strike)
 
 
-async def _by_its_group(coro: Any, at: int, struck: Strike) -> None:
+async def _by_its_group(run: Run, struck: Strike) -> None:
     """Another task of its group fails."""
     fail = asyncio.Event()
 
@@ -115,17 +148,18 @@ async def _by_its_group(coro: Any, at: int, struck: Strike) -> None:
         struck(yielded)
         fail.set()
 
-    async def run(strike: Strike) -> None:
-        await counted(coro, at, strike)
-
     with suppress(BaseExceptionGroup):
         async with asyncio.TaskGroup() as group:
             other = group.create_task(sibling())
-            await group.create_task(run(strike))
+            await group.create_task(wrapped(run(strike)))
             other.cancel()
 
 
-WAYS: dict[str, Callable[[Any, int, Strike], Coroutine[Any, Any, None]]] = {
+async def wrapped(awaitable: Awaitable[Any]) -> None:
+    await awaitable
+
+
+WAYS: dict[str, Callable[[Run, Strike], Coroutine[Any, Any, None]]] = {
     "as it waits": _as_it_waits,
     "as it wakes": _as_it_wakes,
     "scope": _by_a_scope,
@@ -134,14 +168,17 @@ WAYS: dict[str, Callable[[Any, int, Strike], Coroutine[Any, Any, None]]] = {
 }
 
 
-async def cut(way: str, at: int, coro: Coroutine[Any, Any, Any]) -> bool:
+async def cut(way: str, at: int, coro: Coroutine[Any, Any, Any], *, deep: bool = False) -> bool:
     """Run it in a task of its own, cancelled at its `at`-th suspension; False if it hasn't so many.
+
+    Deep: those of the tasks count as well that are begun meanwhile.
 
     What it raises by itself, this raises.
     """
     assert at < AT_MAX, "it suspends for ever"
     struck: list[Any] = []
-    task = asyncio.ensure_future(WAYS[way](coro, at, struck.append))
+    count = counted_with_its_tasks if deep else counted
+    task = asyncio.ensure_future(WAYS[way](lambda strike: count(coro, at, strike), struck.append))
     done, _ = await asyncio.wait((task,), timeout=HANG_S)
     assert done, f"cancelled at its suspension {at}, it hangs: {task.get_stack()}"
     if not task.cancelled() and (error := task.exception()) is not None:
@@ -161,9 +198,11 @@ class Watch:
         self.complaints: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: self.complaints.append(context))
 
-    async def nothing_left(self, *, threads: bool = True) -> None:
-        """Once the node, or the client, is closed."""
+    async def nothing_left(self, *, threads: bool = True, names: Collection[str] = ()) -> None:
+        """Once the node, or the client, is closed. While another runs: no tasks of these names."""
         left = asyncio.all_tasks() - self._tasks
+        if names:
+            left = {task for task in left if task.get_name() in names}
         assert not left, f"left behind: {left}"
         if threads:
             others = {

@@ -12,6 +12,7 @@ from suspending import WAYS, Watch, cut
 from tallying import Tally
 
 from understudy import CountChildren
+from understudy.actors.testing import Recorder
 from understudy.persistence.record import DeadLetterRow, MessageRow
 
 
@@ -57,16 +58,16 @@ async def test_a_caller(ground: Ground, what: str, way: str, tally: Tally) -> No
     await watch.nothing_left()
 
 
-@pytest.mark.parametrize("charged", [True, False], ids=["charged", "uncharged"])
+@pytest.mark.parametrize("how", ["charged", "uncharged", "scope", "timeout"])
 @pytest.mark.parametrize("what", ["ask", "settled", "sql", "task"])
-async def test_a_handler(ground: Ground, what: str, charged: bool, tally: Tally) -> None:
-    """It leaves no trace, and no lock; its message comes again, and is handled once."""
+async def test_a_handler(ground: Ground, what: str, how: str, tally: Tally) -> None:
+    """It leaves no trace, and no lock; its message comes again, and is handled once. Or it goes on, and commits."""
     watch = Watch()
     async with ground.node(the_tree()) as system:
         bench = Bench(ground, system)
         for at in itertools.count(1):
             assert at < 100
-            await system.ref("/t/worker").tell(Do(number=at, what=what, at=at, charged=charged))
+            await system.ref("/t/worker").tell(Do(number=at, what=what, at=at, how=how))
             await bench.well()
             if at not in Worker.struck:
                 break
@@ -79,3 +80,20 @@ async def test_a_handler(ground: Ground, what: str, charged: bool, tally: Tally)
     assert dict(stored(ground, "/t/worker")) == once
     assert ground.rows(MessageRow) == ground.rows(DeadLetterRow) == []
     await watch.nothing_left()
+
+
+async def test_a_statement_that_is_cancelled_fails_its_turn_alone(ground: Ground, tally: Tally) -> None:
+    """The transaction is lost with it: what was written can't be half of what was meant. The store has not failed."""
+    async with ground.node(the_tree()) as system:
+        events = Recorder(system)
+        bench = Bench(ground, system)
+        for at in itertools.count(1):
+            await system.ref("/t/worker").tell(Do(number=at, what="sql_within", at=at, how=""))
+            await bench.well()
+            if at not in Worker.struck:
+                break
+        assert at > 1
+        tally("cancellations", at - 1)
+        assert not events.of("node.broken")
+        assert dict(await bench.numbers("/t/worker")) == dict.fromkeys(range(1, at + 1), 1)
+    unlocked(ground)
