@@ -6,7 +6,7 @@
     pending, backlog      what waits on disk, and whose it is
     runner                the task that takes it up             stepping            the handler's code, step by step
     handling, dispatch    one message becomes one turn          turn, state         what the turn collects, and leaves
-    batches               or several messages do
+    plain_turns           or a row of them do, the quick way    batches             or several become one
     failures              what a failure is charged to          asks, keys          replies; idempotency
     exiting, lifecycle    the end and the start of a life       cell, incarnation   an address; one life of it
     monitors, relations   who is told of whose exit             intents             what a turn monitors and links

@@ -1,9 +1,10 @@
 """The database: rows, transactions and events. Knows nothing of actors.
 
 record      the rows and their checksums          store       what every engine keeps
-effects     what a turn asks of a commit          committer   group commit: turns in, one transaction out
-bisection   what of a batch is refused            attempts    the slot file of started messages
-pace        on the loop or in a thread
+effects     what a turn asks of a commit          order       the queue of that; waiters: who waits for their place in it
+committer   group commit: turns in, one transaction out
+pace        on the loop or in a thread            bisection   what of a batch is refused
+attempts    the slot file of started messages
 schema, migrations, upgrade                       lock        one owner a database
 sqlite, beside, sql, driver, worker, held, lent   memory      the same without a file
 backup, restore, files, progress                  verify      everything looked at
