@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..persistence.errors import RecordCorrupt
-from ..persistence.record import AttemptRow, verify
+from ..persistence.record import AttemptRow, KeyRow, verify
 from .dispatch import PAGE, printable
 from .envelope import Envelope
 from .exits import ExitReason
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ("check_waiting", "intact_attempts", "report_damage", "report_loss")
 
+KEYS = 1_000
+"""Idempotency keys read at once."""
 PAUSE_S = 0.05
 """After each portion that is looked at beside the node's own work."""
 
@@ -56,8 +58,9 @@ def intact_attempts(system: ActorSystem, rows: Iterable[AttemptRow]) -> dict[int
 
 
 async def check_waiting(system: ActorSystem) -> None:
-    """Messages whose turn may never come, looked at once a boot, beside the node's own work: delayed ones, for the
-    moment may be what is damaged; and those that nobody in the tree has, for the address may.
+    """What nobody may come across, looked at once a boot, beside the node's own work. Messages whose turn may never
+    come: delayed ones, for the moment may be what is damaged; and those that nobody in the tree has, for the address
+    may. And idempotency keys, which nobody finds if the key itself is damaged.
 
     Raises:
         StoreError
@@ -65,6 +68,7 @@ async def check_waiting(system: ActorSystem) -> None:
     await system.pending.complete()
     await _check(system, system.pending.orphans())
     await _check(system, system.delays.rows())
+    await _check_keys(system)
 
 
 async def _check(system: ActorSystem, ids: Sequence[int]) -> None:
@@ -76,6 +80,19 @@ async def _check(system: ActorSystem, ids: Sequence[int]) -> None:
                 verify(row)
             except RecordCorrupt as error:
                 park(system, Envelope.from_row(printable(row)), ExitReason.from_exception(error), "corrupt")
+
+
+async def _check_keys(system: ActorSystem) -> None:
+    effect = "what is told again under this key is refused; or it counts twice, if the key itself is what was damaged"
+    count = 0
+    async for row in system.store.iterate(KeyRow):
+        count += 1
+        if not count % KEYS:
+            await system.runtime.sleep(PAUSE_S)
+        try:
+            verify(row)
+        except RecordCorrupt as error:
+            report_damage(system, error, effect, row.address)
 
 
 def _root(system: ActorSystem) -> str:

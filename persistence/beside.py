@@ -140,15 +140,45 @@ class Beside(Store):
         key = kind._fields[: ROWS[kind].key]
         by_key = set(equal) == set(key[: len(equal)])
         rows = await self._read_rows(text, [*parameters, limit], inline=by_key and limit <= INLINE_ROWS_MAX)
+        if after is not None and rows and not descending:
+            self._check_goes_on(ROWS[kind].name, after, tuple(rows[-1][: len(key)]))
         return [kind._make(row) for row in rows]
 
     async def heads(self, after: int = 0, limit: int = 10_000) -> list[Head]:
         if limit > INLINE_ROWS_MAX:
+            heads: list[Head] | None = None
             with suppress(StoreError, msgspec.MsgspecError):  # an old SQLite; or what is no head, which the rows show
                 found = await self._read_rows(sql.HEADS_JSON, [after, limit], inline=False)
-                return sorted(_HEADS.decode(found[0][0]))
+                heads = sorted(_HEADS.decode(found[0][0]))
+            if heads is not None and (not heads or heads[-1].id > after):
+                return self._unequal(heads)
         rows = await self._read_rows(sql.HEADS, [after, limit], inline=limit <= INLINE_ROWS_MAX)
-        return [Head._make(row) for row in rows]
+        if rows:
+            self._check_goes_on("message", (after,), rows[-1][:1])
+        return self._unequal([Head._make(row) for row in rows])
+
+    def _unequal(self, heads: list[Head]) -> list[Head]:
+        """That no number occurs twice: for one flipped bit a message would be handled in place of another, too.
+
+        Raises:
+            StoreCorrupt
+        """
+        if len({head.id for head in heads}) != len(heads):
+            raise StoreCorrupt(self.path, "two messages have one number: restore a backup")
+        return heads
+
+    def _check_goes_on(self, table: str, after: tuple[Any, ...], last: tuple[Any, ...]) -> None:
+        """That a walk over a table comes to an end: damaged keys could lead round in circles.
+
+        Raises:
+            StoreCorrupt
+        """
+        try:
+            rises = last > after
+        except TypeError:  # SQLite lets anybody put anything into a column
+            rises = False
+        if not rises:
+            raise StoreCorrupt(self.path, f"the keys of {table} are out of order: restore a backup")
 
     async def with_uids(self, uids: Collection[str], after: int = 0) -> list[MessageRow]:
         rows: list[Any] = []
