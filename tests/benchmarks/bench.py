@@ -14,6 +14,7 @@ import json
 import statistics
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -48,6 +49,9 @@ examples:
 class Run(NamedTuple):
     samples: dict[str, list[float]]
     failures: dict[str, str]
+    """By measures, and why."""
+    broken: set[str]
+    """Those of them that are no peer's."""
 
 
 def main() -> int:
@@ -64,22 +68,20 @@ def main() -> int:
     asks = middle.get("bare ask")
     if asks is not None:
         machine += f", {asks:,.0f} asks/s of the bare deque with a future"
-    report = Report(machine, options.rounds, _tables(sections, middle, Goals(asks), scale), run.failures)
+    report = Report(machine, options.rounds, _tables(sections, middle, Goals(asks), scale, run.broken), run.failures)
     if any(section.name == "plots" for section in sections):
         for path in draw_plots(middle, options.plots_folder):
             console.print(f"drawn: {path}", highlight=False)
     if options.docs:
         report.write(PAGE)
     if options.json:
-        rows = [
-            {**row._asdict(), "ratio": row.ratio, "table": title}
-            for title, table in report.tables.items()
-            for row in table
-        ]
-        print(json.dumps({"machine": machine, "rows": rows, "median": middle, **run._asdict()}))
+        tables = report.tables.items()
+        rows = [{**row._asdict(), "ratio": row.ratio, "table": title} for title, table in tables for row in table]
+        found = {"machine": machine, "rows": rows, "median": middle}
+        print(json.dumps({**found, "samples": run.samples, "failures": run.failures}))
     else:
         report.show(console)
-    return 1 if report.missed else 0
+    return 1 if report.missed or run.broken else 0
 
 
 def _options() -> argparse.Namespace:
@@ -119,7 +121,7 @@ def _chosen(options: argparse.Namespace) -> list[Section]:
 
 def _measure(folder: Path, sections: list[Section], scale: Scale, rounds: int, console: Console) -> Run:
     needed = {YARDSTICK, *(name for section in sections for name in section.measures)}
-    run = Run({}, {})
+    run = Run({}, {}, set())
     for number_ in range(rounds):
         for name, measure in MEASURES.items():
             if name not in needed or name in run.failures or (measure.once and number_):
@@ -130,9 +132,12 @@ def _measure(folder: Path, sections: list[Section], scale: Scale, rounds: int, c
             with tempfile.TemporaryDirectory(dir=folder) as place:
                 try:
                     figures = measure.run(Path(place), scale)
-                except PeerFailed as error:
-                    run.failures[name] = str(error)
-                    console.print(f"not measured: {error}", highlight=False, markup=False)
+                except Exception as error:  # one that fails must not take an hour's figures with it
+                    run.failures[name] = str(error) or repr(error)
+                    console.print(f"not measured: {error!r}", highlight=False, markup=False)
+                    if not isinstance(error, PeerFailed):
+                        traceback.print_exc()
+                        run.broken.add(name)
                     continue
             for part, value in figures.items():
                 run.samples.setdefault(part, []).append(value)
@@ -146,10 +151,13 @@ def _is_point(part: str) -> bool:
     return part.rpartition("/")[2].isdigit()
 
 
-def _tables(sections: list[Section], middle: dict[str, float], goals: Goals, scale: Scale) -> dict[str, list[Row]]:
+def _tables(
+    sections: list[Section], middle: dict[str, float], goals: Goals, scale: Scale, broken: set[str]
+) -> dict[str, list[Row]]:
     tables: dict[str, list[Row]] = {}
     for section in sections:
-        tables.setdefault(section.title, []).extend(section.rows(middle, goals, scale))
+        if broken.isdisjoint(section.measures):
+            tables.setdefault(section.title, []).extend(section.rows(middle, goals, scale))
     return tables
 
 
