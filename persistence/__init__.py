@@ -1,7 +1,7 @@
 """The database: rows, transactions and events. Knows nothing of actors.
 
 record      the rows and their checksums          store       what every engine keeps
-effects     what a turn asks of a commit          order       the queue of that; waiters: who waits for their place in it
+effects     what a turn asks of a commit          order       the queue of that; waiters: who waits for a place
 committer   group commit: turns in, one transaction out
 pace        on the loop or in a thread            bisection   what of a batch is refused
 attempts    the slot file of started messages

@@ -13,7 +13,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from .bisection import bisect
-from .effects import Effects, Entry, fold
+from .effects import Effects, Entry, fold, unhandled
 from .errors import Fenced, StoreCorrupt, StoreDataError, StoreError, StoreFull, StoreUnavailable
 from .order import BATCH_TURNS_MAX, LINGER_S_MIN, CommitOrder
 from .pace import Pace
@@ -178,10 +178,15 @@ class Committer(CommitOrder):
         self.linger_s = min(max(LINGER_S_MIN, LINGER_COMMITS * self._commit_s), LINGER_S_MAX)
 
     async def _gather(self) -> None:
-        """Let turns that are about to run go first, for a while."""
-        clock = self._runtime.perf
+        """Let turns that are about to run go first, for a while, if that spares rows."""
+        clock, queue = self._runtime.perf, self._queue
         until = clock() + GATHER_S
-        while self._at_work() and len(self._queue) < BATCH_TURNS_MAX and not self.behind and clock() < until:
+        rows = seen = 0
+        while self._at_work() and seen < len(queue) < BATCH_TURNS_MAX and not self.behind and clock() < until:
+            rows += unhandled(queue[seen:])
+            if rows <= 0:
+                return
+            seen = len(queue)
             await _one_round()
 
     async def _commit(self, batch: list[Entry], end: int) -> None:

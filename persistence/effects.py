@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 from .record import ROWS, ActorRow, MessageRow, Row
 from .store import Commit
 
-__all__ = ("Effects", "Entry", "Handled", "Stateful", "Told", "fold")
+__all__ = ("Effects", "Entry", "Handled", "Stateful", "Told", "fold", "unhandled")
 
 
 class Stateful(Protocol):
@@ -92,6 +92,11 @@ class Effects:
 
 
 Entry = Told | Handled | Effects
+
+
+def unhandled(entries: Sequence[Entry]) -> int:
+    """How many more messages they tell than they acknowledge."""
+    return sum(1 if isinstance(entry, Told) else len(entry.inserts) - (entry.ack != 0) for entry in entries)
 
 
 def fold(batch: Sequence[Entry], commit: Commit) -> Commit:
