@@ -26,6 +26,7 @@ from understudy import (
     Reject,
     Request,
     SupervisorSpec,
+    SystemStopped,
     UnderstudyError,
     handler,
 )
@@ -386,6 +387,8 @@ async def tell_for_ever(system: ActorSystem, source: str, seed: str) -> None:
                 await system.ref(address).tell(message, **options)
                 if isinstance(message, Keyed):
                     await system.ref(address).tell(message, **options)
+        except SystemStopped:
+            return
         except UnderstudyError as error:
             say("failed", source, number, type(error).__name__)
             continue

@@ -1,6 +1,7 @@
 """The process that is killed: `python havoc_victim.py DATABASE SEED [BUG]`, driven by lines on its standard input.
 
     live N S    the N-th life of the node, in a forked child; S: seconds after which it leaves by itself, or 0
+    alone N     the N-th life, in this process itself
     settle      a last life that finishes everything
     downgrade   give the database the schema of the first version
 
@@ -136,6 +137,9 @@ def main() -> None:
         match line.split():
             case ["live", life, leave_after_s]:
                 in_child(live(url, seed, life, leave_after_s))
+            case ["alone", life]:
+                say("born", os.getpid())
+                asyncio.run(live(url, seed, life, "0"))
             case ["settle"]:
                 in_child(settle(url))
             case ["downgrade"]:
