@@ -23,7 +23,7 @@ from . import sql
 from .backup import copy, open_still
 from .driver import FILE_BYTES_MIN, connect, translate
 from .errors import FileInTheWay, RowsDamaged, StoreCorrupt, StoreError, StoreInUse, StoreUnavailable
-from .files import BESIDE, free_name, os_errors, partial, publish, size_of
+from .files import BESIDE, free_name, os_errors, partial, publish, size_of, sync_folder
 from .lock import owned
 from .openers import openers
 from .progress import Progress, unseen
@@ -103,6 +103,9 @@ def restore(
             if usable:
                 _close_down(path)
             kept = _set_aside(path)
+            # Else a power cut might leave the new database beside the old one's journal or WAL, which would be taken
+            # for its own: the order in which names reach the disk is the file system's.
+            sync_folder(os.path.dirname(path))
             publish(copied, path, overwrite=True)
     return Restored(path, size, findings.schema_version, findings.rows, findings.count, kept)
 
