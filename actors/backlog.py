@@ -98,9 +98,13 @@ class Rows:
 
 
 class Backlog(Mailbox):
-    """`queue` and `lanes` are the front; `count` counts all."""
+    """`queue` and `lanes` are the front; `count` counts all.
 
-    __slots__ = ("_cell", "_even", "_pending", "behind", "parked", "rows")
+    As in any mailbox, the head of `queue` is next while `lanes` is None: so it isn't as long as anything here, or
+    behind, has a priority.
+    """
+
+    __slots__ = ("_cell", "_pending", "behind", "parked", "rows")
 
     def __init__(self, cell: Cell, pending: Pending) -> None:
         super().__init__()
@@ -108,8 +112,6 @@ class Backlog(Mailbox):
         self._pending = pending
         self.rows = Rows()
         self.behind = Mailbox()
-        self._even = True
-        """Whether all rows are of priority 0."""
         self.parked = False
         """Whether the cell waits for the scan: everything it has is behind. It is `queued` then, in nobody's hands."""
 
@@ -118,14 +120,16 @@ class Backlog(Mailbox):
     def add_rows(self, ids: Sequence[int], priority: int) -> None:
         self.rows.add(ids, priority)
         self.count += len(ids)
-        if priority:
-            self._even = False
+        if priority and self.lanes is None:
+            self.lanes = {}
         self._unpark()
 
     def add_behind(self, ids: Sequence[int], priority: int) -> None:
         """Rows of messages that were told since."""
         self.behind.add_rows(ids, priority)
         self.count += len(ids)
+        if priority and self.lanes is None:
+            self.lanes = {}
 
     def push(self, entry: Entry, priority: int = 0) -> None:
         if self._pending.scanning and (priority >= SYSTEM or not (_has_row(entry) or self.behind.count)):
@@ -134,6 +138,8 @@ class Backlog(Mailbox):
             return
         self.count += 1
         self.behind.push(entry, priority)
+        if priority and self.lanes is None:
+            self.lanes = {}
 
     def push_front(self, *entries: Entry) -> None:
         if len(entries) == 1 and isinstance(entries[0], int):
@@ -178,7 +184,7 @@ class Backlog(Mailbox):
 
     def pop(self) -> Entry:
         """The next entry; 0, which is no row's id, if it is `blocked`."""
-        if self.queue and self._even and self.lanes is None and self.behind.lanes is None:
+        if self.queue and self.lanes is None:
             self.count -= 1
             return self.queue.popleft()
         place = self._place()
@@ -190,13 +196,23 @@ class Backlog(Mailbox):
             row_id = PriorityRow.of(lane.head(1)[0], priority)
             lane.drop(1)
             self.rows.count -= 1
+            self._level()
             return row_id
         entry = lane.popleft()
         self._count_behind(lane)
-        for mailbox in (self, self.behind):
-            if mailbox.lanes is not None and not any(mailbox.lanes.values()):
-                mailbox.lanes = None
+        self._level()
         return entry
+
+    def _level(self) -> None:
+        """Where nothing has a priority any more, there are no lanes."""
+        if self.lanes is None:
+            return
+        behind = self.behind
+        if behind.lanes is not None and not any(behind.lanes.values()):
+            behind.lanes = None
+        rows_have = any(priority and ids for priority, ids in self.rows.lanes.items())
+        if not (rows_have or any(self.lanes.values()) or behind.lanes is not None):
+            self.lanes = None
 
     def _count_behind(self, lane: deque[Entry], taken: int = 1) -> None:
         """If so many were taken from a lane of `behind`, there are fewer there."""
@@ -250,6 +266,7 @@ class Backlog(Mailbox):
             for row_id in ids:
                 if row_id in envelopes:
                     super().push(envelopes[row_id], priority)
+            self._level()
         else:
             missing = replace_rows(lane, ids, envelopes)
             self.count -= missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from .cell import Cell
     from .system import ActorSystem
 
-__all__ = ("decode_body", "means", "page_in", "prepare", "printable", "refuse", "round_trip")
+__all__ = ("decode_body", "means", "page_in", "prepare", "prepare_ahead", "printable", "refuse", "round_trip")
 
 encode = ENCODER.encode
 
@@ -37,6 +38,13 @@ def prepare(cell: Cell, envelope: Envelope) -> Message | None:
     except UndecodableMessage as error:
         refuse(cell, envelope, error, "undecodable")
     return envelope.message
+
+
+def prepare_ahead(cell: Cell, envelope: Envelope) -> None:
+    """The same before its turn, if it is one; what isn't is parked in its turn."""
+    assert envelope.body is not None
+    with suppress(UnknownMessageType, UndecodableMessage):
+        envelope.message = decode_body(cell, envelope.tag, envelope.body)
 
 
 def decode_body(receiver: Receiver, tag: str, body: bytes) -> Message:

@@ -10,7 +10,7 @@ from ..persistence.errors import StoreError
 from . import lifecycle
 from .batches import collect
 from .cell import Cell
-from .dispatch import PAGE, page_in, prepare, refuse
+from .dispatch import PAGE, page_in, prepare, prepare_ahead, refuse
 from .envelope import Ask, Envelope
 from .errors import HandlerTimeout, Ignore, StartFailed, UnhandledMessage
 from .exits import ExitReason
@@ -307,6 +307,8 @@ class Handling:
             return LOST
         if cell.mailbox.leading_rows(len(ids)) != ids:
             return LET_GO  # reset meanwhile
+        for envelope in envelopes.values():
+            prepare_ahead(cell, envelope)
         cell.mailbox.page_in(ids, envelopes)
         return GO_ON if cell.mailbox.count else LET_GO
 
