@@ -6,7 +6,7 @@ The states are in docs/runtime-semantics.md, section 4.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from .envelope import Ask, Envelope
 from .errors import ActorNotFound
 from .exits import ExitReason
 from .incarnation import Incarnation
-from .mailbox import Entry, Mailbox
+from .mailbox import Entry, Mailbox, priority_of
 from .stash import put_back
 from .state import DurableState
 from .status import DOWN, GONE, PASSIVE, STOPPED, UP
@@ -199,6 +199,16 @@ class Cell:
         entries = (*self.mailbox.entries(), *(self.stash or ()), *waiting, *owed)
         ids = (entry if isinstance(entry, int) else getattr(entry, "id", 0) for entry in entries)
         return [int(row_id) for row_id in ids if row_id]
+
+    def forget_mail(self, ids: Container[int]) -> None:
+        """It retires: these rows go with it. What came since then is for whoever has the address next."""
+        self.system.delays.drop(self.address, ids)
+        entries, self.mailbox = self.mailbox.entries(), Mailbox()
+        for entry in (*entries, *(self.stash or ())):
+            row_id = entry if isinstance(entry, int) else getattr(entry, "id", 0)
+            if isinstance(entry, Ask) or (row_id and row_id not in ids):
+                self.mailbox.push(entry, priority_of(entry))
+        self.stash = None
 
     # -- waiting for it --------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from .envelope import Envelope
@@ -47,11 +48,15 @@ class Delays:
         """Those that are only on disk."""
         return [int(entry) for _, _, _, entry, _ in self._heap if isinstance(entry, int)]
 
-    def drop(self, address: str) -> None:
-        """Forget what waits for an address."""
-        kept = [item for item in self._heap if item[2] != address]
-        self.retries -= sum(item[4] for item in self._heap if item[2] == address)
-        self._heap = kept
+    def drop(self, address: str, ids: Container[int] | None = None) -> None:
+        """Forget what waits for an address: everything, or these rows."""
+
+        def goes(item: tuple[float, int, str, Envelope | int, bool]) -> bool:
+            entry = item[3]
+            return item[2] == address and (ids is None or (entry if isinstance(entry, int) else entry.id) in ids)
+
+        self.retries -= sum(item[4] for item in self._heap if goes(item))
+        kept = self._heap = [item for item in self._heap if not goes(item)]
         heapq.heapify(kept)
 
     def clear(self) -> None:

@@ -10,7 +10,7 @@ from ..persistence.effects import Effects
 from ..persistence.errors import StoreError
 from .admission import admit_slowly
 from .dispatch import round_trip
-from .envelope import Envelope, derived_uid
+from .envelope import Ask, Envelope, derived_uid
 from .errors import ActorNotFound, NotAMessage, SystemStopped
 from .exits import ExitReason
 from .failures import park
@@ -171,6 +171,14 @@ class Delivery:
         except ActorNotFound as error:
             park(self._system, envelope, ExitReason.from_exception(error), "no_actor")
             return None
+
+    def hand_on(self, cell: Cell) -> None:
+        """What came to an actor after the turn that retired it, before it was gone."""
+        for entry in list(cell.mailbox.entries()):
+            if isinstance(entry, Envelope) and type(entry) is not Ask:
+                heir = self._successor(entry)
+                if heir is not None:
+                    heir.push(entry, entry.priority)
 
     # -- while suspects exist ----------------------------------------------------------------------------
 

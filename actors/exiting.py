@@ -48,9 +48,9 @@ class Exits:
         retired, cell.retiring = cell.retiring, False
         cell.fence(DOWN)
         if retired:
-            system.delays.drop(cell.address)
             system.remove(cell)
             cell.refuse_asks()
+            system.delivery.hand_on(cell)
         self._publish(cell, number, reason, retired)
         self.announce(cell, number, reason, uid, attempt, retired=retired)
         if cell.supervisor is None:

@@ -302,6 +302,7 @@ class Turn(Handled):
             cell.system.monitors.settled(self)
             if self.retiring:
                 cell.retiring = True
+                cell.forget_mail({key for kind, key in self.deletes or () if kind is MessageRow})
                 cell.system.timers.drop(cell.address)
             if self.timing is not None:
                 self.timing.settled()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from threading import Lock
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ...persistence.attempts import MemoryAttempts, Started
@@ -19,6 +23,8 @@ from .loop import NodeDied, SimulatedLoop
 
 if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - the name of a type; the draws come from the seed
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 __all__ = ("EPOCH", "Life", "SimulatedRuntime", "SimulatedStore")
 
@@ -339,6 +345,27 @@ class InlineHeld(Held):
     def __init__(self, life: Life, worker: InlineWorker) -> None:
         super().__init__(worker)
         self._inline = worker
+        self._lent: AsyncConnection | None = None
+
+    def _connected(self) -> Any:
+        engine = super()._connected()
+
+        def connect() -> AsyncConnection:
+            self._lent = engine.connect()
+            return self._lent
+
+        return SimpleNamespace(connect=connect)
+
+    @asynccontextmanager
+    async def transaction(self, connection: sqlite3.Connection, mutex: Lock, where: str) -> AsyncIterator[Any]:
+        try:
+            async with super().transaction(connection, mutex, where) as lent:
+                yield lent
+        except NodeDied:
+            with suppress(Exception):  # else SQLAlchemy would complain when it is collected
+                if self._lent is not None and self._lent.sync_connection is not None:
+                    self._lent.sync_connection.detach()
+            raise
 
     async def _lend(self) -> Any:
         from .inline import InlineConnection

@@ -1,0 +1,229 @@
+"""Bugs planted into the node: the simulation has to find each of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from understudy.actors import envelope, monitors
+from understudy.actors.asks import Asks
+from understudy.actors.delivery import Delivery
+from understudy.actors.keys import Keys
+from understudy.actors.recovery import Recovery
+from understudy.actors.ref import Receipt
+from understudy.actors.state import DurableState
+from understudy.actors.system import ActorSystem
+from understudy.actors.timer import Timer
+from understudy.actors.turn import OPEN, Turn
+from understudy.persistence.committer import Committer
+from understudy.persistence.effects import Effects
+from understudy.persistence.memory import MemoryStore
+from understudy.persistence.record import AttemptRow, KeyRow, MessageRow
+from understudy.persistence.store import Store
+
+__all__ = ("BUGS", "Plant")
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def nothing(*_: Any) -> None: ...
+
+
+def never(_: Any) -> bool:
+    return False
+
+
+def random_uid(_: Any) -> str:
+    return os.urandom(16).hex()
+
+
+def submitted(change: Callable[[Effects], None]) -> Plant:
+    """Something is missing in what is committed."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        submit = Committer.submit
+
+        def bad(self: Committer, effects: Effects) -> int:
+            change(effects)
+            return submit(self, effects)
+
+        patch.setattr(Committer, "submit", bad)
+
+    return plant
+
+
+def ack_without_state(effects: Effects) -> None:
+    if effects.ack:
+        effects.actor = effects.state = None
+
+
+def state_without_ack(effects: Effects) -> None:
+    if effects.state is not None:
+        effects.ack = 0
+
+
+def retry_without_attempt(effects: Effects) -> None:
+    effects.rows = [row for row in effects.rows if not isinstance(row, AttemptRow)]
+
+
+def key_row_not_written(effects: Effects) -> None:
+    effects.rows = [row for row in effects.rows if not isinstance(row, KeyRow)]
+
+
+def dead_letter_keeps_message(effects: Effects) -> None:
+    if effects.rows and effects.deletes and not effects.ack:
+        effects.deletes = [(kind, key) for kind, key in effects.deletes if kind is not MessageRow]
+
+
+def reply_before_commit(patch: pytest.MonkeyPatch) -> None:
+    def bad(self: Asks, ask: Any, result: Any, after: int) -> None:
+        if not ask.future.done():
+            ask.future.set_result((result, after))
+
+    patch.setattr(Asks, "answer", bad)
+
+
+def receipt_before_commit(patch: pytest.MonkeyPatch) -> None:
+    def bad(self: Receipt) -> Iterator[None]:
+        assert self._system is not None
+        self._system.committer.request()
+        return iter(())
+
+    patch.setattr(Receipt, "__await__", bad)
+
+
+def no_fence_of_incarnations(patch: pytest.MonkeyPatch) -> None:
+    finish = Turn.finish
+
+    def bad(self: Turn, *arguments: Any) -> None:
+        if self.status != OPEN and self.envelope is not None and self.cell.incarnation is not None:
+            self.status, self.incarnation = OPEN, self.cell.incarnation
+        finish(self, *arguments)
+
+    patch.setattr(Turn, "finish", bad)
+
+
+def no_fence_of_epochs(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(MemoryStore, "_owned", lambda self: self.data.owner)
+
+
+def no_suspects(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Recovery, "note_suspects", nothing)
+
+
+def run_ahead_in_spite_of_suspects(patch: pytest.MonkeyPatch) -> None:
+    """And so elision: a message that isn't a row runs, and a suspect without a row can't be charged."""
+    patch.setattr(ActorSystem, "cautious", property(never, nothing), raising=False)
+
+
+def delivered_before_the_finish(patch: pytest.MonkeyPatch) -> None:
+    send = Turn.send
+
+    def bad(self: Turn, cell: Any, message: Any) -> None:
+        send(self, cell, message)
+        if message.due is None and message.key is None:
+            copy = envelope.Envelope(message.address, message.uid, message.message, message.tag, message.body)
+            assert self.sends is not None
+            self.sends.pop()
+            self.cell.system.delivery.accept(cell, copy)
+
+    patch.setattr(Turn, "send", bad)
+
+
+def failure_keeps_the_live_object(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(DurableState, "restore", nothing)
+
+
+def uid_not_derived(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Turn, "next_uid", random_uid)
+
+
+def tick_with_a_random_uid(patch: pytest.MonkeyPatch) -> None:
+    tick = Timer.tick
+
+    def bad(self: Timer) -> Any:
+        told = tick(self)
+        told.uid = os.urandom(16).hex()
+        return told
+
+    patch.setattr(Timer, "tick", bad)
+
+
+def down_written_twice(patch: pytest.MonkeyPatch) -> None:
+    decided = monitors.Monitors.decided
+
+    def bad(self: Any, ending: Any, position: int) -> None:
+        kept = list(ending.relations)
+        decided(self, ending, position)
+        for relation in kept:
+            if relation.kind != monitors.LINK:
+                self._enter(relation)
+
+    patch.setattr(monitors.Monitors, "decided", bad)
+
+
+def unknown_taken_for_landed(patch: pytest.MonkeyPatch) -> None:
+    async def bad(self: Store, commit: Any) -> bool:
+        await self.reopen()
+        return True
+
+    patch.setattr(Store, "has_landed", bad)
+
+
+def unknown_taken_for_lost(patch: pytest.MonkeyPatch) -> None:
+    async def bad(self: Store, commit: Any) -> bool:
+        await self.reopen()
+        return False
+
+    patch.setattr(Store, "has_landed", bad)
+
+
+def in_flight_taken_for_lost(patch: pytest.MonkeyPatch) -> None:
+    """What the simulation found in this very project: a read fails while a commit is in flight."""
+
+    def bad(self: Committer, error: Any) -> None:
+        if self.failure is None:
+            self._drop(error)
+
+    patch.setattr(Committer, "fail", bad)
+
+
+def keys_not_remembered(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Keys, "seen_lately", nothing)
+
+
+def last_first(patch: pytest.MonkeyPatch) -> None:
+    deliver = Delivery.deliver
+
+    def bad(self: Delivery, sender: Any, sends: Any, after: int) -> None:
+        deliver(self, sender, sends[::-1], after)
+
+    patch.setattr(Delivery, "deliver", bad)
+
+
+BUGS: dict[str, Plant] = {
+    "ack without state": submitted(ack_without_state),
+    "state without ack": submitted(state_without_ack),
+    "retry without attempt": submitted(retry_without_attempt),
+    "key row not written": submitted(key_row_not_written),
+    "dead letter keeps message": submitted(dead_letter_keeps_message),
+    "reply before commit": reply_before_commit,
+    "receipt before commit": receipt_before_commit,
+    "no fence of incarnations": no_fence_of_incarnations,
+    "no fence of epochs": no_fence_of_epochs,
+    "no suspects": no_suspects,
+    "run-ahead in spite of suspects": run_ahead_in_spite_of_suspects,
+    "delivered before the finish": delivered_before_the_finish,
+    "failure keeps the live object": failure_keeps_the_live_object,
+    "uid not derived": uid_not_derived,
+    "tick with a random uid": tick_with_a_random_uid,
+    "down written twice": down_written_twice,
+    "unknown taken for landed": unknown_taken_for_landed,
+    "unknown taken for lost": unknown_taken_for_lost,
+    "in flight taken for lost": in_flight_taken_for_lost,
+    "keys not remembered": keys_not_remembered,
+    "last first": last_first,
+}
