@@ -35,6 +35,8 @@ BREATH = 256
 """Turns in a row before the loop gets its turn,"""
 BREATH_S = 0.005
 """or seconds: handlers may be slow, and commits, timers and the watchdog's heartbeat need the loop."""
+BREATH_WANTED_S = 0.001
+"""The same while a commit is wanted: an actor that always has something to do mustn't keep everybody else waiting."""
 STRIDE = 32
 """Light turns in a row without a look at the clock, while such a row takes less than"""
 STRIDE_S = 0.001
@@ -169,7 +171,7 @@ class Runners:
                     stepped = now
                     if (
                         not cell.mailbox.count
-                        or now - breathed >= BREATH_S
+                        or now - breathed >= (BREATH_WANTED_S if committer.wanted else BREATH_S)
                         or cell.status is not UP
                         or cell.blocked_by is not None
                     ):
@@ -177,7 +179,7 @@ class Runners:
                 if outcome is not LOST and cell.runner == slot:
                     self._let_go(cell, outcome)
                 cell = None
-                if turns >= BREATH or stepped - breathed >= BREATH_S:
+                if turns >= BREATH or stepped - breathed >= (BREATH_WANTED_S if committer.wanted else BREATH_S):
                     self.handling.turns += turns
                     turns = 0
                     attempts.clear(slot)

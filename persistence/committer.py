@@ -141,11 +141,11 @@ class Committer(CommitOrder):
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            if not self._wanted or self._held or not self._queue:
+            if not self.wanted or self._held or not self._queue:
                 if self._closing and not self._queue:
                     return
                 if not self._queue:
-                    self._wanted = False
+                    self.wanted = False
                 self._wake = loop.create_future()
                 await self._wake
                 self._wake = None
@@ -154,7 +154,7 @@ class Committer(CommitOrder):
                 await self._gather()
                 if self._held or not self._queue:
                     continue
-            self._wanted = False
+            self.wanted = False
             batch, self._queue = self._queue, []
             self._flying_bytes, self._bytes = self._bytes, 0
             self._in_flight = True
@@ -168,7 +168,7 @@ class Committer(CommitOrder):
             if self.failure is not None:
                 self._drop_rest()
             if self._queue and (self._waiters or len(self._queue) >= BATCH_TURNS_MAX or self._closing):
-                self._wanted = True
+                self.wanted = True
             elif self._queue and self._linger is None:
                 self._linger = self._runtime.call_later(self.linger_s, self.request)
 
@@ -240,7 +240,7 @@ class Committer(CommitOrder):
             return
         self.failure = error  # what is in flight may land yet: who waits for it hears then what became of it
         self._queue.clear()
-        self._wanted = False
+        self.wanted = False
         self._broken(error, True)
 
     def _drop_rest(self) -> None:
@@ -269,7 +269,7 @@ class Committer(CommitOrder):
             others = StoreUnavailable("the database refused what another turn wrote before this; tell again")
         self.failure = others
         self._queue.clear()
-        self._wanted = False  # else the next effects would wait for a commit that nobody begins
+        self.wanted = False  # else the next effects would wait for a commit that nobody begins
         self._bytes = 0
         if guilty:
             self._lose(guilty, error)

@@ -46,7 +46,8 @@ class CommitOrder:
         self._room: list[asyncio.Future[None]] = []
         self._wake: asyncio.Future[None] | None = None
         self._linger: asyncio.TimerHandle | None = None
-        self._wanted = False
+        self.wanted = False
+        """Whether a commit has been asked for and hasn't begun."""
         self._lost: deque[tuple[int, int, StoreError]] = deque(maxlen=LOST_MAX)
         """Ranges of positions that were dropped, and why."""
 
@@ -68,7 +69,7 @@ class CommitOrder:
         self._bytes += size
         count = len(queue)
         if count == 1:
-            if self._linger is None and not self._wanted:
+            if self._linger is None and not self.wanted:
                 self._linger = self._runtime.call_later(self.linger_s, self.request)
         elif count >= BATCH_TURNS_MAX:
             self.request()
@@ -76,7 +77,7 @@ class CommitOrder:
 
     def request(self) -> None:
         """Ask for a commit now."""
-        self._wanted = True
+        self.wanted = True
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
@@ -90,14 +91,14 @@ class CommitOrder:
             waiter(self.lost(position))
             return
         self._waiters.add(position, waiter)
-        if not self._wanted:
+        if not self.wanted:
             self.request()
 
     def landing(self, position: int) -> asyncio.Future[None]:
         """The same as a future. Only for what isn't on disk yet."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.add(position, future)
-        if not self._wanted:
+        if not self.wanted:
             self.request()
         return future
 
