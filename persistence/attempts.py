@@ -5,7 +5,8 @@ map, which outlives the process (not the machine; a power cut is no crash of a m
 slot.
 
 A slot is 192 bytes: state, uid (16), length of the address, address in UTF-8, cut to fit. A header of one
-slot's size says what the file is.
+slot's size says what the file is, and since which start of the machine it is in use: what an earlier one has left may
+be old, so it makes suspects, and charges nobody.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ SLOTS: Final = 4096
 SLOT_BYTES: Final = 192
 ADDRESS_BYTES_MAX: Final = SLOT_BYTES - 18
 
-_HEADER: Final = b"understudy slots 1\n".ljust(SLOT_BYTES, b"\0")
+_TITLE: Final = b"understudy slots 1\n"
+_MACHINE_AT: Final = 32
+_MACHINE_BYTES: Final = 64
+_BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 _STARTED, _SOLO, _HANG = b"S", b"A", b"H"
 TAILS_MAX: Final = 1024
 """Addresses whose bytes are kept at hand."""
@@ -117,9 +121,9 @@ class Attempts(AttemptLog):
                 if hasattr(os, "fchmod"):
                     os.fchmod(descriptor, 0o600)  # the umask may have taken bits of ours
                 found = _read(descriptor, size + 1)
-                whole = len(found) == size and found.startswith(_HEADER)
+                whole = len(found) == size and found.startswith(_TITLE)
                 self.damaged = bool(found) and not whole
-                content = found if whole else _HEADER.ljust(size, b"\0")
+                content = _of_this_machine(found) if whole else _header().ljust(size, b"\0")
                 # Written in full each time: a page without a disk block would be a SIGBUS on a full disk.
                 _write(descriptor, content)
                 os.ftruncate(descriptor, size)
@@ -186,6 +190,32 @@ class Attempts(AttemptLog):
         if self._map is not None:
             self._map.close()
             self._map = None
+
+
+def _header() -> bytes:
+    return (_TITLE.ljust(_MACHINE_AT, b"\0") + _machine_boot()).ljust(SLOT_BYTES, b"\0")
+
+
+def _machine_boot() -> bytes:
+    """What names the machine's latest start; empty where the system doesn't say (Linux does)."""
+    try:
+        with open(_BOOT_ID, "rb") as file:
+            return file.read(_MACHINE_BYTES).strip()
+    except OSError:
+        return b""
+
+
+def _of_this_machine(found: bytes) -> bytes:
+    """The content of a whole file, to go on with. Of another start of the machine there are only suspects."""
+    header = _header()
+    machine = found[_MACHINE_AT : _MACHINE_AT + _MACHINE_BYTES].rstrip(b"\0")
+    content = bytearray(found)
+    content[:SLOT_BYTES] = header
+    if machine and machine != header[_MACHINE_AT : _MACHINE_AT + _MACHINE_BYTES].rstrip(b"\0"):
+        for at in range(SLOT_BYTES, len(content), SLOT_BYTES):
+            if content[at] in _VERDICTS:
+                content[at] = _STARTED[0]
+    return bytes(content)
 
 
 class MemoryAttempts(AttemptLog):

@@ -122,6 +122,30 @@ def test_a_sparse_copy_gets_its_blocks(tmp_path: Path) -> None:
     assert path.stat().st_blocks * 512 >= len(content)
 
 
+def test_after_a_restart_of_the_machine_nobody_is_charged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file that nobody syncs says after a power cut what was true when it came."""
+    attempts = slots(tmp_path)
+    attempts.open()
+    attempts.note(1, UID, "/a", solo=True)
+    attempts.note(2, UID, "/b")
+    attempts.note(3, UID, "/c")
+    attempts.hang(3, "stack")
+    assert [started.verdict for started in again(attempts)] == ["solo", "started", "hang"]
+    monkeypatch.setattr("understudy.persistence.attempts._machine_boot", lambda: b"another")
+    assert [(started.address, started.verdict) for started in again(attempts)] == [
+        ("/a", "started"),
+        ("/b", "started"),
+        ("/c", "started"),
+    ]
+    attempts.note(1, UID, "/a", solo=True)
+    assert [started.verdict for started in again(attempts)] == ["solo", "started", "started"]
+    monkeypatch.setattr("understudy.persistence.attempts._machine_boot", lambda: b"")
+    assert {started.verdict for started in again(attempts)} == {"started"}, "nobody knows"
+    attempts.note(1, UID, "/a", solo=True)
+    assert [started.verdict for started in again(attempts)] == ["solo", "started", "started"], "it never says"
+    attempts.close()
+
+
 @pytest.mark.parametrize(
     "content",
     [

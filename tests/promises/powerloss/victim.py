@@ -7,6 +7,7 @@ of that.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,13 @@ from powerloss.planted import store
 from powerloss.tellers import Notes, Tellers, keep_copy
 from powerloss.workload import TREE
 from understudy import start
+from understudy.persistence import attempts
+
+
+def on_a_machine_of_its_own() -> None:
+    """Whoever finds its files has had a power cut, so another start of the machine."""
+    name = os.urandom(16).hex().encode()
+    attempts._machine_boot = lambda: name
 
 
 async def main(path: Path, notes: Notes, first: int, lives: int, count: int, bug: str) -> None:
@@ -31,5 +39,6 @@ async def main(path: Path, notes: Notes, first: int, lives: int, count: int, bug
 if __name__ == "__main__":
     logger.remove()
     logger.add(sys.stderr, level="ERROR")
+    on_a_machine_of_its_own()
     database, notes, first, lives, count, bug = sys.argv[1:]
     asyncio.run(main(Path(database), Notes(notes), int(first), int(lives), int(count), bug))
