@@ -22,6 +22,7 @@ from .damage import intact_attempts
 from .dispatch import page_in
 from .errors import ActorNotFound
 from .mailbox import PriorityRow, priority_of
+from .stepping import breathe
 
 if TYPE_CHECKING:
     from .system import ActorSystem
@@ -239,6 +240,7 @@ class Pending:
                     return
                 if not self.scanning:
                     await self._finish()
+                await breathe()
             else:
                 await runtime.sleep(LOOK_S)
             self._bring_back()

@@ -295,7 +295,7 @@ async def test_a_store_that_fails_in_the_middle_is_read_anew(ground: Ground, sca
         sink = system.ref("/t/sink")
         await sink.tell(Item(number=MANY + 1))
         await turns(system)
-        ground.plan.fail()
+        ground.plan.fail(StoreUnavailable("the disk is gone"))
         with pytest.raises(StoreUnavailable):
             await sink.tell(Item(number=MANY + 2))
         scan.end()
