@@ -80,7 +80,7 @@ def cuts(raw: bytes, dice: random.Random, count: int) -> Iterator[bytes]:
 
 
 def smears(raw: bytes, dice: random.Random, count: int) -> Iterator[bytes]:
-    """A stretch of zeros, of noise, or of what stands elsewhere in the file: as a lost or a misplaced write leaves it."""
+    """A stretch of zeros, of noise, or of what stands elsewhere in the file: lost or misplaced writes."""
     for _ in range(count):
         begin = dice.randrange(len(raw))
         size = min(dice.choice((1, 512, 4096, 10_000)), len(raw) - begin)
@@ -97,8 +97,8 @@ async def rounds(make: Make, tmp_path: Path, tally: Tally, seed: int, count: int
     costs = [await damage(image, scratch, raw), await damage(image, scratch, None), await damage(image, scratch, b"")]
     assert costs[0] == 0
     assert costs[1] == costs[2] == image.commits - image.checkpointed
-    for garbled in (*flips(raw, dice, count), *cuts(raw, dice, count), *smears(raw, dice, count)):
-        costs.append(await damage(image, scratch, garbled))
+    garbled = (*flips(raw, dice, count), *cuts(raw, dice, count), *smears(raw, dice, count))
+    costs += [await damage(image, scratch, wal) for wal in garbled]
     assert set(costs) >= {0, 1, image.commits - image.checkpointed}, "it has been damaged at its begin and at its end"
     tally("flips", len(costs))
     tally("messages lost", 0)
