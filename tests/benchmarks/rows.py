@@ -56,12 +56,14 @@ class Goals:
     ) -> Row:
         return Row(what, unit, beside, floor, ours, f"ratio ≤ {ratio:g}", ours / floor <= ratio, note)
 
-    def rate(self, goal: float, what: str, beside: str, floor: float, ours: float) -> Row:
+    def rate(self, goal: float, what: str, beside: str, floor: float, ours: float, unit: str = "msg/s") -> Row:
         """So many messages/s, on the machine of the goals."""
         scaled = goal * self.speed
-        return Row(
-            what, "msg/s", beside, floor, ours, f"≥ {goal:,.0f} × {self.speed:.2f} = {scaled:,.0f}", ours >= scaled
-        )
+        return Row(what, unit, beside, floor, ours, f"≥ {goal:,.0f} × {self.speed:.2f} = {scaled:,.0f}", ours >= scaled)
+
+    def limit(self, goal: float, what: str, unit: str, ours: float) -> Row:
+        """No more than that, on any machine."""
+        return Row(what, unit, "", None, ours, f"≤ {goal:,.0f}", ours <= goal)
 
     def within(self, goal: float, what: str, unit: str, beside: str, floor: float | None, ours: float) -> Row:
         """No longer than that, on the machine of the goals."""

@@ -33,37 +33,37 @@ class Section(NamedTuple):
 def _tellers(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
     what = f"{TELLERS} awaiting tellers → 100 durable actors"
     return [
-        goals.at_least(0.3, what, "msg/s", GROUP, m["group"], m["tellers"]),
+        goals.at_least(0.6, what, "msg/s", GROUP, m["group"], m["tellers"]),
         goals.information("the same", "msg/s", PLAIN, m["plain"], m["tellers"]),
     ]
 
 
 def _bulk(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
-    return [goals.information("told in bulk", "msg/s", GROUP, m["group"], m["bulk"])]
+    return [goals.rate(120_000, "told in bulk", GROUP, m["group"], m["bulk"])]
 
 
 def _spread(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
     what = "told in turns, 100 messages a turn"
     return [
-        goals.information(what, "msg/s", GROUP, m["group"], m["spread"]),
+        goals.rate(120_000, what, GROUP, m["group"], m["spread"]),
         goals.information("the same", "msg/s", PLAIN, m["plain"], m["spread"]),
     ]
 
 
 def _ring(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
-    return [goals.information("ring of 100 durable actors", "hops/s", GROUP, m["group"], m["ring"])]
+    return [goals.rate(100_000, "ring of 100 durable actors", GROUP, m["group"], m["ring"], "hops/s")]
 
 
 def _single(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
     return [
-        goals.at_most(3, "one awaited tell, p50", "µs", "bare BEGIN, INSERT, COMMIT", m["bare commit"], m["single"])
+        goals.at_most(1.5, "one awaited tell, p50", "µs", "bare BEGIN, INSERT, COMMIT", m["bare commit"], m["single"])
     ]
 
 
 def _memory(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
     return [
-        goals.rate(500_000, "tell", "deque and future", m["bare tell"], m["memory tell"]),
-        goals.rate(60_000, "ask", "deque and future", m["bare ask"], m["memory ask"]),
+        goals.rate(800_000, "tell", "deque and future", m["bare tell"], m["memory tell"]),
+        goals.rate(100_000, "ask", "deque and future", m["bare ask"], m["memory ask"]),
     ]
 
 
@@ -162,12 +162,12 @@ def _growth(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
 def _backlog(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
     waiting = f"{10 * scale.messages:,} messages wait"
     return [
-        goals.information(f"{waiting}: start to first handled", "s", "", None, m["backlog start to first s"]),
+        goals.within(2, f"{waiting}: start to first handled", "s", "", None, m["backlog start to first s"]),
         goals.information("memory once it is up", "MB", "", None, m["backlog up MB"]),
-        goals.information("memory at the peak", "MB", "", None, m["backlog peak MB"]),
-        goals.information("drained", "msg/s", PLAIN, m["plain"], m["backlog drain msg/s"]),
-        goals.information(
-            f"{TELLERS} tellers to others meanwhile", "msg/s", "no backlog", m["blocked alone msg/s"],
+        goals.limit(300, "memory at the peak", "MB", m["backlog peak MB"]),
+        goals.rate(40_000, "drained", PLAIN, m["plain"], m["backlog drain msg/s"]),
+        goals.at_least(
+            0.7, f"{TELLERS} tellers to others meanwhile", "msg/s", "no backlog", m["blocked alone msg/s"],
             m["blocked beside msg/s"],
         ),
     ]  # fmt: skip
@@ -175,8 +175,8 @@ def _backlog(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
 
 def _footprint(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
     return [
-        goals.information("a durable actor that is active and idle", "bytes", "", None, m["active B"]),
-        goals.information("one that has come and gone", "bytes", "", None, m["passivated B"]),
+        goals.limit(2_500, "a durable actor that is active and idle", "bytes", m["active B"]),
+        goals.limit(100, "one that has come and gone", "bytes", m["passivated B"]),
     ]
 
 
