@@ -19,7 +19,8 @@ from .events import Recorder
 from .faults import Faults, FaultyMemoryStore, FaultySqliteStore
 from .hazards import Hazards
 from .probe import Collector, Probe
-from .simulation import Run, Simulation, SimulationFailed, simulate
+from .run import Outcome, Run
+from .simulation import Simulation, SimulationFailed, simulate
 
 __all__ = (
     "Collector",
@@ -27,6 +28,7 @@ __all__ = (
     "FaultyMemoryStore",
     "FaultySqliteStore",
     "Hazards",
+    "Outcome",
     "Probe",
     "Recorder",
     "Run",

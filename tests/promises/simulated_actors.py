@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import msgspec
-from random_programs import Batcher, Do, Doer
+from random_programs import BATCH, Batcher, Do, Doer
 
 from understudy import Actor, Backoff, Down, ExitReason, Message, Request, handler
 from understudy.actors.testing import Run
@@ -46,7 +46,7 @@ class NotedBatcher(Batcher): ...
 def note(actor: Actor[Any], do: Do) -> None:
     """A turn that is run again has the same key, and so have those that it tells."""
     envelope = actor.turn.envelope
-    if envelope is not None and envelope.id and envelope.sender:
+    if envelope is not None and envelope.id and envelope.sender not in ("", BATCH):  # batches may be others, again
         known = World.keys.setdefault(do.id, envelope.uid)
         assert known == envelope.uid, f"{do.id} was handled under another key"
 
