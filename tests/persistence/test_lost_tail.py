@@ -109,14 +109,14 @@ async def test_damage_anywhere_in_the_wal(make: Make, tmp_path: Path, tally: Tal
 
 
 @pytest.mark.torture
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(4))
 async def test_damage_anywhere_in_many_wals(make: Make, tmp_path: Path, tally: Tally, seed: int) -> None:
     await rounds(make, tmp_path, tally, seed=100 + seed, count=800)
 
 
 @pytest.mark.torture
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 async def test_each_byte_at_which_a_wal_may_end(make: Make, tmp_path: Path, tally: Tally) -> None:
     """Frame by frame: everything up to the last whole commit is there, and the rest is reported."""
     image = await killed(make, tmp_path / "image", checkpointed=2, behind=3)
