@@ -188,6 +188,9 @@ class Handling:
             raise error
         if turn.held is not None:
             await turn.held(error, None)
+        if isinstance(error, KeyboardInterrupt):  # as where a handler doesn't wait: whoever runs the loop is to know
+            turn.fail(error)
+            raise error
         if cell.turn is not turn:
             turn.discard()
             return LOST

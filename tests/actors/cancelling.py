@@ -80,8 +80,12 @@ class Account(Actor[Book]):
                 task.uncancel()
             case "generator exit":
                 raise GeneratorExit
-            case "keyboard":
+            case "memory":
                 raise MemoryError
+            case "keyboard" | "keyboard, later" if self.turn.attempt == 1:
+                if message.how == "keyboard, later":
+                    await asyncio.sleep(0)
+                raise KeyboardInterrupt
 
 
 def open_gate() -> None:

@@ -12,7 +12,7 @@ from grounds import Ground, MemoryGround, pool, tree
 
 from understudy import Actor, ChildSpec, handler
 from understudy.actors.testing import Recorder
-from understudy.persistence.record import MessageRow
+from understudy.persistence.record import ActorRow, DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +105,7 @@ async def test_an_ask_between_actors_is_cancelled_with_its_handler(memory: Memor
         "raises cancelled",
         "uncancels",
         "generator exit",
-        "keyboard",
+        "memory",
     ],
 )
 async def test_a_handler_that_mistreats_its_task(ground: Ground, how: str) -> None:
@@ -123,6 +123,24 @@ async def test_a_handler_that_mistreats_its_task(ground: Ground, how: str) -> No
             async with asyncio.timeout(5):
                 assert await system.ref(f"/t/{name}").ask(Total()) == 10
         assert system.gave_up is None
+
+
+@pytest.mark.parametrize("how", ["keyboard", "keyboard, later"])
+def test_ctrl_c_inside_a_handler(ground: Ground, how: str) -> None:
+    """It ends the program, whether the handler had waited before or not; and nothing is lost."""
+
+    async def main() -> None:
+        async with ground.node(tree(Account)) as system:
+            await system.ref("/t/account").tell(Add(amount=1))
+            await system.ref("/t/account").tell(Odd(how=how))
+            await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(asyncio.wait_for(main(), 10))
+    waiting = [row.type for row in ground.rows(MessageRow)]
+    handled = [row.state for row in ground.rows(ActorRow) if row.address == "/t/account"]
+    assert ("Add" in waiting) != (handled == ['{"total":1}'])
+    assert ground.rows(DeadLetterRow) == []
 
 
 async def test_a_task_kept_from_a_handler_and_cancelled_later(ground: Ground) -> None:
