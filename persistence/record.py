@@ -42,6 +42,7 @@ __all__ = (
 
 
 _encode = msgspec.json.Encoder().encode
+_new = tuple.__new__
 
 SCHEMA_VERSION = 3
 """Rises with each migration: each change of the rows below, or of the tables made of them."""
@@ -348,7 +349,7 @@ def sealed(kind: type[R], *values: Any) -> R:
     The values are of just the types of their columns, or of subclasses that `seal` knows to make plain.
     """
     try:
-        return kind._make((*values, crc32(_encode(values))))
+        return _new(kind, (*values, crc32(_encode(values))))
     except (UnicodeEncodeError, TypeError):
         return seal(kind._make((*values, 0)))
 

@@ -249,6 +249,12 @@ def _beside_backlog(folder: Path, scale: Scale) -> Figures:
     return {f"blocked {name}": value for name, value in found.items()}
 
 
+def _steps(folder: Path, scale: Scale) -> Figures:
+    import steps
+
+    return asyncio.run(steps.steps_us(folder))
+
+
 def _memory(folder: Path, scale: Scale) -> Figures:
     import memory
 
@@ -267,6 +273,7 @@ MEASURES: dict[str, Measure] = {
     "single awaited tell": Measure(_single),
     "bare deque and future": Measure(_bare_actor),
     "in memory": Measure(_in_memory),
+    "steps of a message": Measure(_steps, once=True),
     "restarts": Measure(_restarts),
     "many children": Measure(_children),
     "clients": Measure(_clients),

@@ -60,6 +60,18 @@ def _single(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
     ]
 
 
+def _path(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
+    """Each step of a message's way, and the whole of it."""
+    parts = {"told": "told, the whole", "handled": "handled and written, the whole, per message", "written": ""}
+    rows = []
+    for part, whole in parts.items():
+        steps = {key.partition(": ")[2]: value for key, value in m.items() if key.startswith(f"{part}: ")}
+        rows += [goals.information(f"{part}: {name}", "µs", "", None, value) for name, value in steps.items()]
+        if whole:
+            rows.append(goals.information(f"**{whole}**", "µs", "", None, m[f"whole: {whole.partition(', ')[0]}"]))
+    return rows
+
+
 def _memory(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
     return [
         goals.rate(800_000, "tell", "deque and future", m["bare tell"], m["memory tell"]),
@@ -188,6 +200,7 @@ SECTIONS = (
     Section("turns", DURABLE, ("group commit by hand", "plain sqlite3", "told in turns"), _spread),
     Section("ring", DURABLE, ("group commit by hand", "ring of 100 durable actors"), _ring),
     Section("single", DURABLE, ("bare commit", "single awaited tell"), _single),
+    Section("path", "What each microsecond of a durable message pays for", ("steps of a message",), _path),
     Section("memory", MEMORY, ("in memory",), _memory),
     Section("restarts", TREE, ("restarts",), _restarts),
     Section("children", TREE, ("many children",), _children),
