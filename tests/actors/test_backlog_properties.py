@@ -180,14 +180,18 @@ class Seen(msgspec.Struct):
 
 class Sink(Actor[Seen]):
     capacity = 100_000
+    open: asyncio.Event
+    """While it isn't set, backlogs grow."""
 
     @handler
-    def item(self, message: Item) -> None:
+    async def item(self, message: Item) -> None:
+        await Sink.open.wait()
         self.state.items.append([message.number, message.priority])
 
     @handler
     async def relay(self, message: Relay) -> None:
         """To the next, in a turn that may be cut off."""
+        await Sink.open.wait()
         if message.number % 3 == 0:
             await asyncio.sleep(0)
         self.system.ref("/t/last").tell(Item(number=message.number), priority=message.priority)
@@ -222,24 +226,32 @@ async def _lives(random: Random, monkeypatch: pytest.MonkeyPatch, lives: int, ta
     relayed: dict[int, list[int]] = {}
     number = 0
     for _life in range(lives):
+        Sink.open = asyncio.Event()
+        Sink.open.set()  # a boot waits for suspects
         async with ground.node(SPEC) as system:
+            if random.random() < 0.4:
+                Sink.open.clear()
             for _ in range(random.randrange(150)):
                 number += 1
                 address, priority = random.choice(ADDRESSES), random.choice((0, 0, 0, 5, -5))
                 if random.random() < 0.2:
                     relay = Relay(number=number, priority=priority)
-                    await system.ref("/t/pool/a").tell(relay)
+                    receipt = system.ref("/t/pool/a").tell(relay)
                     relayed.setdefault(priority, []).append(number)
                 else:
-                    await system.ref(address).tell(Item(number=number, priority=priority), priority=priority)
+                    receipt = system.ref(address).tell(Item(number=number, priority=priority), priority=priority)
                     told[address].setdefault(priority, []).append(number)
                 for _ in range(random.choice((0, 0, 0, 1, 5))):
                     await asyncio.sleep(0)
+            if number:
+                await receipt
             for _ in range(random.randrange(60)):
                 await asyncio.sleep(0)
             image = ground.image()
+            Sink.open.set()
         ground = image
         tally("kills", 1)
+    Sink.open.set()
     async with ground.node(SPEC) as system:
         await system.idle()
         lost = doubled = 0
