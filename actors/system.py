@@ -232,6 +232,11 @@ class ActorSystem:
         self.events.emit("node.stopped", root.address if root is not None else "/")
         self._wake_idle()
 
+    def halt(self) -> None:
+        """After the stop, or in its place if the event loop ended under it: nothing goes on over a closed store."""
+        self.closing = self.runners.closed = True
+        self.close_doors()
+
     # -- identity ----------------------------------------------------------------------------------------
 
     def next_id(self) -> int:
@@ -352,6 +357,7 @@ class ActorSystem:
             or self.committer.pending
             or self.committer.failure is not None
             or self.delays.retries
+            or self.delays.overdue
             or self.timers.busy
             or self._background
             or self.recovery.resetting

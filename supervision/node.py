@@ -97,9 +97,12 @@ async def start(
             await _boot(system, planted.tree)
             yield system
         finally:
-            await uncancelled(system.stop())
-            if watchdog is not None:
-                watchdog.stop()
+            try:
+                await uncancelled(system.stop())
+            finally:
+                system.halt()
+                if watchdog is not None:
+                    watchdog.stop()
     finally:
         await uncancelled(engine.close())
 

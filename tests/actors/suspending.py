@@ -205,10 +205,10 @@ class Watch:
             left = {task for task in left if task.get_name() in names}
         assert not left, f"left behind: {left}"
         if threads:
-            others = {
-                thread for thread in set(threading.enumerate()) - self._threads if thread.name.startswith("under")
-            }
-            assert not others, f"left behind: {others}"
+            others = [one for one in threading.enumerate() if one not in self._threads and one.name.startswith("under")]
+            for thread in others:
+                thread.join(1.0)  # it has been told, at least
+            assert not [thread for thread in others if thread.is_alive()], f"left behind: {others}"
         gc.collect()
         await asyncio.sleep(0)
         assert not self.complaints

@@ -13,7 +13,7 @@ from grounds import Ground, SqliteGround
 from suspending import WAYS, Watch, cut
 from tallying import Tally
 
-from understudy import ActorSystem, Client
+from understudy import ActorSystem, Client, SystemStopped
 from understudy.persistence.record import DeadLetterRow, InboxRow, MessageRow, ReplyRow
 
 
@@ -43,7 +43,7 @@ async def crashed(ground: Ground) -> AsyncIterator[None]:
 
 
 async def live(ground: Ground, number: int) -> None:
-    async with ground.node(the_tree()) as system:
+    async with ground.node(the_tree(), hang_s=60.0) as system:
         await system.ref("/t/clerk").tell(Put(number=number))
         await system.ref("/t/pool/x").tell(Put(number=number), key=f"k{number}")
 
@@ -102,6 +102,35 @@ async def test_a_stop(ground: Ground, way: str, tally: Tally) -> None:
             break
     tally("cancellations", at - 1)
     assert at > 1
+
+
+async def test_a_stop_that_the_event_loop_ends(ground: Ground) -> None:
+    """As a second Ctrl-C does: it cancels every task. Nothing goes on over a store that is closed."""
+    watch, before = Watch(), asyncio.all_tasks()
+    left = asyncio.Event()
+
+    async def live() -> None:
+        async with ground.node(the_tree(), hang_s=60.0) as system:
+            for number in range(100):
+                system.ref("/t/clerk").tell(Put(number=number))
+            left.set()
+
+    task = asyncio.ensure_future(live())
+    await left.wait()
+    others = asyncio.all_tasks() - before
+    for other in others:
+        other.cancel()
+    await asyncio.wait(others, timeout=10)
+    (system,) = ground.systems
+    with pytest.raises(SystemStopped):
+        system.ref("/t/clerk").tell(Put(number=1))
+    assert task.done()
+    await asyncio.sleep(0.05)
+    await watch.nothing_left()
+    unlocked(ground)
+    async with ground.node(the_tree()) as again:
+        await again.idle()
+    assert max(stored(ground, "/t/clerk").values(), default=1) == 1
 
 
 # -- a client --------------------------------------------------------------------------------------------------
