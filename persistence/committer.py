@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ("Committer",)
 
-GATHER_S = 0.005
-"""How long a commit that somebody waits for may wait for turns that are about to run. What is told and handled within
-one commit needs no row, so that a crowd of tells is on disk sooner if they are handled first."""
+GATHER_S_MAX = 0.02
+ROW_S = 10e-6
+"""How long a commit that somebody waits for may wait for turns that are about to run: what is told and handled within
+one commit needs no row, so that a crowd of tells is on disk sooner if they are handled first. No longer, though, than
+those rows would take, written and deleted: waiting in vain costs at most as much again."""
 
 LINGER_COMMITS, LINGER_S_MAX = 10, 0.05
 """How long effects that nobody waits for may lie: so many times what a commit takes, at most so many seconds."""
@@ -180,11 +182,12 @@ class Committer(CommitOrder):
     async def _gather(self) -> None:
         """Let turns that are about to run go first, for a while, if that spares rows."""
         clock, queue = self._runtime.perf, self._queue
-        until = clock() + GATHER_S
-        rows = seen = 0
-        while self._at_work() and seen < len(queue) < BATCH_TURNS_MAX and not self.behind and clock() < until:
+        began = clock()
+        rows = most = seen = 0
+        while self._at_work() and seen < len(queue) < BATCH_TURNS_MAX and not self.behind:
             rows += unhandled(queue[seen:])
-            if rows <= 0:
+            most = max(most, rows)
+            if rows <= 0 or clock() - began > min(most * ROW_S, GATHER_S_MAX):
                 return
             seen = len(queue)
             await _one_round()
