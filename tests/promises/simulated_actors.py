@@ -10,6 +10,7 @@ from random_programs import BATCH, Batcher, Do, Doer
 
 from understudy import Actor, Backoff, Down, ExitReason, Message, Request, handler
 from understudy.actors.testing import Run
+from understudy.persistence.record import ActorRow
 
 FAST = Backoff(initial_s=0.01, factor=2.0, jitter=0.0)
 
@@ -20,6 +21,8 @@ class World:
     run: Run
     keys: dict[int, str]
     """The key of the turn that handled a message, by its id."""
+    ticks: dict[int, str]
+    """The key of the one tick of a plan that is on disk."""
     attempts: dict[str, int]
     """Failed attempts that are known to be on disk, by key."""
 
@@ -125,6 +128,8 @@ class Go(Message):
 
 class Received(msgspec.Struct):
     items: dict[str, list[int]] = {}
+    again: dict[str, list[int]] = {}
+    """By further attempts: others may have passed them."""
     given: int = 0
 
 
@@ -141,7 +146,8 @@ class Receiver(Actor[Received]):
                 raise RuntimeError("boom")
             case "kill":
                 World.run.crash()
-        self.state.items.setdefault(message.sender, []).append(message.number)
+        seen = self.state.items if self.turn.attempt == 1 else self.state.again
+        seen.setdefault(message.sender, []).append(message.number)
 
     @handler
     def go(self, message: Go) -> None:
@@ -243,6 +249,7 @@ class Plan(Message):
 
 class Tick(Message):
     id: int
+    once: bool
     ticks: int
     how: str
 
@@ -260,11 +267,15 @@ class Ticker(Actor[Ticked]):
     @handler
     def plan(self, message: Plan) -> None:
         self.state.planned.append(message.id)
-        tick = Tick(id=message.id, ticks=message.ticks, how=message.how)
+        tick = Tick(id=message.id, once=message.every_s is None, ticks=message.ticks, how=message.how)
         self.schedule(tick, after_s=message.after_s, every_s=message.every_s, name=str(message.id))
 
     @handler
     def tick(self, message: Tick) -> None:
+        row = World.run.data.tables[ActorRow].get(self.address)
+        if message.once and row is not None and message.id in msgspec.json.decode(row.state)["planned"]:
+            known = World.ticks.setdefault(message.id, self.turn.key)
+            assert known == self.turn.key, f"the tick of {message.id} came under another key"
         if message.how == "kill":
             World.run.crash()
         ticks = self.state.ticks.setdefault(str(message.id), [])

@@ -11,6 +11,7 @@ import pytest
 from understudy.actors import envelope, monitors
 from understudy.actors.asks import Asks
 from understudy.actors.delivery import Delivery
+from understudy.actors.handling import Handling
 from understudy.actors.keys import Keys
 from understudy.actors.recovery import Recovery
 from understudy.actors.ref import Receipt
@@ -96,14 +97,19 @@ def receipt_before_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_fence_of_incarnations(patch: pytest.MonkeyPatch) -> None:
-    finish = Turn.finish
+    """A handler that was abandoned comes to its end after all, and its turn is finished."""
+    finish = Handling._finish
 
-    def bad(self: Turn, *arguments: Any) -> None:
-        if self.status != OPEN and self.envelope is not None and self.cell.incarnation is not None:
-            self.status, self.incarnation = OPEN, self.cell.incarnation
-        finish(self, *arguments)
+    async def bad(self: Handling, turn: Turn, result: Any, spec: Any) -> str:
+        cell = turn.cell
+        if turn.interrupt is not None and cell.incarnation is not turn.incarnation and cell.turn is None:
+            current, cell.incarnation = cell.incarnation, turn.incarnation
+            turn.status = OPEN
+            turn.finish(result)
+            cell.incarnation = current
+        return await finish(self, turn, result, spec)
 
-    patch.setattr(Turn, "finish", bad)
+    patch.setattr(Handling, "_finish", bad)
 
 
 def no_fence_of_epochs(patch: pytest.MonkeyPatch) -> None:

@@ -293,9 +293,10 @@ class Order(Part):
         given = states(run, "/t/s")
         told: Counter[str] = Counter()
         for address, state in states(run, "/t/r").items():
-            for sender, numbers in state["items"].items():
-                if self.refuses:  # what was refused came again, behind the others
-                    numbers = sorted(numbers)
+            for sender in state["items"] | state["again"]:
+                first, again = state["items"].get(sender, []), state["again"].get(sender, [])
+                assert first == sorted(first), f"{address} had from {sender}: {first}"
+                numbers = sorted(first + again)
                 assert numbers == sorted(set(numbers)), f"{address} had from {sender}: {numbers}"
                 told[sender] += len(numbers)
                 if sender.startswith("life"):

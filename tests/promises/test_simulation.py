@@ -18,7 +18,7 @@ from tallying import Tally
 from understudy.actors.testing import Hazards, Outcome, Simulation, SimulationFailed
 from understudy.actors.testing.simulation import SEED_VARIABLE
 
-SEEDS = 240
+SEEDS = 180
 MANY, CHUNK = 10_000, 250
 FOUND_WITHIN = 1_000
 QUICK = ("reply before commit", "key row not written", "failure keeps the live object", "no fence of epochs")
