@@ -3,7 +3,7 @@
     message, ref          what is told, and to whom             client, letterbox   from another process, and
     delivery, admission   into the mailbox; or in line          inbox               taken in by the node
     envelope, mailbox     on its way, waiting                   delays              waiting for a moment
-    pending, backlog      what waits on disk, and whose it is
+    pending, backlog      what waits on disk, and whose it is   due_rows            and for a moment
     runner                the task that takes it up             stepping            the handler's code, step by step
     handling, dispatch    one message becomes one turn          turn, state         what the turn collects, and leaves
     plain_turns           or a row of them do, the quick way    batches             or several become one

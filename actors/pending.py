@@ -185,6 +185,7 @@ class Pending:
     def _settle(self, heads: list[Head], tried: dict[int, AttemptRow]) -> None:
         now, delays = self._system.runtime.now(), self._system.delays
         plain: dict[str, list[int]] = {}
+        waiting: list[tuple[float, int, str]] = []
         for row_id, address, priority, due in heads:
             if type(address) is not str or type(priority) is not int or not isinstance(due, float | int | None):
                 self._damaged.append(row_id)
@@ -196,7 +197,10 @@ class Pending:
                     delays.delay(address, PriorityRow.of(row_id, priority), attempt.due, retry=True)
                     continue
             if due is not None and due > now:
-                delays.delay(address, PriorityRow.of(row_id, priority), due)
+                if priority:
+                    delays.delay(address, PriorityRow.of(row_id, priority), due)
+                else:
+                    waiting.append((due, row_id, address))
             elif priority:
                 self._settle_in(address, (row_id,), priority)
             else:
@@ -205,6 +209,7 @@ class Pending:
                     plain[address] = [row_id]
                 else:
                     ids.append(row_id)
+        delays.delay_rows(waiting)
         for address, ids in plain.items():
             self._settle_in(address, ids, 0)
 

@@ -102,7 +102,7 @@ class Dynamic:
             and child.admission is None
             and child.status in (UP, PASSIVE)
             and child.after <= self.system.committer.committed
-            and not self.system.delays.entries_of(child.address)
+            and not self.system.delays.has(child.address)
             and is_empty(child.stash)
             and (child.durable or not self.system.timers.of(child.address))
         )
