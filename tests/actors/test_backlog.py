@@ -13,7 +13,7 @@ import pytest
 from grounds import Ground, MemoryGround, SqliteGround, pool, tree
 
 from understudy import Actor, ActorSystem, Backoff, Message, Request, StoreUnavailable, handler
-from understudy.actors import pending
+from understudy.actors import delays, pending
 from understudy.actors.backlog import Backlog
 from understudy.persistence.beside import Beside
 from understudy.persistence.memory import MemoryStore
@@ -265,6 +265,21 @@ async def test_attempts_and_delays_are_found_with_their_messages(memory: MemoryG
         await clock.advance(60)
         assert await seen(system) == [*late, 1700, 1500]
     assert not memory.rows(AttemptRow)
+
+
+async def test_more_come_due_at_once_than_are_delivered_in_a_row(
+    memory: MemoryGround, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delays, "ROUND_MAX", 10)
+    due = clock.now() + 100
+    await fill(memory, tree(Sink), (message(number, "/t/sink", due=due + number % 3) for number in range(1, 301)))
+    async with memory.node(tree(Sink), runtime=clock) as system:
+        await clock.advance(99)
+        assert await seen(system) == []
+        await clock.advance(10)
+        await system.idle()
+        assert await seen(system) == [*range(3, 301, 3), *range(1, 301, 3), *range(2, 301, 3)]
+    assert not memory.rows(MessageRow)
 
 
 async def test_an_address_that_nobody_has_is_said_once_with_all_of_its_mail(memory: MemoryGround, scan: Scan) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from understudy import Actor, Message, Request, handler
 from understudy.actors import pending
 from understudy.actors.backlog import Backlog
+from understudy.actors.due_rows import DueRows
 from understudy.actors.envelope import Envelope
 from understudy.actors.mailbox import PriorityRow, priority_of
 from understudy.persistence.record import MessageRow
@@ -277,3 +278,45 @@ async def _lives(random: Random, monkeypatch: pytest.MonkeyPatch, lives: int, ta
 
 def _all(relayed: dict[int, list[int]]) -> set[int]:
     return {number for numbers in relayed.values() for number in numbers}
+
+
+# -- what waits for a moment ------------------------------------------------------------------------------
+
+
+DUE_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.lists(st.tuples(st.integers(0, 50), st.sampled_from("abc")), max_size=12)),
+        st.tuples(st.just("pop"), st.integers(1, 10)),
+        st.tuples(st.just("drop"), st.sampled_from("abc")),
+        st.tuples(st.just("drop some"), st.sampled_from("abc")),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps=DUE_STEPS)
+def test_due_rows_against_a_list(steps: list[Any]) -> None:
+    rows, model, number = DueRows(), list[tuple[float, int, str]](), 0
+    for what, argument in steps:
+        if what == "add":
+            portion = [(float(due), number + place, address) for place, (due, address) in enumerate(argument, 1)]
+            number += len(portion)
+            rows.add(portion)
+            model += portion
+        elif what == "pop":
+            for _ in range(min(argument, len(model))):
+                due = rows.next_due()
+                address, row_id = rows.pop()
+                assert due == min(model)[0]
+                model.remove((due, row_id, address))
+        else:
+            ids = None if what == "drop" else {row_id for _, row_id, _ in model if row_id % 2}
+            rows.drop(argument, ids)
+            model = [row for row in model if row[2] != argument or not (ids is None or row[1] in ids)]
+        assert sorted(rows.ids()) == sorted(row_id for _, row_id, _ in model)
+        for address in "abc":
+            mine = sorted(row_id for _, row_id, to in model if to == address)
+            assert sorted(rows.ids_of(address)) == mine
+            assert rows.has(address) == bool(mine)
+    assert rows.next_due() == (min(model)[0] if model else None)
