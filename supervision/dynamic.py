@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from typing import TYPE_CHECKING, cast
 
 from ..actors import lifecycle
@@ -88,10 +89,11 @@ class Dynamic:
             self._schedule_sweep(parent)
 
     def _make_room(self, parent: Cell, siblings: dict[str, Cell]) -> None:
-        """At `max_children`: the child that has been idle longest leaves memory."""
-        idle = [child for child in siblings.values() if self._at_rest(child)]
-        if idle:
-            self._passivate(min(idle, key=lambda child: child.last_used))
+        """At `max_children`: those that have been idle longest leave memory, a hundredth of them at once, for to look
+        through all of them for each newcomer would take longer than all else."""
+        idle = (child for child in siblings.values() if self._at_rest(child))
+        for child in heapq.nsmallest(max(1, len(siblings) // 100), idle, key=lambda child: child.last_used):
+            self._passivate(child)
 
     def _at_rest(self, child: Cell) -> bool:
         """Nothing waits, nothing runs, everything it did is on disk."""
