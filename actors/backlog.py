@@ -143,10 +143,13 @@ class Backlog(Mailbox):
 
     def push_front(self, *entries: Entry) -> None:
         if len(entries) == 1 and isinstance(entries[0], int):
-            lane = self.rows.lanes.get(priority_of(entries[0]))
+            priority = priority_of(entries[0])
+            lane = self.rows.lanes.get(priority)
             if lane is not None and lane.give_back(entries[0]):
                 self.rows.count += 1
                 self.count += 1
+                if priority and self.lanes is None:
+                    self.lanes = {}
                 return
         super().push_front(*entries)
         self._unpark()
