@@ -25,8 +25,8 @@ from understudy.persistence.attempts import SLOT_BYTES, SLOTS
 __all__ = ("Cuts", "Found", "points", "sampled")
 
 RAM = Path("/dev/shm")
-MARKS_EVERY = 3
-"""The mark beside a database is another one after each commit: so often it counts for whether two images differ."""
+MAPPED_EVERY = 3
+"""What is in the mapped files is different almost every time: so often it counts for whether two images differ."""
 
 
 class Found(NamedTuple):
@@ -99,8 +99,8 @@ class Cuts:
         return None
 
     def _cut(self, image: dict[str, bytes], said: Said, folder: Path) -> None:
-        with_mark = self.images % MARKS_EVERY == 0
-        key = _rows(image, folder.with_name(f"{folder.name}-seen"), with_mark=with_mark)
+        with_mapped = self.images % MAPPED_EVERY == 0
+        key = _rows(image, folder.with_name(f"{folder.name}-seen"), with_mapped=with_mapped)
         books = self._known.get(key) if key and not self.every else None
         if books is None:
             self.boots += 1
@@ -137,7 +137,7 @@ def sampled(operations: Sequence[Operation], count: int, seed: int) -> list[int]
     return sorted(set(some))
 
 
-def _rows(image: Mapping[str, bytes], folder: Path, *, with_mark: bool) -> bytes:
+def _rows(image: Mapping[str, bytes], folder: Path, *, with_mapped: bool) -> bytes:
     """What of an image a node can see, as a digest; empty if SQLite finds no rows in it.
 
     Raises:
@@ -160,13 +160,13 @@ def _rows(image: Mapping[str, bytes], folder: Path, *, with_mark: bool) -> bytes
     finally:
         with suppress(FileNotFoundError):
             shutil.rmtree(folder)
-    slots = image.get("p.db.slots", b"")
-    if len(slots) == SLOT_BYTES * (SLOTS + 1) and slots.startswith(b"understudy slots"):
-        taken = [slots[at : at + SLOT_BYTES] for at in range(0, len(slots), SLOT_BYTES) if slots[at]]
-        summed.update(repr(taken).encode())
-    else:
-        summed.update(b"damaged" if slots else b"none")
-    summed.update(image.get("p.db.hang", b""))
-    if with_mark:
+    if with_mapped:
+        slots = image.get("p.db.slots", b"")
+        if len(slots) == SLOT_BYTES * (SLOTS + 1) and slots.startswith(b"understudy slots"):
+            taken = [slots[at : at + SLOT_BYTES] for at in range(0, len(slots), SLOT_BYTES) if slots[at]]
+            summed.update(repr(taken).encode())
+        else:
+            summed.update(b"damaged" if slots else b"none")
         summed.update(image.get("p.db.mark", b""))
+    summed.update(image.get("p.db.hang", b""))
     return summed.digest()
