@@ -166,6 +166,7 @@ class Committer(CommitOrder):
             finally:
                 self._in_flight = False
                 self._flying_bytes = 0
+                del batch  # an idle node keeps nothing of it
             self._lasted(self._runtime.perf() - began)
             if self.failure is not None:
                 self._drop_rest()
