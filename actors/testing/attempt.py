@@ -85,6 +85,7 @@ class Attempt:
             raise AssertionError(f"the node has died {LIVES_MAX} times: something takes it down again and again")
         self._now_s += weather.down_s
         life = Life(self.outcome.lives, self._random, data, weather, self._told, self._now_s)
+        life.loop.ends_s = self._now_s + self.simulation.limit_s
         run = self._run
         run.life, run.data, run._life = life.number, data, life
         self._told(f"life {life.number} begins")

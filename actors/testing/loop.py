@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import math
 from asyncio import events
 from collections.abc import Callable, Coroutine
 from contextvars import Context
@@ -29,8 +30,8 @@ __all__ = ("NodeDied", "SimulatedLoop", "Stuck")
 
 T = TypeVar("T")
 
-STEPS_MAX = 1_000_000
-"""Of one life: one that takes more runs in a circle."""
+STEPS_MAX = 200_000
+"""Of one life: one that takes more runs in a circle. A turn takes some ten."""
 LATE_SHARE, LATE_S_MAX = 0.1, 0.03
 """How often the loop is late for a timer, and by how much at most."""
 THREAD_S_MAX = 0.02
@@ -68,6 +69,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.now_s = start_s
         self.steps = 0
         self.dead = False
+        self.ends_s = math.inf
+        """When it must have come to its end."""
         self.dies_at: int | None = None
         """The step before which `die` is called."""
         self.die: Callable[[], object] = self.kill
@@ -218,7 +221,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             handle._run()
             if self.dead:
                 raise NodeDied
-        if self.steps > STEPS_MAX:
+        if self.steps > STEPS_MAX or self.now_s > self.ends_s:
             raise Stuck(f"the life has taken {self.steps:,} steps, {self.now_s:g} virtual seconds", self.waiting())
 
     def waiting(self) -> list[str]:

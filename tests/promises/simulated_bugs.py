@@ -19,8 +19,9 @@ from understudy.actors.state import DurableState
 from understudy.actors.system import ActorSystem
 from understudy.actors.timer import Timer
 from understudy.actors.turn import OPEN, Turn
+from understudy.persistence import committer
 from understudy.persistence.committer import Committer
-from understudy.persistence.effects import Effects
+from understudy.persistence.effects import Effects, Told, fold
 from understudy.persistence.memory import MemoryStore
 from understudy.persistence.record import AttemptRow, KeyRow, MessageRow
 from understudy.persistence.store import Store
@@ -41,17 +42,20 @@ def random_uid(_: Any) -> str:
     return os.urandom(16).hex()
 
 
-def submitted(change: Callable[[Effects], None]) -> Plant:
+def committed(change: Callable[[Effects], None]) -> Plant:
     """Something is missing in what is committed."""
 
+    def changed(entry: Any) -> Any:
+        if isinstance(entry, Told):
+            return entry
+        effects = Effects(ack=entry.ack, inserts=entry.inserts, actor=entry.actor, state=entry.state)
+        if isinstance(entry, Effects):
+            effects.rows, effects.deletes = entry.rows, entry.deletes
+        change(effects)
+        return effects
+
     def plant(patch: pytest.MonkeyPatch) -> None:
-        submit = Committer.submit
-
-        def bad(self: Committer, effects: Effects) -> int:
-            change(effects)
-            return submit(self, effects)
-
-        patch.setattr(Committer, "submit", bad)
+        patch.setattr(committer, "fold", lambda batch, commit: fold([changed(entry) for entry in batch], commit))
 
     return plant
 
@@ -211,11 +215,11 @@ def last_first(patch: pytest.MonkeyPatch) -> None:
 
 
 BUGS: dict[str, Plant] = {
-    "ack without state": submitted(ack_without_state),
-    "state without ack": submitted(state_without_ack),
-    "retry without attempt": submitted(retry_without_attempt),
-    "key row not written": submitted(key_row_not_written),
-    "dead letter keeps message": submitted(dead_letter_keeps_message),
+    "ack without state": committed(ack_without_state),
+    "state without ack": committed(state_without_ack),
+    "retry without attempt": committed(retry_without_attempt),
+    "key row not written": committed(key_row_not_written),
+    "dead letter keeps message": committed(dead_letter_keeps_message),
     "reply before commit": reply_before_commit,
     "receipt before commit": receipt_before_commit,
     "no fence of incarnations": no_fence_of_incarnations,
