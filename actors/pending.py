@@ -158,7 +158,7 @@ class Pending:
         tried = await self._attempts_until(heads[-1].id) if heads else {}
         if life != self._life:
             return
-        at_end = len(heads) < HEADS or heads[-1].id > self.horizon
+        at_end = len(heads) < HEADS or heads[-1].id >= self.horizon
         if at_end:
             heads = [head for head in heads if head.id <= self.horizon]
         self._settle(heads, tried)

@@ -293,6 +293,36 @@ async def test_an_address_that_nobody_has_is_said_once_with_all_of_its_mail(memo
     assert [(event.address, event.measures["pending"]) for event in orphaned] == [("/t/nobody", MANY // 2)]
 
 
+class Held(Sink):
+    gate: asyncio.Event
+
+    @handler
+    async def item(self, message: Item) -> None:
+        await Held.gate.wait()
+        self.state.items.append(message.number)
+
+
+async def test_suspects_are_found_before_anything_starts(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    Held.gate = asyncio.Event()
+    spec = tree(("a", Held), ("b", Held))
+    await fill(ground, spec, (message(number, "/t/a" if number <= MANY else "/t/b") for number in range(1, MANY + 101)))
+    async with ground.node(spec) as system:
+        await turns(system)
+        while not all(system.cells[address].turn for address in ("/t/a", "/t/b")):
+            await asyncio.sleep(0)
+        image = ground.image()
+        Held.gate.set()
+    scan = Scan(monkeypatch)
+    scan.let((MANY + 1 - FIRST) // HEADS + 1)
+    async with image.node(spec) as system:
+        assert sorted(row.id for row in system.pending.suspects) == [1, MANY + 1]
+        assert not system.recovery.suspects  # they have had their solo runs
+        scan.end()
+        await system.idle()
+        assert await seen(system, "/t/a") == list(range(1, MANY + 1))
+        assert await seen(system, "/t/b") == list(range(MANY + 1, MANY + 101))
+
+
 async def test_the_node_can_stop_in_the_middle(ground: Ground, scan: Scan) -> None:
     await fill(ground, tree(Sink), (message(number, "/t/sink") for number in range(1, MANY + 1)))
     async with ground.node(tree(Sink)) as system:
