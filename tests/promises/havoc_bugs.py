@@ -5,19 +5,18 @@ Each is a mistake that an engine of this kind might well have.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from understudy.actors.asks import Asks
-from understudy.actors.delays import Delays
 from understudy.actors.delivery import Delivery
 from understudy.actors.envelope import Ask
 from understudy.actors.keys import Keys
-from understudy.actors.recovery import Recovery
+from understudy.actors.pending import Pending
 from understudy.actors.ref import Receipt
 from understudy.persistence.committer import Committer
 from understudy.persistence.effects import Effects, Entry, Told
-from understudy.persistence.record import TimerRow
+from understudy.persistence.record import Head, TimerRow
 
 __all__ = ("BUGS", "plant")
 
@@ -38,7 +37,7 @@ def _split(divide: Divide) -> None:
     """Each batch becomes two commits."""
     write = Committer._write
 
-    async def twice(self: Committer, batch: list[Entry]) -> None:
+    async def twice(self: Committer, batch: Sequence[Entry]) -> None:
         for half in divide([_whole(entry) for entry in batch]):
             await write(self, half)
 
@@ -46,11 +45,11 @@ def _split(divide: Divide) -> None:
 
 
 def _whole(entry: Entry) -> Effects:
-    """The entry as effects, which can be changed."""
+    """An entry of whatever kind, as one that can be taken apart."""
     if isinstance(entry, Effects):
         return entry
     if isinstance(entry, Told):
-        return Effects(inserts=entry.inserts)
+        return Effects(inserts=(entry,))
     actor = None if entry.state is None else entry.actor
     return Effects(ack=entry.ack, inserts=entry.inserts, actor=actor, state=entry.state, guilty=entry.guilty)
 
@@ -134,38 +133,29 @@ def _inbox_row_kept() -> None:
     Delivery.accept = late  # type: ignore[method-assign]
 
 
+def _boot(read: Callable[[list[Head], float], list[Head]]) -> None:
+    """What the boot finds on disk isn't what is there."""
+    settle = Pending._settle
+
+    def other(self: Pending, heads: list[Head], tried: Any) -> None:
+        settle(self, read(heads, self._system.runtime.now()), tried)
+
+    Pending._settle = other  # type: ignore[method-assign]
+
+
 def _delay_forgotten() -> None:
     """At the boot delayed messages stay on disk."""
-    delay = Delays.delay
-
-    def forget(self: Delays, address: str, entry: Any, due: float, *, retry: bool = False) -> None:
-        if not isinstance(entry, int):
-            delay(self, address, entry, due, retry=retry)
-
-    Delays.delay = forget  # type: ignore[method-assign]
+    _boot(lambda heads, now: [head for head in heads if head.due is None or head.due <= now])
 
 
 def _delay_ignored() -> None:
     """At the boot delayed messages are handled at once."""
-    delay = Delays.delay
-
-    def hurry(self: Delays, address: str, entry: Any, due: float, *, retry: bool = False) -> None:
-        delay(self, address, entry, 0.0 if isinstance(entry, int) else due, retry=retry)
-
-    Delays.delay = hurry  # type: ignore[method-assign]
+    _boot(lambda heads, _: [Head(head.id, head.address, head.priority, None) for head in heads])
 
 
 def _mail_reversed() -> None:
     """At the boot the mailboxes are filled from the wrong end."""
-    settle = Recovery._settle_in
-
-    def front(self: Recovery, address: str, row_id: int, priority: int) -> None:
-        settle(self, address, row_id, priority)
-        waiting = self._homeless.get(address)
-        if waiting:
-            waiting.insert(0, waiting.pop())
-
-    Recovery._settle_in = front  # type: ignore[method-assign]
+    _boot(lambda heads, _: heads[::-1])
 
 
 def _keys_in_memory() -> None:
