@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import msgspec
-from random_programs import BATCH, Batcher, Do, Doer
+from random_programs import Batcher, Do, Doer
 
 from understudy import Actor, Backoff, Down, ExitReason, Message, Request, handler
 from understudy.actors.testing import Run
@@ -21,6 +21,8 @@ class World:
     run: Run
     keys: dict[int, str]
     """The key of the turn that handled a message, by its id."""
+    unsteady: set[int]
+    """Messages whose key isn't the same again: a batch, from which they come, may be another."""
     ticks: dict[int, str]
     """The key of the one tick of a plan that is on disk."""
     attempts: dict[str, int]
@@ -49,7 +51,7 @@ class NotedBatcher(Batcher): ...
 def note(actor: Actor[Any], do: Do) -> None:
     """A turn that is run again has the same key, and so have those that it tells."""
     envelope = actor.turn.envelope
-    if envelope is not None and envelope.id and envelope.sender not in ("", BATCH):  # batches may be others, again
+    if envelope is not None and envelope.id and envelope.sender and do.id not in World.unsteady:
         known = World.keys.setdefault(do.id, envelope.uid)
         assert known == envelope.uid, f"{do.id} was handled under another key"
 

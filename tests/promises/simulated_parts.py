@@ -9,6 +9,7 @@ import abc
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -23,12 +24,14 @@ from simulated_actors import (
     Receiver,
     Statement,
     Transfer,
+    World,
 )
 
 from understudy import (
     Message,
     StoreDataError,
     StoreError,
+    SystemStopped,
 )
 from understudy.actors.testing import Run
 from understudy.persistence.record import ActorRow, DeadLetterRow
@@ -98,6 +101,14 @@ def states(run: Run, prefix: str) -> dict[str, Any]:
     return {row.address: msgspec.json.decode(row.state) for row in run.rows(ActorRow) if row.address.startswith(prefix)}
 
 
+def from_batches(do: Do, below: bool = False) -> Iterator[int]:
+    """Ids of what comes from a batch."""
+    if below:
+        yield do.id
+    for other in (*do.asks, *do.tells):
+        yield from from_batches(other, below or do.to == BATCH)
+
+
 class Programs(Part):
     """Forests of messages, as in random_programs.py."""
 
@@ -147,6 +158,7 @@ class Programs(Part):
         )
 
     async def work(self, run: Run) -> None:
+        World.unsteady = {id for do in self.program for id in from_batches(do)}
         await asyncio.gather(*(self.give(run, do) for do in self.program if do.id not in self.tried))
 
     async def give(self, run: Run, do: Do) -> None:
@@ -161,6 +173,9 @@ class Programs(Part):
                 await tell(run.system, do)
         except StoreError as error:
             if getattr(error, "outcome", "") != "unknown" and not do.key:
+                self.refused.add(do.id)
+        except SystemStopped:
+            if not do.asked:  # it was taken over, and knows
                 self.refused.add(do.id)
         except Exception as error:
             assert do.asked, error  # asks may fail with the node

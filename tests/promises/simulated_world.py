@@ -38,7 +38,7 @@ class Seed:
             run.notes.parts = self.made()
             for part in run.notes.parts:
                 part.refuses = self.refuses
-            World.keys, World.ticks, World.attempts = {}, {}, {}
+            World.keys, World.ticks, World.attempts, World.unsteady = {}, {}, {}, set()
         World.run = run
         parts: list[Part] = run.notes.parts
         return parts
