@@ -18,13 +18,9 @@ class _Run:
 
     __slots__ = ("at", "dues", "ids", "places")
 
-    def __init__(self, rows: Iterable[tuple[float, int, int]]) -> None:
-        self.dues, self.ids, self.places = array("d"), array("q"), array("q")
+    def __init__(self, dues: Iterable[float], ids: Iterable[int], places: Iterable[int]) -> None:
+        self.dues, self.ids, self.places = array("d", dues), array("q", ids), array("q", places)
         self.at = 0
-        for due, row_id, place in rows:
-            self.dues.append(due)
-            self.ids.append(row_id)
-            self.places.append(place)
 
     def left(self) -> Iterator[tuple[float, int, int]]:
         return zip(self.dues[self.at :], self.ids[self.at :], self.places[self.at :], strict=True)
@@ -44,8 +40,9 @@ class DueRows:
 
     def add(self, rows: Iterable[tuple[float, int, str]]) -> None:
         """Due time in epoch seconds, id, and address of each."""
-        run = _Run((due, row_id, self._place(address)) for due, row_id, address in sorted(rows))
-        self._enter(run)
+        columns = list(zip(*sorted(rows), strict=True))
+        if columns:
+            self._enter(_Run(columns[0], columns[1], map(self._place, columns[2])))
 
     def _place(self, address: str) -> int:
         place = self._places.get(address)
@@ -99,4 +96,5 @@ class DueRows:
         for _, _, run in heads:
             kept = [row for row in run.left() if row[2] != gone or not (ids is None or row[1] in ids)]
             self._counts[gone] -= len(run.ids) - run.at - len(kept)
-            self._enter(_Run(kept))
+            if kept:
+                self._enter(_Run(*zip(*kept, strict=True)))

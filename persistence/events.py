@@ -2,7 +2,7 @@
 
 | event | address | measures |
 | --- | --- | --- |
-| node.started | the root's | boot, pending, suspects |
+| node.started | the root's | boot, pending (found so far, of a large backlog), suspects |
 | node.stopped | the root's | |
 | node.broken | the root's | error, text |
 | node.recovered | the root's | down_s |
