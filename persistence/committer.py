@@ -7,7 +7,7 @@ leave a half commit behind. The states are in docs/runtime-semantics.md, section
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager
 from types import coroutine
 from typing import TYPE_CHECKING, Any
@@ -75,6 +75,8 @@ class Committer(CommitOrder):
         self._in_flight = False
         self._held = False
         self._closing = False
+        self._failed: tuple[list[Entry], int, Commit, BaseException] | None = None
+        """What `commit_here` couldn't commit, up to which position, and why."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -139,11 +141,19 @@ class Committer(CommitOrder):
         self.request()
         if self._task is not None:
             await asyncio.shield(self._task)
+        if self._linger is not None:
+            self._linger.cancel()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            if not self.wanted or self._held or not self._queue:
+            if self._failed is not None:
+                batch, end, commit, error = self._failed
+                self._failed = None
+                await self._land(self._commit(batch, end, (commit, error)))
+                del batch, commit, error
+                continue
+            if not self.wanted or self._held or self._in_flight or not self._queue:
                 if self._closing and not self._queue:
                     return
                 if not self._queue:
@@ -156,24 +166,64 @@ class Committer(CommitOrder):
                 await self._gather()
                 if self._held or not self._queue:
                     continue
-            self.wanted = False
-            batch, self._queue = self._queue, []
-            self._flying_bytes, self._bytes = self._bytes, 0
-            self._in_flight = True
-            began = self._runtime.perf()
-            try:
-                await self._commit(batch, self.position)
-            finally:
-                self._in_flight = False
-                self._flying_bytes = 0
-                del batch  # an idle node keeps nothing of it
-            self._lasted(self._runtime.perf() - began)
-            if self.failure is not None:
-                self._drop_rest()
-            if self._queue and (self._waiters or len(self._queue) >= BATCH_TURNS_MAX or self._closing):
-                self.wanted = True
-            elif self._queue and self._linger is None:
-                self._linger = self._runtime.call_later(self.linger_s, self.request)
+            batch = self._take()
+            await self._land(self._commit(batch, self.position))
+            del batch  # an idle node keeps nothing of it
+
+    def _take(self) -> list[Entry]:
+        """What is queued, as the batch in flight."""
+        self.wanted = False
+        batch, self._queue = self._queue, []
+        self._flying_bytes, self._bytes = self._bytes, 0
+        self._in_flight = True
+        return batch
+
+    async def _land(self, commit: Coroutine[Any, Any, None]) -> None:
+        """Finish the batch in flight."""
+        began = self._runtime.perf()
+        try:
+            await commit
+        finally:
+            self._in_flight = False
+            self._flying_bytes = 0
+        self._lasted(self._runtime.perf() - began)
+        if self.failure is not None:
+            self._drop_rest()
+        if self._queue and (self._waiters or len(self._queue) >= BATCH_TURNS_MAX or self._closing):
+            self.wanted = True
+        elif self._queue and self._linger is None:
+            self._linger = self._runtime.call_later(self.linger_s, self._lingered)
+
+    def commit_here(self) -> bool:
+        """Commit what is queued on the spot, in the task of whoever waits for it: waking another costs as much again.
+
+        Nothing waits in here, so that nobody can cancel it. What doesn't succeed at once is left to the owner task.
+
+        Returns:
+            Whether everything queued is on disk. If not, wait for `landing`: this isn't the moment, or it failed.
+        """
+        if self._in_flight or self._held or self._closing or self.failure is not None or not self.pace.quick:
+            return False
+        if not self._queue or (self._at_work() and unhandled(self._queue) > 0):
+            return False
+        end, began = self.position, self._runtime.perf()
+        batch = self._take()
+        commit = Commit(self._number + 1)
+        try:
+            self.pace.write_now(fold(batch, commit))
+        except BaseException as error:
+            self._failed = batch, end, commit, error
+            self.request()
+            if not isinstance(error, Exception):
+                raise
+            return False
+        self._number = commit.number
+        self.commits += 1
+        self._in_flight = False
+        self._flying_bytes = 0
+        self._landed(end)
+        self._lasted(self._runtime.perf() - began)
+        return True
 
     def _lasted(self, seconds: float) -> None:
         """A commit has taken so long: those that nobody waits for shouldn't take more than a tenth of the time."""
@@ -193,9 +243,16 @@ class Committer(CommitOrder):
             seen = len(queue)
             await _one_round()
 
-    async def _commit(self, batch: list[Entry], end: int) -> None:
+    async def _commit(self, batch: list[Entry], end: int, failed: tuple[Commit, BaseException] | None = None) -> None:
+        """
+        Args:
+            failed: what has been tried already, and came to this.
+        """
         try:
-            await self._write(batch)
+            if failed is None:
+                await self._write(batch)
+            else:
+                await self._after(*failed)
         except StoreDataError as error:
             await self._refuse(batch, end - len(batch), error)
         except Exception as error:
@@ -207,14 +264,23 @@ class Committer(CommitOrder):
         commit = fold(batch, Commit(self._number + 1))
         try:
             await self.pace.write(commit)
-        except (StoreFull, StoreUnavailable) as error:
-            if error.outcome != "unknown":
-                raise
-            landed = await self.store.has_landed(commit)
-            if landed is None:
-                raise
-            if not landed:
-                raise type(error)(error.why) from error
+        except Exception as error:
+            await self._after(commit, error)
+        else:
+            self._number = commit.number
+            self.commits += 1
+
+    async def _after(self, commit: Commit, error: BaseException) -> None:
+        """A commit has failed. If nobody knows whether it landed, look; raise its error unless it has."""
+        if not isinstance(error, Exception):  # a Ctrl-C in the middle of it
+            error = StoreUnavailable(repr(error), outcome="unknown")
+        if not isinstance(error, StoreFull | StoreUnavailable) or error.outcome != "unknown":
+            raise error
+        landed = await self.store.has_landed(commit)
+        if landed is None:
+            raise error
+        if not landed:
+            raise type(error)(error.why) from error
         self._number = commit.number
         self.commits += 1
 

@@ -70,7 +70,7 @@ class CommitOrder:
         count = len(queue)
         if count == 1:
             if self._linger is None and not self.wanted:
-                self._linger = self._runtime.call_later(self.linger_s, self.request)
+                self._linger = self._runtime.call_later(self.linger_s, self._lingered)
         elif count >= BATCH_TURNS_MAX:
             self.request()
         return position
@@ -78,12 +78,15 @@ class CommitOrder:
     def request(self) -> None:
         """Ask for a commit now."""
         self.wanted = True
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
         wake = self._wake
         if wake is not None and not wake.done():
             wake.set_result(None)
+
+    def _lingered(self) -> None:
+        # The timer isn't lifted when a commit comes before it: what came after that commit has its own a little sooner.
+        self._linger = None
+        if self._queue:
+            self.request()
 
     def when(self, position: int, waiter: Waiter) -> None:
         """Call `waiter(None)` once `position` is on disk, `waiter(error)` if it was dropped. Asks for a commit."""

@@ -29,12 +29,17 @@ class Pace:
         self._commits = 0
         self._in_thread = False
 
+    @property
+    def quick(self) -> bool:
+        """Whether a commit is made on the loop's own thread at the moment, and there is nothing to be tried."""
+        return self._cost_s < ON_LOOP_S_MAX and self._store.synchronous
+
     async def write(self, commit: Commit) -> None:
         """Raises as `Store.commit`."""
-        self._commits += 1
-        if self._store.synchronous and (self._cost_s < ON_LOOP_S_MAX or self._commits % PROBE_EVERY == 0):
-            self._write_now(commit)
+        if self._store.synchronous and (self._cost_s < ON_LOOP_S_MAX or (self._commits + 1) % PROBE_EVERY == 0):
+            self.write_now(commit)
             return
+        self._commits += 1
         self._in_thread = True
         self._runtime.call_soon(self._let_go)
         try:
@@ -42,7 +47,9 @@ class Pace:
         finally:
             self._in_thread = False
 
-    def _write_now(self, commit: Commit) -> None:
+    def write_now(self, commit: Commit) -> None:
+        """The same, on the loop's own thread."""
+        self._commits += 1
         clock = self._runtime.perf
         began = clock()
         self.on_loop = True

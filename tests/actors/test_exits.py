@@ -117,6 +117,7 @@ EXAMPLES: list[ActorError] = [
     errors.GroupEmpty("workers", undelivered=Down(address="/y", reason=REASON)),
     errors.HandlerTimeout("/bank/x", 60.0),
     errors.KeyConflict("/bank/x", "key-1"),
+    errors.KeyDamaged("/bank/x", "key-1"),
     errors.MailboxFull("/bank/x", 10, undelivered=Down(address="/y", reason=REASON)),
     errors.NotAMessage({"amount": 3}),
     errors.NotAllTold("workers", {"/bank/y": errors.MailboxFull("/bank/y", 1)}, ("/bank/x",)),

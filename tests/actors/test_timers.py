@@ -247,7 +247,8 @@ async def test_many_at_one_moment(clock: VirtualRuntime, memory: Ground) -> None
     async with memory.node(tree(Hoard), runtime=clock) as system:
         await clock.run(system.ref("/t/hoard").tell(Plan()))
         await clock.run(system.idle())
-        clock._fire_next(100.0)
+        while clock._fire_next(100.0) and not system.timers.busy:
+            """The first may be the committer's."""
         assert system.timers.busy
         await clock.run(system.idle())
         assert len(system.cells["/t/hoard"].incarnation.actor.state) == 2000  # type: ignore[union-attr]

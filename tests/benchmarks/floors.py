@@ -24,7 +24,7 @@ def _database(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def bare_commit_us(folder: Path, rounds: int = 400) -> float:
+def bare_commit_us(folder: Path, rounds: int = 4_000) -> float:
     """Median microseconds of one BEGIN, INSERT, COMMIT."""
     connection = _database(folder / "bare.db")
     times = []

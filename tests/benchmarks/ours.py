@@ -101,7 +101,7 @@ async def tellers(folder: Path, messages: int, count: int, actors: int) -> tuple
         return messages // count * count / took, commits
 
 
-async def single_tell_us(folder: Path, rounds: int = 400) -> float:
+async def single_tell_us(folder: Path, rounds: int = 4_000) -> float:
     """Median microseconds of one awaited tell with nothing else going on."""
     async with start(counters(1), store=f"sqlite:///{folder}/single.db", on_event=silent) as system:
         ref = system.ref("/bench/c0")
