@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 __all__ = ("Held", "Lease")
+
+
+ROLLBACKS_MAX, ROLLBACK_PAUSE_S = 1000, 0.001
+"""How often, and after how many seconds each, a ROLLBACK that was interrupted is tried again."""
 
 
 class Lease:
@@ -54,10 +58,18 @@ class Lease:
                 self.connection.interrupt()
 
     def roll_back(self) -> None:
-        """After `end`: wait for the statement that runs, then undo everything. Never raises."""
+        """After `end`: wait for the statement that runs, then undo everything. Never raises.
+
+        A SELECT whose rows are being fetched isn't waited for: it is interrupted, and so is whatever begins before it
+        has ended, this ROLLBACK, too. SQLite: c3ref/interrupt.html
+        """
         with self.mutex:
-            self._close_cursors()
-            roll_back(self.connection)
+            for _ in range(ROLLBACKS_MAX):
+                self._close_cursors()
+                roll_back(self.connection)
+                if not self.connection.in_transaction:
+                    return
+                Event().wait(ROLLBACK_PAUSE_S)
 
     @contextmanager
     def closing(self) -> Iterator[sqlite3.Connection]:
