@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..persistence.effects import Effects
@@ -142,9 +143,9 @@ class Delivery:
 
     def deliver(self, sender: Cell, sends: list[tuple[Cell, Envelope]], after: int) -> None:
         """The sends of a finished turn, into the mailboxes of their receivers."""
-        committer = self._system.committer
-        if self._system.cautious and after > committer.committed:
-            self.wait_for(after, lambda: self._deliver(sender, sends, after))
+        if self._system.cautious and after > self._system.committer.committed:
+            # No lambda: the variables that it closes over would cost every turn.
+            self.wait_for(after, partial(self._deliver, sender, sends, after))
         else:
             self._deliver(sender, sends, after)
 
