@@ -164,8 +164,8 @@ class Committer(CommitOrder):
                 continue
             if self._at_work() and not self._closing:
                 await self._gather()
-                if self._held or not self._queue:
-                    continue
+                if self._held or self._in_flight or not self._queue:
+                    continue  # meanwhile somebody has committed it, or tried to: what failed comes first
             batch = self._take()
             await self._land(self._commit(batch, self.position))
             del batch  # an idle node keeps nothing of it

@@ -30,6 +30,7 @@ FOUND = {
     47: "a zombie's cell stood in the ready queue twice",
     187: "a commit that was in flight when a read failed landed, and its tellers were told it was dropped",
     523: "a boot went on beside the recovery of its store",
+    1200: "what was queued behind a batch that a waiter couldn't commit was committed before it",
 }
 """Seeds that have found something; what they do now may be something else, since the node has changed."""
 
