@@ -290,9 +290,9 @@ OPERATIONS: dict[str, tuple[str, Callable[[Bench, int], Coroutine[Any, Any, None
 
 
 def unlocked(ground: Ground) -> None:
-    """Nobody holds the write lock."""
+    """Nobody holds the write lock. (A connection that closes beside this one locks the file, for a moment.)"""
     if isinstance(ground, SqliteGround):
-        with closing(sqlite3.connect(ground.path, timeout=0.0, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(ground.path, timeout=0.5, isolation_level=None)) as connection:
             connection.execute("PRAGMA wal_autocheckpoint=0")
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
