@@ -37,6 +37,13 @@ BREATH_S = 0.005
 """or seconds: handlers may be slow, and commits, timers and the watchdog's heartbeat need the loop."""
 BREATH_WANTED_S = 0.001
 """The same while a commit is wanted: an actor that always has something to do mustn't keep everybody else waiting."""
+HOG_S = 0.001
+"""A cell that has held the loop for so long gives it back for"""
+BACK = 2.0
+"""times as long before it goes on, if anybody else has use for it: beside one that burns CPU without end they get more
+than half of the loop."""
+IDLE_ROUND_S, IDLE_ROUNDS = 50e-6, 2
+"""Nobody has, if so many rounds of the loop take less than this each."""
 STRIDE = 32
 """Light turns in a row without a look at the clock, while such a row takes less than"""
 STRIDE_S = 0.001
@@ -146,6 +153,7 @@ class Runners:
                 cell.runner = slot
                 lingers = True
                 outcome = GO_ON
+                taken = stepped
                 for _ in range(QUANTUM):
                     waiting = None
                     handled = 0
@@ -164,10 +172,18 @@ class Runners:
                         outcome = await self.aside(waiting)
                         if outcome is not GO_ON:
                             break
+                        stride = 1
+                        now = taken = clock()  # to wait isn't to hold the loop
+                    else:
+                        now = clock()
+                        stride = STRIDE if now - stepped < STRIDE_S else 1
+                        if now - taken >= HOG_S:
+                            attempts.clear(slot)
+                            await self.aside(self._give_back(BACK * (now - taken)))
+                            now = taken = clock()
                     if cell.leaving is not None and cell.status is UP:
                         await self.aside(system.exits.leave(cell))
-                    now = clock()
-                    stride = STRIDE if now - stepped < STRIDE_S else 1
+                        now = clock()
                     stepped = now
                     if (
                         not cell.mailbox.count
@@ -212,6 +228,16 @@ class Runners:
         cell.queued = False
         if cell.mailbox.count:
             cell.wake()
+
+    async def _give_back(self, seconds: float) -> None:
+        """Keep off the loop for so long, unless nothing else happens on it."""
+        committer, clock = self.system.committer, self.system.runtime.perf
+        now = clock()
+        over, idle = now + seconds, 0
+        while idle < IDLE_ROUNDS and now < over:
+            await breathe()
+            began, now = now, clock()
+            idle = idle + 1 if now - began < IDLE_ROUND_S and not committer.wanted else 0
 
     # -- waiting -------------------------------------------------------------------------------------------
 

@@ -128,14 +128,18 @@ async def _pace(burner: ActorRef, load: Load) -> None:
 
 
 async def beside_by_hand(folder: Path, load: Load, seconds: float, count: int = 64) -> Beside:
-    """The group commit by hand beside a task that burns, and yields to the loop after each burst."""
+    """The group commit by hand beside a task that burns, and yields to the loop after each burst.
+
+    It may take a second for a single message then: so the burner ends soon after the tellers should have.
+    """
     folder.mkdir()
     burnt_s = 0.0
+    over = perf_counter() + 2 * seconds
 
     async def burns() -> None:
         nonlocal burnt_s
         due = perf_counter()
-        while True:
+        while perf_counter() < over:
             burnt_s += burn(load.burst_s)
             due += load.every_s
             await asyncio.sleep(max(0.0, due - perf_counter()) if load.share < 1 else 0)

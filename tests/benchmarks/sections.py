@@ -118,9 +118,6 @@ def _convoy(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
             note = f"burner {share:.0%}; of what it leaves {rate / idle / (1 - share):.2f}"
             if path == "by hand":
                 rows.append(goals.information(what, "msg/s", "no burner", idle, rate, note))
-            elif name == "long" or (path == "thread" and name == "short"):
-                left = idle * (1 - share)
-                rows.append(goals.at_least(0.5, what, "msg/s", f"{1 - share:.0%} of no burner", left, rate, note))
             else:
                 rows.append(goals.at_least(0.5, what, "msg/s", "no burner", idle, rate, note))
     return rows

@@ -1,0 +1,133 @@
+"""Who holds the loop long gives it back twice as long, if anybody else has use for it. Time is a counter here."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from grounds import MemoryGround, tree
+
+from understudy import Actor, ChildSpec, Message, RestartChild, SupervisorSpec, TerminateChild, handler
+from understudy.actors.runner import BACK, BREATH_S, HOG_S
+from understudy.persistence.runtime import Runtime
+
+BURST_S = 0.010
+ROUND_S = 0.0001
+
+
+class Worked(Runtime):
+    """The fine clock goes on only while somebody says that he works."""
+
+    worked_s = 0.0
+
+    def perf(self) -> float:
+        return self.worked_s
+
+
+class Burst(Message):
+    last: bool = False
+
+
+class Hog(Actor[None]):
+    burst_s = BURST_S
+    began: list[float]
+    handled: int
+
+    @handler
+    def burst(self, message: Burst) -> None:
+        runtime = self.system.runtime
+        assert isinstance(runtime, Worked)
+        Hog.handled += 1
+        Hog.began.append(runtime.worked_s)
+        runtime.worked_s += self.burst_s
+        if not message.last:
+            self.ref.tell(Burst())
+
+
+class Small(Hog):
+    """Holds the loop by many turns that are short."""
+
+    burst_s = HOG_S / 8
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    Hog.began, Hog.handled = [], 0
+
+
+def hogs(*actors: type[Hog], durable: bool) -> SupervisorSpec:
+    return tree(*(ChildSpec(id=f"hog{n}", actor=actor, durable=durable) for n, actor in enumerate(actors)))
+
+
+async def use_the_loop(runtime: Worked, until: int) -> int:
+    """As many do: something to do in each round. Returns the rounds."""
+    rounds = 0
+    while Hog.handled < until:
+        await asyncio.sleep(0)
+        runtime.worked_s += ROUND_S
+        rounds += 1
+    return rounds
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_whoever_has_use_for_the_loop_gets_more_than_half_of_it(memory: MemoryGround, durable: bool) -> None:
+    runtime = Worked()
+    async with memory.node(hogs(Hog, durable=durable), runtime=runtime) as system:
+        system.ref("/t/hog0").tell(Burst())
+        rounds = await use_the_loop(runtime, until=21)
+        await system.ref("/t").ask(TerminateChild(id="hog0"))
+    assert rounds * ROUND_S == pytest.approx(20 * BACK * BURST_S, rel=0.1)
+
+
+async def test_many_short_turns_count_as_a_long_one(memory: MemoryGround) -> None:
+    runtime = Worked()
+    async with memory.node(hogs(Small, durable=True), runtime=runtime) as system:
+        system.ref("/t/hog0").tell(Burst())
+        rounds = await use_the_loop(runtime, until=800)
+        await system.ref("/t").ask(TerminateChild(id="hog0"))
+    assert rounds * ROUND_S == pytest.approx(800 * BACK * Small.burst_s, rel=0.1)
+
+
+async def test_nobody_waits_for_an_idle_loop(memory: MemoryGround) -> None:
+    runtime = Worked()
+    rounds = 0
+    async with memory.node(hogs(Hog, durable=True), runtime=runtime) as system:
+        system.ref("/t/hog0").tell(Burst())
+        while Hog.handled < 50:
+            await asyncio.sleep(0)
+            rounds += 1
+        await system.ref("/t").ask(TerminateChild(id="hog0"))
+    assert rounds < 50 * 5
+
+
+async def test_two_of_them_waste_nothing(memory: MemoryGround) -> None:
+    """While one keeps off the other works: that is use enough for both."""
+    runtime = Worked()
+    async with memory.node(hogs(Hog, Hog, durable=True), runtime=runtime) as system:
+        for name in ("hog0", "hog1"):
+            system.ref(f"/t/{name}").tell(Burst())
+        began = runtime.worked_s
+        while Hog.handled < 40:
+            await asyncio.sleep(0)
+        assert runtime.worked_s - began == pytest.approx(Hog.handled * BURST_S)
+        for name in ("hog0", "hog1"):
+            await system.ref("/t").ask(TerminateChild(id=name))
+
+
+async def test_stopped_while_it_keeps_off(memory: MemoryGround) -> None:
+    """It is no turn that the stop would wait for, and what waits stays in the mailbox."""
+    runtime = Worked()
+    async with memory.node(hogs(Hog, durable=True), runtime=runtime) as system:
+        system.ref("/t/hog0").tell(Burst())
+        while not Hog.handled:
+            await asyncio.sleep(0)
+        before = Hog.handled
+        runtime.worked_s += 2 * BREATH_S
+        await system.ref("/t").ask(TerminateChild(id="hog0"))
+        assert Hog.handled <= before + 1
+    again = Hog.handled
+    async with memory.node(hogs(Hog, durable=True), runtime=Worked()) as system:
+        await system.ref("/t").ask(RestartChild(id="hog0"))
+        while Hog.handled < again + 3:
+            await asyncio.sleep(0)
+        await system.ref("/t").ask(TerminateChild(id="hog0"))
