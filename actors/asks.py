@@ -116,7 +116,7 @@ class Asks:
                 if error is None:
                     future.set_result((result, after))
                 else:
-                    future.set_exception(error)
+                    future.set_exception(self._system.recovery.refusals.to_asker(ask, error))
 
         committer.when(after, gate)
 

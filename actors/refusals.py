@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from ..persistence.effects import Effects, Entry, Handled, Told
-from ..persistence.errors import StoreDataError, StoreError
+from ..persistence.errors import StoreDataError, StoreError, StoreUnavailable
 from ..persistence.record import AttemptRow, InboxRow, seal
 from .envelope import Ask, Envelope
 from .exits import ExitReason
@@ -54,12 +54,14 @@ class Refusals:
         self.unsaid: dict[str, ExitReason] = {}
         """Starts that were refused when the actor was up already: it exits with its next start."""
         self._resets: deque[float] = deque(maxlen=RESETS_MAX)
+        self._asked: Ask | None = None
+        """In whose turn the data were written that have been refused."""
 
     # -- the committer's questions -----------------------------------------------------------------------
 
     def charge(self, effects: Entry, error: StoreDataError) -> Effects | None:
         """What is to be committed in place of the refused effects; None if nobody answers for them."""
-        turn = effects.guilty
+        turn, self._asked = effects.guilty, None
         if isinstance(turn, Timer):
             assert isinstance(effects, Effects)
             return self._ticked(effects, error) if effects.inserts else None
@@ -68,7 +70,7 @@ class Refusals:
             return self._told(effects, error)
         asked = turn
         while isinstance(asked.envelope, Ask):
-            asker = asked.envelope.asker
+            self._asked, asker = asked.envelope, asked.envelope.asker
             if asker is None or 0 < asker.position <= self._system.committer.committed:
                 return NOTHING  # it has the error; or it didn't wait for the reply, and won't ask again
             asked = asker
@@ -78,6 +80,12 @@ class Refusals:
         if asked.message is not None:
             return NOTHING
         return self._started(turn, error) if asked is turn else None
+
+    def to_asker(self, ask: Ask, error: StoreError) -> StoreError:
+        """What somebody outside is told whose reply is lost: refused data are the asker's only if he asked for them."""
+        if isinstance(error, StoreDataError) and ask is not self._asked:
+            return StoreUnavailable("the database refused what another turn wrote before the reply; ask again")
+        return error
 
     def bears(self, error: StoreError) -> bool:
         """Whether the node bears one more reset that nobody answers for. If not, it has given up now."""

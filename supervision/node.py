@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -122,7 +122,7 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
     await tree.rows.commit()
     await _start_root(system, root)
     if system.runners.solo:
-        await recovery.run_suspects()
+        await _unless_reset(system, recovery.run_suspects())
         await _intact(system)
     recovery.activate_homeless()
     system.inbox = Inbox(system, Administration(system, tree))
@@ -137,16 +137,19 @@ async def _start_root(system: ActorSystem, root: Cell) -> None:
     Raises:
         StoreFull, StoreUnavailable, Fenced, StartFailed
     """
-    recovery = system.recovery
-    if recovery.reset_by is None:
-        start = system.runtime.spawn(lifecycle.start(root), "understudy start")
-        try:
-            await start
-        except (StartFailed, asyncio.CancelledError):
-            task = asyncio.current_task()
-            if recovery.reset_by is None or (task is not None and task.cancelling()):
-                raise
+    if system.recovery.reset_by is None:
+        await _unless_reset(system, system.runtime.spawn(lifecycle.start(root), "understudy start"))
     await _intact(system)
+
+
+async def _unless_reset(system: ActorSystem, step: Awaitable[None]) -> None:
+    """A step of the boot. A reset of the tree cuts it off, with whatever it has in hand; `_intact` tells why."""
+    try:
+        await step
+    except (StartFailed, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if system.recovery.reset_by is None or (task is not None and task.cancelling()):
+            raise
 
 
 async def _intact(system: ActorSystem) -> None:

@@ -29,8 +29,10 @@ FOUND = {
     40: "a read that failed in a recovery ended the node",
     47: "a zombie's cell stood in the ready queue twice",
     187: "a commit that was in flight when a read failed landed, and its tellers were told it was dropped",
+    315: "who waited for a reply was told that his data were refused, and they were another's",
     523: "a boot went on beside the recovery of its store",
     1200: "what was queued behind a batch that a waiter couldn't commit was committed before it",
+    5461: "a store that failed while a suspect's `on_stop` waited ended the boot with a CancelledError of nobody's",
 }
 """Seeds that have found something; what they do now may be something else, since the node has changed."""
 

@@ -119,6 +119,16 @@ class Stopper(Actor[Memory]):
         raise RuntimeError("it exits")
 
 
+class Sly(Starter):
+    """One bad number makes it write another."""
+
+    on_start = Actor.on_start
+
+    @handler
+    def order(self, message: Order) -> None:
+        self.state.numbers.append(666 if message.number == 13 else message.number)
+
+
 class Asking(Actor[Memory]):
     backoff = FAST
     max_attempts = 3
@@ -265,6 +275,21 @@ async def test_a_refused_answer_is_charged_to_who_asked(ground: Ground) -> None:
     (letter,) = ground.rows(DeadLetterRow)
     assert (letter.address, letter.attempts) == ("/t/asking", 3)
     assert "beast" in letter.text
+
+
+async def test_a_reply_that_rests_on_refused_data_can_be_asked_for_again(ground: Ground) -> None:
+    """They are another turn's: who only read what it left has nothing to mend."""
+    ground.plan.hook = beastly
+    async with ground.node(tree(Sly)) as system:
+        sly = system.ref("/t/sly")
+        told = sly.tell(Order(number=13))
+        with pytest.raises(StoreUnavailable, match=r"another turn.*ask again"):
+            await sly.ask(Entries())
+        await settled(system)
+        assert await sly.ask(Entries()) == []
+        await told
+    (letter,) = ground.rows(DeadLetterRow)
+    assert letter.attempts == Sly.max_attempts
 
 
 async def test_a_node_gives_up_when_nobody_is_to_blame(ground: Ground) -> None:
