@@ -202,27 +202,27 @@ class Committer(CommitOrder):
         Returns:
             Whether everything queued is on disk. If not, wait for `landing`: this isn't the moment, or it failed.
         """
-        if self._in_flight or self._held or self._closing or self.failure is not None or not self.pace.quick:
+        queue = self._queue
+        if not queue or self._in_flight or self._held or self._closing or self.failure is not None:
             return False
-        if not self._queue or (self._at_work() and unhandled(self._queue) > 0):
+        if not self.pace.quick or (self._at_work() and unhandled(queue) > 0):
             return False
-        end, began = self.position, self._runtime.perf()
-        batch = self._take()
+        end, size = self.position, self._bytes
+        self.wanted, self._queue, self._bytes = False, [], 0
         commit = Commit(self._number + 1)
         try:
-            self.pace.write_now(fold(batch, commit))
+            seconds = self.pace.write_now(fold(queue, commit))
         except BaseException as error:
-            self._failed = batch, end, commit, error
+            self._in_flight, self._flying_bytes = True, size
+            self._failed = queue, end, commit, error
             self.request()
             if not isinstance(error, Exception):
                 raise
             return False
         self._number = commit.number
         self.commits += 1
-        self._in_flight = False
-        self._flying_bytes = 0
         self._landed(end)
-        self._lasted(self._runtime.perf() - began)
+        self._lasted(seconds)
         return True
 
     def _lasted(self, seconds: float) -> None:

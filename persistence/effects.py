@@ -104,8 +104,7 @@ def fold(batch: Sequence[Entry], commit: Commit) -> Commit:
     new: dict[int, Told] = {}
     acked: list[int] = []
     states: dict[str, tuple[Stateful, bytes]] = {}
-    puts: dict[type[Row], dict[Any, Row]] = {}
-    gone: dict[type[Row], dict[Any, None]] = {}
+    others: _Others | None = None
     last_id = commit.last_id
     for entry in batch:
         if isinstance(entry, Told):
@@ -122,38 +121,61 @@ def fold(batch: Sequence[Entry], commit: Commit) -> Commit:
             actor = entry.actor
             assert actor is not None
             states[actor.address] = actor, state
-        if not isinstance(entry, Effects):
-            continue
-        for row in entry.rows:
+        if isinstance(entry, Effects) and (entry.rows or entry.deletes):
+            if others is None:
+                others = _Others(new, acked, states)
+            others.add(entry)
+    commit.last_id = last_id
+    if new:
+        commit.inserts = [message.row() for message in new.values()]
+    if acked:
+        commit.deletes[MessageRow] = acked
+    if states:
+        commit.puts[ActorRow] = [actor.actor_row(state) for actor, state in states.values()]
+    if others is not None:
+        others.into(commit)
+    return commit
+
+
+class _Others:
+    """Rows that are neither messages told nor states: few turns have any."""
+
+    def __init__(
+        self, new: dict[int, Told], acked: list[int], states: dict[str, tuple[Stateful, bytes]]
+    ) -> None:
+        self._new = new
+        self._acked = acked
+        self._states = states
+        self._puts: dict[type[Row], dict[Any, Row]] = {}
+        self._gone: dict[type[Row], dict[Any, None]] = {}
+
+    def add(self, effects: Effects) -> None:
+        puts, gone = self._puts, self._gone
+        for row in effects.rows:
             kind = type(row)
             width = ROWS[kind].key
             key = row[0] if width == 1 else tuple(row[:width])
             puts.setdefault(kind, {})[key] = row
             if kind in gone:
                 gone[kind].pop(key, None)
-        for kind, key in entry.deletes:
+        for kind, key in effects.deletes:
             if kind is MessageRow:
-                if new.pop(key, None) is None:
-                    acked.append(key)
+                if self._new.pop(key, None) is None:
+                    self._acked.append(key)
                 continue
             if kind is ActorRow:
-                states.pop(key, None)
+                self._states.pop(key, None)
             gone.setdefault(kind, {})[key] = None
             if kind in puts:
                 puts[kind].pop(key, None)
-    commit.last_id = last_id
-    commit.inserts = [message.row() for message in new.values()]
-    if acked:
-        commit.deletes[MessageRow] = acked
-    if states:
-        commit.put(*[actor.actor_row(state) for actor, state in states.values()])
-        if ActorRow in gone:
-            for address in states:
-                gone[ActorRow].pop(address, None)
-    for kind, rows in puts.items():
-        if rows:
-            commit.puts[kind] = list(rows.values())
-    for kind, keys in gone.items():
-        if keys:
-            commit.deletes[kind] = list(keys)
-    return commit
+
+    def into(self, commit: Commit) -> None:
+        if ActorRow in self._gone:
+            for address in self._states:
+                self._gone[ActorRow].pop(address, None)
+        for kind, rows in self._puts.items():
+            if rows:
+                commit.puts[kind] = list(rows.values())
+        for kind, keys in self._gone.items():
+            if keys:
+                commit.deletes[kind] = list(keys)

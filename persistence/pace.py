@@ -47,8 +47,8 @@ class Pace:
         finally:
             self._in_thread = False
 
-    def write_now(self, commit: Commit) -> None:
-        """The same, on the loop's own thread."""
+    def write_now(self, commit: Commit) -> float:
+        """The same, on the loop's own thread. Returns how long it took, in seconds."""
         self._commits += 1
         clock = self._runtime.perf
         began = clock()
@@ -57,8 +57,10 @@ class Pace:
             self._store.commit_now(commit)
         finally:
             self.on_loop = False
+        seconds = clock() - began
         weight = WEIGHT if self._cost_s < ON_LOOP_S_MAX else PROBE_WEIGHT
-        self._cost_s += (min(clock() - began, STALL_S) - self._cost_s) * weight
+        self._cost_s += (min(seconds, STALL_S) - self._cost_s) * weight
+        return seconds
 
     def _let_go(self) -> None:
         """sqlite3 takes the GIL back at every step; a busy loop beside it would make each step wait for a switch."""

@@ -21,17 +21,12 @@ T = TypeVar("T")
 class Runtime:
     """The real world. Subclass it to run a node under simulation."""
 
-    def now(self) -> float:
-        """Wall clock, epoch seconds: for what is stored (due times, expiries)."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that never go back: for waits within one process."""
-        return time.monotonic()
-
-    def perf(self) -> float:
-        """The finest clock there is, in seconds: for measuring."""
-        return time.perf_counter()
+    now = staticmethod(time.time)
+    """Wall clock, epoch seconds: for what is stored (due times, expiries)."""
+    monotonic = staticmethod(time.monotonic)
+    """Seconds that never go back: for waits within one process."""
+    perf = staticmethod(time.perf_counter)
+    """The finest clock there is, in seconds: for measuring."""
 
     def pause(self, seconds: float) -> None:
         """Block this thread."""
