@@ -100,12 +100,10 @@ class Beside(Store):
     # -- reading -------------------------------------------------------------------------------------
 
     async def get(self, kind: type[R], *key: Any) -> R | None:
-        columns = kind._fields[: ROWS[kind].key]
-        if len(key) != len(columns):
+        if len(key) != ROWS[kind].key:
+            columns = kind._fields[: ROWS[kind].key]
             raise TypeError(f"{kind.__name__} has the key {', '.join(columns)}, not {len(key)} values")
-        parameters: list[Any]
-        conditions, parameters = sql.equality(kind, dict(zip(columns, key, strict=True)))
-        rows = self._read(sql.select(kind, conditions), [*parameters, 1])
+        rows = self._read(sql.by_key(kind), key)
         if not rows and kind is ActorRow:
             self._check_absent(str(key[0]))
         return verify(kind._make(rows[0])) if rows else None
@@ -136,7 +134,7 @@ class Beside(Store):
         if after is not None:
             conditions.append(sql.beyond(kind, len(after), descending=descending))
             parameters += after
-        text = sql.select(kind, conditions, descending=descending)
+        text = sql.select(kind, tuple(conditions), descending=descending)
         key = kind._fields[: ROWS[kind].key]
         by_key = set(equal) == set(key[: len(equal)])
         rows = await self._read_rows(text, [*parameters, limit], inline=by_key and limit <= INLINE_ROWS_MAX)
@@ -185,7 +183,7 @@ class Beside(Store):
         wanted = list(uids)
         for start in range(0, len(wanted), sql.CHUNK_ROWS_MAX):
             some = wanted[start : start + sql.CHUNK_ROWS_MAX]
-            text = sql.select(MessageRow, ["id > ?", f"uid IN ({','.join('?' * len(some))})"])
+            text = sql.select(MessageRow, ("id > ?", f"uid IN ({','.join('?' * len(some))})"))
             rows += await self._read_rows(text, [after, *some, -1], inline=False)
         return sorted(MessageRow._make(row) for row in rows)
 

@@ -140,9 +140,7 @@ def fold(batch: Sequence[Entry], commit: Commit) -> Commit:
 class _Others:
     """Rows that are neither messages told nor states: few turns have any."""
 
-    def __init__(
-        self, new: dict[int, Told], acked: list[int], states: dict[str, tuple[Stateful, bytes]]
-    ) -> None:
+    def __init__(self, new: dict[int, Told], acked: list[int], states: dict[str, tuple[Stateful, bytes]]) -> None:
         self._new = new
         self._acked = acked
         self._states = states

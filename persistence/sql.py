@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from typing import Any
 
@@ -21,6 +21,7 @@ from .store import Commit
 __all__ = (
     "beyond",
     "by_ids",
+    "by_key",
     "delete",
     "equality",
     "insert",
@@ -84,12 +85,29 @@ def delete(kind: Any, keys: int) -> str:
     return f'DELETE FROM "{name}" WHERE ({_names(kind._fields[:key])}) IN (VALUES {_tuples(key, keys)})'
 
 
-def select(kind: type[Any], where: Sequence[str] = (), *, descending: bool = False) -> str:
+def select(kind: Any, where: tuple[str, ...] = (), *, descending: bool = False) -> str:
     """The rows in key order; the last parameter is the limit."""
+    return _select(kind, where, descending)
+
+
+@lru_cache(256)
+def _select(kind: Any, where: tuple[str, ...], descending: bool) -> str:
     name, key = ROWS[kind]
     order = ", ".join(f'"{column}"{" DESC" if descending else ""}' for column in kind._fields[:key])
     condition = f" WHERE {' AND '.join(where)}" if where else ""
     return f'SELECT {_names(kind._fields)} FROM "{name}"{condition} ORDER BY {order} LIMIT ?'
+
+
+def by_key(kind: Any) -> str:
+    """The row of one key."""
+    return _by_key(kind)
+
+
+@cache
+def _by_key(kind: Any) -> str:
+    name, key = ROWS[kind]
+    condition = " AND ".join(f'"{part}" = ?' for part in kind._fields[:key])
+    return f'SELECT {_names(kind._fields)} FROM "{name}" WHERE {condition}'
 
 
 def equality(kind: type[Any], equal: dict[str, Any]) -> tuple[list[str], list[Any]]:
@@ -130,14 +148,15 @@ def keys_beyond(kind: type[Any], column: str) -> str:
     return f'SELECT {keys} FROM "{name}" WHERE {there_are_more} ORDER BY {order} LIMIT ?1 OFFSET ?2'
 
 
-def by_ids(kind: type[Any], ids: Sequence[Any]) -> tuple[str, list[Any]]:
+def by_ids(kind: Any, ids: Sequence[Any]) -> tuple[str, list[Any]]:
     filled = _filled(list(ids))
+    return _by_ids(kind, len(filled)), filled
+
+
+@cache
+def _by_ids(kind: Any, count: int) -> str:
     name = ROWS[kind].name
-    marks = ",".join("?" * len(filled))
-    return (
-        f'SELECT {_names(kind._fields)} FROM "{name}" WHERE {_names(kind._fields[:1])} IN ({marks})',
-        filled,
-    )
+    return f'SELECT {_names(kind._fields)} FROM "{name}" WHERE {_names(kind._fields[:1])} IN ({",".join("?" * count)})'
 
 
 def variables(connection: sqlite3.Connection) -> int:
