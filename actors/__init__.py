@@ -13,7 +13,7 @@
     links                 who exits with whom                   groups              told under one name
     tasks, task           coroutines beside the actors, under a TaskSupervisor (supervision/tasks)
     timers, timer         what comes due, and its ticks         timing, schedule    what a turn schedules, for when
-    stash                 what is put aside for later
+    stash                 what is put aside for later           fair_share          who held the loop for long
     introspection         what every actor answers              suspension          one that is held
     trace, tracing        its turns as they end                 watching, stack     how they are seen; where it waits
     recovery, watchdog    after a crash; when the loop hangs    refusals            who answers for refused data

@@ -46,6 +46,7 @@ class Cell:
         "definition",
         "durable",
         "handlers",
+        "held_s",
         "incarnation",
         "last_exit",
         "last_used",
@@ -130,6 +131,8 @@ class Cell:
         """Whom to tell when the mailbox is under its capacity again."""
         self.alone = 0
         """How many messages are to be handled one by one, after a batch failed."""
+        self.held_s = 0.0
+        """How long a step of its handler that waits has just held the loop (fair_share.py)."""
         self.last_used = 0.0
         """When its last message was handled, in the monotonic seconds of a sweep."""
 

@@ -14,6 +14,7 @@ from .dispatch import PAGE, page_in, prepare, prepare_ahead, refuse
 from .envelope import Ask, Envelope
 from .errors import HandlerTimeout, Ignore, StartFailed, UnhandledMessage
 from .exits import ExitReason
+from .fair_share import FairShare
 from .handlers import HandlerSpec
 from .introspection import Suspend
 from .message import Message, tag_of
@@ -38,6 +39,7 @@ class Handling:
     def __init__(self, system: ActorSystem, runners: Runners) -> None:
         self._system = system
         self._runners = runners
+        self.share = FairShare(system.runtime, system.committer)
         self.stepping: Turn | None = None
         """The turn whose code is on the CPU at this moment; the watchdog reads it."""
         self.unfinished: tuple[Turn, Any] | None = None
@@ -134,7 +136,7 @@ class Handling:
         if timeout_s is not None:
             timer = self._system.runtime.call_later(timeout_s, self._time_out, turn, timeout_s)
         try:
-            result = await self._runners.inside(turn, resume(turn, self.step, coro, yielded))
+            result = await self._runners.inside(turn, resume(turn, self.step, coro, yielded, self.share))
         except BaseException as error:
             return await self._interrupted(turn, error)
         finally:

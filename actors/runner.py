@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .cell import Cell
 from .envelope import Envelope
+from .fair_share import HOG_S
 from .handling import GO_ON, LET_GO, LOST, SET_ASIDE, Handling
 from .plain_turns import run_durable, run_light
 from .status import UP
@@ -37,13 +38,6 @@ BREATH_S = 0.005
 """or seconds: handlers may be slow, and commits, timers and the watchdog's heartbeat need the loop."""
 BREATH_WANTED_S = 0.001
 """The same while a commit is wanted: an actor that always has something to do mustn't keep everybody else waiting."""
-HOG_S = 0.001
-"""A cell that has held the loop for so long gives it back for"""
-BACK = 2.0
-"""times as long before it goes on, if anybody else has use for it: beside one that burns CPU without end they get more
-than half of the loop."""
-IDLE_ROUND_S, IDLE_ROUNDS = 50e-6, 2
-"""Nobody has, if so many rounds of the loop take less than this each."""
 STRIDE = 32
 """Light turns in a row without a look at the clock, while such a row takes less than"""
 STRIDE_S = 0.001
@@ -114,7 +108,7 @@ class Runners:
         system, ready = self.system, self.ready
         committer, attempts = system.committer, system.attempts
         handling = self.handling
-        next_message = handling.next_message
+        next_message, share = handling.next_message, handling.share
         turns, stride = 0, 1
         clock = system.runtime.perf
         breathed = stepped = clock()
@@ -168,19 +162,22 @@ class Runners:
                         handled = 1
                         waiting = next_message(cell, slot)
                     turns += handled
+                    now = clock()
+                    held_s = now - taken
                     if waiting is not None:
+                        cell.held_s = held_s
                         outcome = await self.aside(waiting)
                         if outcome is not GO_ON:
                             break
-                        stride = 1
                         now = taken = clock()  # to wait isn't to hold the loop
+                        held_s, cell.held_s = cell.held_s, 0.0
+                        stride = 1
                     else:
-                        now = clock()
                         stride = STRIDE if now - stepped < STRIDE_S else 1
-                        if now - taken >= HOG_S:
-                            attempts.clear(slot)
-                            await self.aside(self._give_back(BACK * (now - taken)))
-                            now = taken = clock()
+                    if held_s >= HOG_S:
+                        attempts.clear(slot)
+                        await self.aside(share.give_back(held_s, now))
+                        now = taken = clock()
                     if cell.leaving is not None and cell.status is UP:
                         await self.aside(system.exits.leave(cell))
                         now = clock()
@@ -229,19 +226,9 @@ class Runners:
         if cell.mailbox.count:
             cell.wake()
 
-    async def _give_back(self, seconds: float) -> None:
-        """Keep off the loop for so long, unless nothing else happens on it."""
-        committer, clock = self.system.committer, self.system.runtime.perf
-        now = clock()
-        over, idle = now + seconds, 0
-        while idle < IDLE_ROUNDS and now < over:
-            await breathe()
-            began, now = now, clock()
-            idle = idle + 1 if now - began < IDLE_ROUND_S and not committer.wanted else 0
-
     # -- waiting -------------------------------------------------------------------------------------------
 
-    async def aside(self, coro: Coroutine[Any, Any, T]) -> T:
+    async def aside(self, coro: Coroutine[Any, Any, T] | Generator[Any, Any, T]) -> T:
         """Await; if that really suspends, another runner has the queue meanwhile."""
         try:
             yielded = coro.send(None)

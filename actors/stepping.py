@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from types import coroutine
 from typing import Any
 
+from .fair_share import HOG_S, FairShare
 from .turn import Turn, current_turn
 
 __all__ = ("breathe", "call", "call_async", "rest", "resume")
@@ -39,26 +40,44 @@ def call_async(turn: Turn, function: Callable[..., Any], actor: Any, message: An
 
 
 @coroutine
-def resume(turn: Turn, stepping: Callable[[Turn | None], object], coro: Any, yielded: Any) -> Generator[Any, Any, Any]:
-    """Go on with a handler that has suspended, to its end."""
-    run = turn.incarnation.context.run
+def resume(
+    turn: Turn,
+    stepping: Callable[[Turn | None], object],
+    coro: Any,
+    yielded: Any,
+    share: FairShare | None = None,
+) -> Generator[Any, Any, Any]:
+    """Go on with a handler that has suspended, to its end.
+
+    Args:
+        share: its steps count for its cell: after a long one it goes on a little later. The cell's `held_s` says how
+            long the first step was, and in the end how long the last one.
+    """
+    cell, run = turn.cell, turn.incarnation.context.run
+    held_s, until = (0.0, 0.0) if share is None else (cell.held_s, share.clock())
     while True:
         step: Callable[[Any], Any]
         argument: Any
         try:
             argument, step = (yield yielded), coro.send
+            if held_s >= HOG_S and share is not None:
+                yield from share.give_back(held_s, until)
         except GeneratorExit:
             coro.close()
             raise
         except BaseException as error:
             argument, step = error, coro.throw
         stepping(turn)
+        began = 0.0 if share is None else share.clock()
         try:
             yielded = run(step, argument)
         except StopIteration as stop:
             return stop.value
         finally:
             stepping(None)
+            if share is not None:
+                until = share.clock()
+                held_s = cell.held_s = until - began
 
 
 @coroutine

@@ -269,7 +269,8 @@ class Bench:
         Clerk.gate.clear()
         narrow = self.system.ref("/t/narrow")
         narrow.tell(Hold())
-        await asyncio.sleep(0)
+        while self.system.cells[narrow.address].mailbox.count:
+            await asyncio.sleep(0)
         narrow.tell(Put(number=0))
         asyncio.get_running_loop().call_later(0.003, Clerk.gate.set)
 

@@ -148,11 +148,13 @@ async def _by_its_group(run: Run, struck: Strike) -> None:
         struck(yielded)
         fail.set()
 
-    with suppress(BaseExceptionGroup):
+    try:
         async with asyncio.TaskGroup() as group:
             other = group.create_task(sibling())
             await group.create_task(wrapped(run(strike)))
             other.cancel()
+    except* _Boom:
+        pass
 
 
 async def wrapped(awaitable: Awaitable[Any]) -> None:

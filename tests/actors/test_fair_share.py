@@ -8,7 +8,9 @@ import pytest
 from grounds import MemoryGround, tree
 
 from understudy import Actor, ChildSpec, Message, RestartChild, SupervisorSpec, TerminateChild, handler
-from understudy.actors.runner import BACK, BREATH_S, HOG_S
+from understudy.actors.fair_share import BACK, HOG_S
+from understudy.actors.runner import BREATH_S
+from understudy.persistence.record import DeadLetterRow
 from understudy.persistence.runtime import Runtime
 
 BURST_S = 0.010
@@ -50,6 +52,16 @@ class Small(Hog):
     burst_s = HOG_S / 8
 
 
+class Patient(Hog):
+    """Holds the loop between the awaits of one turn, or of many."""
+
+    @handler
+    async def burst(self, message: Burst) -> None:
+        for _ in range(5):
+            Hog.burst(self, message)
+            await asyncio.sleep(0)
+
+
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     Hog.began, Hog.handled = [], 0
@@ -77,6 +89,70 @@ async def test_whoever_has_use_for_the_loop_gets_more_than_half_of_it(memory: Me
         rounds = await use_the_loop(runtime, until=21)
         await system.ref("/t").ask(TerminateChild(id="hog0"))
     assert rounds * ROUND_S == pytest.approx(20 * BACK * BURST_S, rel=0.1)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_also_from_a_handler_that_waits(memory: MemoryGround, durable: bool) -> None:
+    runtime = Worked()
+    async with memory.node(hogs(Patient, durable=durable), runtime=runtime) as system:
+        system.ref("/t/hog0").tell(Burst())
+        rounds = await use_the_loop(runtime, until=21)
+        await system.ref("/t").ask(TerminateChild(id="hog0"))
+    assert rounds * ROUND_S == pytest.approx(20 * BACK * BURST_S, rel=0.1)
+
+
+async def test_a_long_wait_pays_for_itself(memory: MemoryGround) -> None:
+    """Of the time for which it keeps off, that counts which it has waited anyhow."""
+    runtime = Worked()
+
+    class Waits(Hog):
+        gate: asyncio.Event
+
+        @handler
+        async def burst(self, message: Burst) -> None:
+            Hog.handled += 1
+            runtime.worked_s += BURST_S
+            await Waits.gate.wait()
+            Hog.handled += 1
+
+    Waits.gate = asyncio.Event()
+    async with memory.node(hogs(Waits, durable=True), runtime=runtime) as system:
+        system.ref("/t/hog0").tell(Burst(last=True))
+        await use_the_loop(runtime, until=1)
+        runtime.worked_s += BACK * BURST_S
+        Waits.gate.set()
+        assert await use_the_loop(runtime, until=2) <= 3
+
+
+async def test_cancelled_while_it_keeps_off(memory: MemoryGround) -> None:
+    """Its time limit is over: the handler sees it where it waits, and the message is charged."""
+    runtime = Worked()
+    cut = asyncio.Event()
+
+    class Slow(Hog):
+        max_attempts = 1
+
+        @handler
+        async def burst(self, message: Burst) -> None:
+            Hog.handled += 1
+            runtime.worked_s += 1000.0
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                cut.set()
+                raise
+
+    spec = tree(ChildSpec(id="hog0", actor=Slow, handler_timeout_s=0.01))
+    async with memory.node(spec, runtime=runtime) as system:
+        system.ref("/t/hog0").tell(Burst())
+        async with asyncio.timeout(5):
+            while not cut.is_set():
+                await asyncio.sleep(0)
+                runtime.worked_s += ROUND_S
+            while not (letters := memory.rows(DeadLetterRow)):
+                await asyncio.sleep(0)
+                runtime.worked_s += ROUND_S
+    assert "HandlerTimeout" in letters[0].error
 
 
 async def test_many_short_turns_count_as_a_long_one(memory: MemoryGround) -> None:

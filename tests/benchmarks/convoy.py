@@ -29,6 +29,8 @@ class Load(NamedTuple):
     """No burner, if 0."""
     share: float = 1.0
     """Of the time that its bursts come to; 1: it always has the next one."""
+    one_turn: bool = False
+    """All bursts are made by one handler, which lets the loop run between two of them."""
 
     @property
     def every_s(self) -> float:
@@ -50,6 +52,10 @@ class OneBurst(Request[None]):
     pass
 
 
+class Bursts(Message):
+    pass
+
+
 class Burner(Actor[None]):
     durable = False
     burnt_s = 0.0
@@ -63,6 +69,12 @@ class Burner(Actor[None]):
         Burner.burnt_s += burn(self.burst_s)
         if not Burner.over:
             self.ref.tell(Burst())
+
+    @handler
+    async def bursts(self, message: Bursts) -> None:
+        while not Burner.over:
+            Burner.burnt_s += burn(self.burst_s)
+            await asyncio.sleep(0)
 
     @handler
     def one(self, message: OneBurst) -> None:
@@ -98,7 +110,7 @@ async def beside(
         if load.burst_s and load.share < 1:
             pacer = asyncio.create_task(_pace(burner, load))
         elif load.burst_s:
-            burner.tell(Burst())
+            burner.tell(Bursts() if load.one_turn else Burst())
         began = perf_counter()
         over = began + seconds
 

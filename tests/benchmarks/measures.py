@@ -29,8 +29,10 @@ LOADS = {
     "third": Load(0.002, 1 / 3),
     "short": Load(0.001),
     "long": Load(0.005),
+    "waits": Load(0.002, one_turn=True),
 }
-"""Burners of the convoy: bursts of 2 ms that come to a third of the time; without end, of 1 ms; of 5 ms."""
+"""Burners of the convoy: bursts of 2 ms that come to a third of the time; without end, of 1 ms; of 5 ms; of 2 ms with
+an await between any two."""
 
 
 class Scale(NamedTuple):
@@ -160,6 +162,8 @@ def _convoy(path: str) -> Measure:
         figures = {}
         for name, load in LOADS.items():
             place = folder / f"{path}{name}"
+            if path == "by hand" and load.one_turn:
+                continue  # its other bursts are made so, too
             if path == "by hand":
                 found = asyncio.run(convoy.beside_by_hand(place, load, scale.seconds, TELLERS))
             else:

@@ -110,10 +110,11 @@ def _convoy(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
     for path, how in (("loop", ""), ("thread", ", commits in the thread"), ("by hand", ", by hand")):
         idle = m[path]
         for name, load in LOADS.items():
-            if not name:
+            if not name or (path == "by hand" and load.one_turn):
                 continue
             rate, share = m[f"{path} {name}"], m[f"{path} {name} share"]
             often = f"in {load.share:.0%} of the time" if load.share < 1 else "without end"
+            often += " in one turn" if load.one_turn else ""
             what = f"beside bursts of {load.burst_s * 1e3:g} ms {often}{how}"
             note = f"burner {share:.0%}; of what it leaves {rate / idle / (1 - share):.2f}"
             if path == "by hand":
