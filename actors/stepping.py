@@ -54,30 +54,36 @@ def resume(
             long the first step was, and in the end how long the last one.
     """
     cell, run = turn.cell, turn.incarnation.context.run
-    held_s, until = (0.0, 0.0) if share is None else (cell.held_s, share.clock())
+    clock = None if share is None else share.clock
+    held_s, until = (0.0, 0.0) if clock is None else (cell.held_s, clock())
     while True:
         step: Callable[[Any], Any]
         argument: Any
+        began = -1.0
         try:
             argument, step = (yield yielded), coro.send
-            if held_s >= HOG_S and share is not None:
-                yield from share.give_back(held_s, until)
+            if share is not None:
+                if held_s >= HOG_S:
+                    yield from share.give_back(held_s, until)
+                began = share.clock()
         except GeneratorExit:
             coro.close()
             raise
         except BaseException as error:
             argument, step = error, coro.throw
         stepping(turn)
-        began = 0.0 if share is None else share.clock()
         try:
             yielded = run(step, argument)
         except StopIteration as stop:
             return stop.value
         finally:
             stepping(None)
-            if share is not None:
-                until = share.clock()
-                held_s = cell.held_s = until - began
+            if clock is not None:
+                held_s = 0.0
+                if began >= 0.0:
+                    until = clock()
+                    held_s = until - began
+                cell.held_s = held_s
 
 
 @coroutine
