@@ -35,9 +35,11 @@ INLINE_ROWS_MAX = 256
 T = TypeVar("T")
 _HEADS = msgspec.json.Decoder(list[Head])
 
-_LAST_ID = """SELECT coalesce(max(id), 0) FROM (
-    SELECT max(id) AS id FROM message UNION ALL SELECT max(id) FROM attempt
-    UNION ALL SELECT max(id) FROM dead_letter UNION ALL SELECT max(message_id) FROM idempotency_key)"""
+_LAST_ID = f"""SELECT coalesce(max(id), 0) FROM (
+    SELECT max(id) AS id FROM message UNION ALL SELECT max(id) FROM attempt UNION ALL SELECT max(id) FROM dead_letter
+    UNION ALL SELECT max(message_id) FROM idempotency_key
+    WHERE typeof(message_id) = 'integer' AND message_id < {1 << 62})"""
+"""A damaged key row may hold anything there; the others' ids are rowids, and so integers."""
 
 
 class Beside(Store):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 
 import msgspec
 import pytest
@@ -321,6 +321,20 @@ async def test_a_damaged_key_row_under_a_told_inbox_row_and_in_a_turn(disk: Sqli
     letters = disk.rows(DeadLetterRow)
     assert [letter.cause for letter in letters] == ["corrupt", "failed"]
     assert all(letter.error.endswith("KeyDamaged") for letter in letters)
+
+
+@pytest.mark.parametrize("number", ["\x03A", b"A", None, 2.5, (1 << 63) - 1])
+async def test_a_key_row_that_names_no_message(disk: SqliteGround, number: object) -> None:
+    """New numbers aren't counted from there."""
+    async with disk.node(tree(Book)) as system:
+        await system.ref("/t/book").tell(Note(text="a"), key="k")
+        await system.idle()
+    with suppress(sqlite3.IntegrityError):
+        disk.edit(KeyRow, ("/t/book", "k"), message_id=number)
+    async with disk.node(tree(Book)) as system:
+        await system.ref("/t/book").tell(Note(text="b"))
+        await system.idle()
+        assert await system.ref("/t/book").ask(Notes()) == ["a", "b"]
 
 
 class Teller(Actor[None]):

@@ -270,7 +270,7 @@ def test_a_cut_after_a_sync_that_failed(tmp_path: Path, tally: Tally) -> None:
 
 
 FAULTS = [
-    *(("sync", nth, errno.EIO, "p.db-wal") for nth in range(8, 27, 3)),
+    *(("sync", nth, errno.EIO, "p.db-wal") for nth in range(8, 24, 3)),
     *(("write", nth, errno.EIO, "p.db-wal") for nth in range(72, 180, 24)),
     *(("write", nth, errno.ENOSPC, "p.db-wal") for nth in range(77, 180, 24)),
     *(("write", nth, HALF, "p.db-wal") for nth in range(75, 180, 25)),
