@@ -9,8 +9,9 @@ __all__ = ("Pace",)
 
 ON_LOOP_S_MAX = 0.002
 """A store whose commits take less than this is written from the loop's own thread: two thread hops cost more."""
-PROBE_EVERY = 50
-"""While commits go through the thread, every so many are tried on the loop, to notice that the disk got faster."""
+PROBE_FIRST, PROBE_EVERY = 4, 50
+"""While commits go through the thread, one is tried on the loop now and then, to notice that the disk got faster: after
+so few at first, and then after twice as many each time, up to so many."""
 STALL_S = 2 * ON_LOOP_S_MAX
 """No single commit counts for more: a disk that hiccups once isn't a slow disk."""
 PAUSE_S = 50e-6
@@ -26,7 +27,8 @@ class Pace:
         self._store = store
         self._runtime = runtime
         self._cost_s = 0.0
-        self._commits = 0
+        self._gap = self._left = PROBE_FIRST
+        """Commits between two probes, and until the next."""
         self._in_thread = False
 
     @property
@@ -36,10 +38,10 @@ class Pace:
 
     async def write(self, commit: Commit) -> None:
         """Raises as `Store.commit`."""
-        if self._store.synchronous and (self._cost_s < ON_LOOP_S_MAX or (self._commits + 1) % PROBE_EVERY == 0):
+        if self._store.synchronous and (self._cost_s < ON_LOOP_S_MAX or self._left <= 0):
             self.write_now(commit)
             return
-        self._commits += 1
+        self._left -= 1
         self._in_thread = True
         self._runtime.call_soon(self._let_go)
         try:
@@ -49,7 +51,6 @@ class Pace:
 
     def write_now(self, commit: Commit) -> float:
         """The same, on the loop's own thread. Returns how long it took, in seconds."""
-        self._commits += 1
         clock = self._runtime.perf
         began = clock()
         self.on_loop = True
@@ -58,8 +59,12 @@ class Pace:
         finally:
             self.on_loop = False
         seconds = clock() - began
-        weight = WEIGHT if self._cost_s < ON_LOOP_S_MAX else PROBE_WEIGHT
-        self._cost_s += (min(seconds, STALL_S) - self._cost_s) * weight
+        if self._cost_s < ON_LOOP_S_MAX:
+            self._cost_s += (min(seconds, STALL_S) - self._cost_s) * WEIGHT
+            return seconds
+        self._cost_s += (min(seconds, STALL_S) - self._cost_s) * PROBE_WEIGHT
+        self._gap = min(2 * self._gap, PROBE_EVERY) if seconds >= ON_LOOP_S_MAX else PROBE_FIRST
+        self._left = self._gap
         return seconds
 
     def _let_go(self) -> None:
