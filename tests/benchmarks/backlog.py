@@ -34,7 +34,9 @@ message, or nobody for the next year."""
 TELLERS = 64
 CHUNK = 1_000
 WINDOWS = 7
-"""In which tellers are measured beside a backlog: one takes half a second, and a shared machine has moods of seconds."""
+"""In which tellers are measured beside a backlog; the median counts, of the best of so many processes each:"""
+PROCESSES = 3
+"""on a shared machine a whole process may run at half the speed of the next."""
 
 
 class Stuck(Counter):
@@ -181,13 +183,16 @@ def disturbed(folder: Path, messages: int, tells: int = 20_000, kind: str = "blo
     empty, full = folder / "none.db", folder / f"{kind}.db"
     fill(empty, kind, 0, 1)
     fill(full, kind, messages, 1)
-    alone = in_process("beside", empty, 1, tells)
-    found = in_process("beside", full, 1, tells)
+    alone, found = [], []
+    for _ in range(PROCESSES):
+        alone.append(in_process("beside", empty, 1, tells)["msg/s"])
+        found.append(in_process("beside", full, 1, tells))
+    beside = max(one["msg/s"] for one in found)
     return {
-        "alone msg/s": alone["msg/s"],
-        "beside msg/s": found["msg/s"],
-        "ratio": found["msg/s"] / alone["msg/s"],
-        "peak MB": found["peak MB"],
+        "alone msg/s": max(alone),
+        "beside msg/s": beside,
+        "ratio": beside / max(alone),
+        "peak MB": max(one["peak MB"] for one in found),
     }
 
 
