@@ -118,6 +118,8 @@ class Recovery:
             for started in list(self.suspects.values()):
                 if started.uid in rows:
                     await self._suspect_row(started, rows[started.uid])
+        except StoreError as error:  # what was to run alone has left its mailbox: nobody behind it may go on
+            self.store_failed(error)
         finally:
             for left in system.attempts.left:
                 system.runners.clear_if_free(left.slot)

@@ -32,6 +32,7 @@ FOUND = {
     315: "who waited for a reply was told that his data were refused, and they were another's",
     523: "a boot went on beside the recovery of its store",
     1200: "what was queued behind a batch that a waiter couldn't commit was committed before it",
+    6123: "who stood behind a message that couldn't be read for its solo run was handled without it",
     5461: "a store that failed while a suspect's `on_stop` waited ended the boot with a CancelledError of nobody's",
 }
 """Seeds that have found something; what they do now may be something else, since the node has changed."""
