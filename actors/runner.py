@@ -176,7 +176,7 @@ class Runners:
                         stride = STRIDE if now - stepped < STRIDE_S else 1
                     if held_s >= HOG_S:
                         attempts.clear(slot)
-                        await self.aside(share.give_back(held_s, now))
+                        await self.aside(share.give_back(cell, held_s, now))
                         now = taken = clock()
                     if cell.leaving is not None and cell.status is UP:
                         await self.aside(system.exits.leave(cell))

@@ -64,7 +64,7 @@ def resume(
             argument, step = (yield yielded), coro.send
             if share is not None:
                 if held_s >= HOG_S:
-                    yield from share.give_back(held_s, until)
+                    yield from share.give_back(cell, held_s, until)
                 began = share.clock()
         except GeneratorExit:
             coro.close()

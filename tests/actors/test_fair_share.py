@@ -190,6 +190,35 @@ async def test_two_of_them_waste_nothing(memory: MemoryGround) -> None:
             await system.ref("/t").ask(TerminateChild(id=name))
 
 
+async def test_a_shutdown_waits_for_nothing(memory: MemoryGround) -> None:
+    """Others use the loop, and the clock of what it owes them stands still: it stops all the same."""
+    runtime = Worked()
+
+    class Long(Hog):
+        burst_s = 1000.0
+
+        @handler
+        async def burst(self, message: Burst) -> None:
+            Hog.burst(self, message)
+            await asyncio.sleep(0)
+
+    async def others() -> None:
+        while True:
+            await asyncio.sleep(0)
+            runtime.worked_s += ROUND_S
+
+    async with memory.node(hogs(Long, durable=True), runtime=runtime) as system:
+        busy = asyncio.create_task(others())
+        system.ref("/t/hog0").tell(Burst(last=True))
+        while not Hog.handled:
+            await asyncio.sleep(0)
+        began = runtime.worked_s
+        await system.ref("/t").ask(TerminateChild(id="hog0"))
+        busy.cancel()
+        assert runtime.worked_s - began < 0.1
+        assert Hog.handled == 1
+
+
 async def test_stopped_while_it_keeps_off(memory: MemoryGround) -> None:
     """It is no turn that the stop would wait for, and what waits stays in the mailbox."""
     runtime = Worked()
