@@ -4,13 +4,15 @@ import signal
 from pathlib import Path
 
 import pytest
+import shaking
 import tallying
 from grounds import Ground, MemoryGround, SqliteGround
+from shaking import shake
 from tallying import tally
 
 from understudy.actors.testing import VirtualRuntime
 
-__all__ = ("tally",)
+__all__ = ("shake", "tally")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background by a shell, which has SIGINT ignored: the processes of the tests would inherit that.
@@ -43,6 +45,10 @@ def disk(tmp_path: Path) -> SqliteGround:
 def clock() -> VirtualRuntime:
     """A clock that only the test moves. For nodes in memory."""
     return VirtualRuntime()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    shaking.add_option(parser)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

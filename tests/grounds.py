@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import shaking
+
 from understudy import ActorSystem, ChildSpec, Settings, SupervisorSpec, start
 from understudy.actors.testing import Faults, FaultyMemoryStore, FaultySqliteStore, VirtualRuntime
 from understudy.persistence.memory import MemoryData
@@ -48,6 +50,8 @@ class Ground(abc.ABC):
             options.setdefault("settings", Settings(inbox_poll_s=1e9))
         async with start(tree, store=self.store(runtime), runtime=runtime, **options) as system:
             self.systems.append(system)
+            if runtime is None:
+                await shaking.late()
             try:
                 yield system
             finally:

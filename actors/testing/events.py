@@ -15,14 +15,21 @@ WAIT_S = 10.0
 
 
 class Recorder:
-    """Records from the moment it is made."""
+    """Records from the moment it is made; or from the boot on, as the `on_event` of a node.
 
-    def __init__(self, system: ActorSystem) -> None:
+        events = Recorder()
+        async with start(tree, on_event=events) as system:
+            await events.until("supervisor.gave_up")
+
+    What happens as soon as a node is up may have happened before the block begins: to count that, begin with the boot.
+    """
+
+    def __init__(self, system: ActorSystem | None = None) -> None:
         self.events: list[Event] = []
         self._waiting: list[asyncio.Future[None]] = []
-        self._leave = system.events.subscribe(self._put)
+        self._leave = system.events.subscribe(self) if system is not None else lambda: None
 
-    def _put(self, event: Event) -> None:
+    def __call__(self, event: Event) -> None:
         self.events.append(event)
         waiting, self._waiting = self._waiting, []
         for future in waiting:

@@ -354,8 +354,8 @@ async def test_a_message_that_would_wait_for_ever(ground: Ground, change: dict[s
         await system.ref("/t/book").tell(Note(text="much later"), delay_s=2000)
     row = ground.rows(MessageRow)[0]
     ground.edit(MessageRow, row.id, **{"due": None, **change})
-    async with ground.node(tree(Book)) as system:
-        events = Recorder(system)
+    events = Recorder()
+    async with ground.node(tree(Book), on_event=events) as system:
         await asyncio.wait_for(events.until("message.parked"), 10)
         await system.idle()
     (letter,) = ground.rows(DeadLetterRow)

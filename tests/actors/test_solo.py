@@ -128,9 +128,10 @@ async def test_a_request_that_was_being_served_needs_no_solo_run(memory: MemoryG
     noted = image.data.attempts._noted
     (slot,) = [slot for slot, started in noted.items() if started.address == "/t/a"]
     del noted[slot]  # the asker's message isn't a suspect: the death was charged to it in an earlier life, say
-    async with image.node(SPEC) as system:
-        assert system.recovery.suspects
+    events = Recorder()
+    async with image.node(SPEC, on_event=events) as system:
         await system.idle()
+        assert [event.measures["suspects"] for event in events.of("node.started")] == [1]
         assert await system.ref("/t/a").ask(Done()) == ["attempt 1"]
 
 

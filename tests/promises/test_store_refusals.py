@@ -149,8 +149,8 @@ async def test_a_refused_on_start_is_a_failed_start(ground: Ground) -> None:
     """Charged to the actor: the tree is reset once, then intensity and escalation apply."""
     spec = tree(Ledger, Clerk, Starter, intensity=2, period_s=1000.0)
     ground.plan.hook = beastly
-    async with ground.node(spec) as system:
-        events = Recorder(system)
+    events = Recorder()
+    async with ground.node(spec, on_event=events) as system:
         with pytest.raises(TreeGaveUp, match=r"(?s)/t/starter.*number of the beast"):
             await settled(system)
         assert len(events.of("node.broken")) <= 1
@@ -167,8 +167,8 @@ async def test_it_escalates_by_the_tree(ground: Ground) -> None:
     """The supervisor above restarts the one that gave up, and bears as much as it says; others go on meanwhile."""
     inner = SupervisorSpec(id="inner", intensity=1, restart="transient", children=[as_spec(("starter", Starter))])
     ground.plan.hook = beastly
-    async with ground.node(tree(Ledger, Clerk, inner, intensity=0)) as system:
-        events = Recorder(system)
+    events = Recorder()
+    async with ground.node(tree(Ledger, Clerk, inner, intensity=0), on_event=events) as system:
         await settled(system)
         assert [event.address for event in events.of("supervisor.gave_up")] == ["/t/inner"]
         assert len(events.of("node.broken")) <= 1
