@@ -20,7 +20,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[3]
 SUITE = Path("tests/conformance/supervisor")
 COPIED = (".src", "actors", "persistence", "supervision", str(SUITE))
-FILES = ("pyproject.toml", "tests/conftest.py", "tests/grounds.py", "tests/tallying.py")
+FILES = ("pyproject.toml", "tests/conftest.py", "tests/grounds.py", "tests/shaking.py", "tests/tallying.py")
 TEST_TIMEOUT_S = 10
 """A mutant may hang."""
 RUN_TIMEOUT_S = 120
