@@ -183,7 +183,7 @@ class Handling:
                 task.uncancel()
         elif isinstance(error, asyncio.CancelledError) and (
             self._runners.closed
-            or self._system.committer.cancelled  # the loop itself ends: nobody's failure
+            or self._system.cut_short  # the loop itself ends: nobody's failure
             or self._runners.is_cancelled_start(asyncio.current_task())
         ):
             turn.discard()

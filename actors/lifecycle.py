@@ -101,7 +101,7 @@ async def start(cell: Cell) -> None:
         system.exits.announce(cell, incarnation.number, reason)
     else:  # its first message is charged: no exit
         system.groups.drop(cell.address)
-    if isinstance(failure, Ignore | asyncio.CancelledError):
+    if isinstance(failure, Ignore | asyncio.CancelledError | KeyboardInterrupt):  # the last is for who runs the loop
         raise failure
     raise StartFailed(cell.address, reason) from failure
 

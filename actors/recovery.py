@@ -315,7 +315,10 @@ class Recovery:
 
     def bug(self, error: BaseException) -> None:
         """An exception in a task of the system's own: end the node rather than run on half dead."""
-        logger.opt(exception=error).error("understudy itself failed")
+        if isinstance(error, Exception):
+            logger.opt(exception=error).error("understudy itself failed")
+        else:  # a Ctrl-C has hit this task; it goes through to whoever runs the loop
+            self._system.struck = True
         if not isinstance(error, UnderstudyError):
             bug = UnderstudyError(repr(error))
             bug.__cause__ = error

@@ -99,6 +99,8 @@ class ActorSystem:
         self.inbox: Inbox | None = None
         """Set by the node, which knows how to administer."""
         self.closing = False
+        self.struck = False
+        """Whether a Ctrl-C was raised in a task of the system's own."""
         self.over = False
         """Whether nothing can be told any more: it is closing, or it gave up."""
         self.cautious = False
@@ -201,6 +203,9 @@ class ActorSystem:
         if self._in_turn():
             raise RuntimeError("system.stop() inside a handler would wait for itself; self.stop() ends the actor")
         if self._stopping is None:
+            if self.cut_short:  # nobody is left to shut down: as after kill -9, what is committed is there
+                self.halt()
+                return
             # In a task of its own: a caller that is cancelled must not leave the node half stopped.
             self._stopping = self.runtime.spawn(self._stop(), "understudy stop")
         await asyncio.shield(self._stopping)
@@ -231,6 +236,11 @@ class ActorSystem:
         await self.committer.close()
         self.events.emit("node.stopped", root.address if root is not None else "/")
         self._wake_idle()
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the event loop ends under the node (asyncio.Runner: at a second Ctrl-C)."""
+        return self.struck or self.committer.cancelled
 
     def halt(self) -> None:
         """After the stop, or in its place if the event loop ended under it: nothing goes on over a closed store."""

@@ -132,8 +132,13 @@ class Committer(CommitOrder):
 
     @property
     def cancelled(self) -> bool:
-        """Whether the event loop ends under the node: nothing else cancels this task."""
-        return self._task is not None and self._task.cancelling() > 0
+        """Whether the event loop ends under the node: nothing else cancels this task, or strikes it with a Ctrl-C."""
+        task = self._task
+        if task is None:
+            return False
+        if task.cancelling() > 0:
+            return True
+        return task.done() and not (task.cancelled() or isinstance(task.exception(), Exception | None))
 
     async def close(self) -> None:
         """Commit what is queued and end the task."""

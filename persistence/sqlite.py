@@ -288,15 +288,14 @@ class SqliteStore(Beside):
         """Asks the writer, whose own commits don't count as changes; while it is busy the reader, for which
         they do. SQLite: pragma.html#pragma_data_version
         """
-        if self._writer is None or self._held.lease is not None or not self._mutex.acquire(blocking=False):
+        if self._writer is None or self._held.lease is not None or self._worker.unsettled:
             return super().inbox_changed()
-        try:
-            seen, self._writer_seen = (
-                self._writer_seen,
-                self._writer.execute("PRAGMA data_version").fetchone()[0],
-            )
-        except ERRORS as error:
-            raise translate(error, self.path) from error
-        finally:
-            self._mutex.release()
+        with self._mutex:  # free, since the worker is: it isn't waited for
+            try:
+                seen, self._writer_seen = (
+                    self._writer_seen,
+                    self._writer.execute("PRAGMA data_version").fetchone()[0],
+                )
+            except ERRORS as error:
+                raise translate(error, self.path) from error
         return seen != self._writer_seen

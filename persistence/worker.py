@@ -25,15 +25,28 @@ class Worker:
         self.name = name
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: Thread | None = None
+        self.unsettled = 0
+        """Calls that are queued or under way, as the loop sees it."""
 
     def call(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """Queue a call. Cancelling the future doesn't disturb it: it runs, and its result is dropped."""
         if self._thread is None:
-            self._thread = Thread(target=_work, args=(self._jobs,), name=self.name, daemon=True)
+            self._thread = Thread(target=_work, args=(self, self._jobs), name=self.name, daemon=True)
             self._thread.start()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.unsettled += 1
         self._jobs.put((future, function, args))
         return future
+
+    def settle(self, future: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
+        """A call has ended. In the loop's thread."""
+        self.unsettled -= 1
+        if future.done():
+            return
+        if failure is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failure)
 
     async def stop(self) -> None:
         """Finish what is queued and end the thread."""
@@ -42,6 +55,7 @@ class Worker:
         thread, self._thread = self._thread, None
         jobs, self._jobs = self._jobs, SimpleQueue()
         drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.unsettled += 1
         jobs.put((drained, _nothing, ()))
         jobs.put(None)
         await uncancelled(drained)
@@ -68,7 +82,7 @@ def _nothing() -> None:
     return None
 
 
-def _work(jobs: SimpleQueue[_Job | None]) -> None:
+def _work(worker: Worker, jobs: SimpleQueue[_Job | None]) -> None:
     while (job := jobs.get()) is not None:
         future, function, args = job
         result: Any = None
@@ -78,16 +92,7 @@ def _work(jobs: SimpleQueue[_Job | None]) -> None:
         except BaseException as error:
             failure = error
         try:
-            future.get_loop().call_soon_threadsafe(_settle, future, result, failure)
+            future.get_loop().call_soon_threadsafe(worker.settle, future, result, failure)
         except RuntimeError:
             pass  # the loop is closed: nobody waits any more
         del job, future, function, args, result, failure  # keep nothing alive while waiting
-
-
-def _settle(future: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
-    if future.done():
-        return
-    if failure is None:
-        future.set_result(result)
-    else:
-        future.set_exception(failure)
