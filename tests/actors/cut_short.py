@@ -209,7 +209,7 @@ class Bench:
 
     async def well(self) -> None:
         """It commits the next tell at once, comes to rest, and leaves the database to others."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await self.system.ref("/t/other").tell(Put(number=0))
             await self.system.idle()
         assert self.system.gave_up is None
@@ -293,7 +293,7 @@ OPERATIONS: dict[str, tuple[str, Callable[[Bench, int], Coroutine[Any, Any, None
 def unlocked(ground: Ground) -> None:
     """Nobody holds the write lock. (A connection that closes beside this one locks the file, for a moment.)"""
     if isinstance(ground, SqliteGround):
-        with closing(sqlite3.connect(ground.path, timeout=0.5, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(ground.path, timeout=10, isolation_level=None)) as connection:
             connection.execute("PRAGMA wal_autocheckpoint=0")
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
