@@ -55,6 +55,7 @@ class Ground(abc.ABC):
             try:
                 yield system
             finally:
+                self.plan.release()  # a test that failed before it got there would wait for its end for ever
                 if isinstance(runtime, VirtualRuntime):  # nobody else moves the clock for what the stop waits for
                     await runtime.run(system.stop())
 
