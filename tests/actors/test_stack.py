@@ -159,8 +159,9 @@ async def test_of_every_kind_of_handler(memory: MemoryGround) -> None:
     async with memory.node(tree(*children, starting)) as system:
         for name in ("asking", "batch", "external", "pool/x"):
             await system.ref(f"/t/{name}").tell(Go())
-        for _ in range(50):
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while not all(names(system, f"/t/{name}") for name in ("waiting", "asking", "batch", "external", "pool/x")):
+                await asyncio.sleep(0)
         assert names(system, "/t/waiting") == ["Waiting.ask", "ever"]
         assert names(system, "/t/asking") == ["Asking.go", "Asks.ask", "Asks._from_inside"]
         assert names(system, "/t/batch") == ["Batch.go", "ever"]
