@@ -119,7 +119,10 @@ class Client:
         if reply is None:
             raise AskTimeout(address, request, timeout_s)
         if not reply.ok:
-            raise error_of(reply, address, request)
+            error = error_of(reply, address, request)
+            if isinstance(error, AskTimeout):  # its figure is what was left when the node took the request in
+                raise AskTimeout(address, request, timeout_s)
+            raise error
         kind: Any = request_reply_type(type(request))
         try:
             return cast(R, msgspec.json.decode(reply.body, type=kind))

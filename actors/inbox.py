@@ -88,7 +88,7 @@ class Inbox:
                             system.maybe_idle()
                 except StoreError as error:
                     logger.warning("the inbox can't be read: {}", error)
-            await system.runtime.sleep(system.settings.inbox_poll_s)
+            await system.runtime.poll(system.settings.inbox_poll_s)
 
     async def drain(self) -> None:
         """Take in everything there is; part of what `idle` waits for."""

@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
 __all__ = ("Runtime",)
@@ -34,6 +34,14 @@ class Runtime:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def see_out(self, awaitable: Awaitable[T]) -> Awaitable[T]:
+        """What waits for an end that may need time to pass: a clock that is moved by hand moves by itself for it."""
+        return awaitable
+
+    async def poll(self, seconds: float) -> None:
+        """Sleep between two looks at what nobody tells of. A clock that is moved by hand needn't stop for it."""
+        await self.sleep(seconds)
 
     def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(delay_s, callback, *args)

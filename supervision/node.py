@@ -98,7 +98,7 @@ async def start(
             yield system
         finally:
             try:
-                await uncancelled(system.stop())
+                await uncancelled(runtime.see_out(system.stop()))
             finally:
                 system.halt()
                 if watchdog is not None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import shaking
 
-from understudy import ActorSystem, ChildSpec, Settings, SupervisorSpec, start
-from understudy.actors.testing import Faults, FaultyMemoryStore, FaultySqliteStore, VirtualRuntime
+from understudy import ActorSystem, ChildSpec, SupervisorSpec, start
+from understudy.actors.testing import Faults, FaultyMemoryStore, FaultySqliteStore
 from understudy.persistence.memory import MemoryData
 from understudy.persistence.record import ROWS, seal
 from understudy.persistence.runtime import Runtime
@@ -46,8 +46,6 @@ class Ground(abc.ABC):
     async def node(
         self, tree: SupervisorSpec, *, runtime: Runtime | None = None, **options: Any
     ) -> AsyncIterator[ActorSystem]:
-        if isinstance(runtime, VirtualRuntime):  # a poll would be most of what happens there
-            options.setdefault("settings", Settings(inbox_poll_s=1e9))
         async with start(tree, store=self.store(runtime), runtime=runtime, **options) as system:
             self.systems.append(system)
             if runtime is None:
@@ -56,8 +54,6 @@ class Ground(abc.ABC):
                 yield system
             finally:
                 self.plan.release()  # a test that failed before it got there would wait for its end for ever
-                if isinstance(runtime, VirtualRuntime):  # nobody else moves the clock for what the stop waits for
-                    await runtime.run(system.stop())
 
 
 class MemoryGround(Ground):

@@ -22,7 +22,7 @@ SETTLE_ROUNDS = 60
 
 
 STUCK_ROUNDS = 50
-"""So often nothing may happen in `run`, for threads that are at work."""
+"""So often nothing may happen in `run`, for threads that are at work: most of a real second."""
 
 
 class VirtualRuntime(Runtime):
@@ -37,6 +37,7 @@ class VirtualRuntime(Runtime):
         self._elapsed = 0.0
         self._count = 0
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._polls: list[asyncio.Future[None]] = []
 
     # -- what the node sees ----------------------------------------------------------------------------
 
@@ -60,6 +61,12 @@ class VirtualRuntime(Runtime):
         finally:
             timer.cancel()
 
+    async def poll(self, seconds: float) -> None:
+        """Until time passes, or nothing else can go on: an hour would be 360,000 looks at the inbox."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._polls.append(future)
+        await future
+
     def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
         loop = asyncio.get_running_loop()
         when = self._elapsed + max(0.0, delay_s)
@@ -80,6 +87,8 @@ class VirtualRuntime(Runtime):
         while self._fire_next(end):
             await self.settle()
         self._elapsed = end
+        self._wake_polls()
+        await self.settle()
 
     async def run(self, awaitable: Awaitable[T], *, limit_s: float = 86_400.0) -> T:
         """Wait for something, jumping from timer to timer whenever nothing else can go on.
@@ -94,12 +103,20 @@ class VirtualRuntime(Runtime):
             while not future.done():
                 await self.settle(future)
                 if not future.done():
-                    stuck = 0 if self._fire_next(end) else stuck + 1
+                    if self._fire_next(end):
+                        stuck = 0
+                    else:
+                        stuck += 1
+                        self._wake_polls()
+                        await asyncio.sleep(min(stuck, 20) / 1000)  # noqa: TID251 - threads work in real time
                 if stuck > STUCK_ROUNDS:
                     raise TimeoutError(f"after {self._elapsed - end + limit_s:g} s nothing moves any more")
             return future.result()
         finally:
             future.cancel()
+
+    def see_out(self, awaitable: Awaitable[T]) -> Awaitable[T]:
+        return self.run(awaitable)
 
     async def settle(self, until: asyncio.Future[Any] | None = None) -> None:
         """Let every task run that can, without time passing."""
@@ -117,7 +134,13 @@ class VirtualRuntime(Runtime):
         when, _, handle = heapq.heappop(timers)
         self._elapsed = max(self._elapsed, when)
         handle._run()
+        self._wake_polls()
         return True
+
+    def _wake_polls(self) -> None:
+        polls, self._polls = self._polls, []
+        for poll in polls:
+            _resolve(poll)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -16,6 +16,7 @@ from snippets import DOCS, ROOT, Block, blocks
 from understudy.supervision.spec import Strategy
 
 STRATEGIES = DOCS / "strategies.md"
+TESTING = DOCS / "testing.md"
 LINES_MAX = 20
 """Of an example of a strategy."""
 
@@ -38,7 +39,15 @@ def examples(page: Path) -> list[Example]:
     ]
 
 
-EXAMPLES = [example for page in sorted(DOCS.glob("*.md")) for example in examples(page)]
+def together(examples: list[Example]) -> Example:
+    """Those of a page that goes on from block to block, as one."""
+    page, code, _ = examples[0]
+    joined = Block("python", "".join(example.code.text for example in examples), code.line)
+    return Example(page, joined, "".join(example.output for example in examples))
+
+
+EXAMPLES = [example for page in sorted(DOCS.glob("*.md")) for example in examples(page) if page != TESTING]
+EXAMPLES.append(together(examples(TESTING)))
 
 
 def run(folder: Path, *command: str, logs: bool = False) -> str:
