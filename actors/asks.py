@@ -63,7 +63,7 @@ class Asks:
             cell.push(ask)
             return (await future)[0]
         finally:
-            bucket.discard(ask)
+            bucket.pop(ask, None)
 
     async def _from_inside(self, cell: Cell, ask: Ask, turn: Turn) -> Any:
         ask.asker = turn

@@ -27,20 +27,21 @@ class Deadlines(Generic[T]):
     def __init__(self, runtime: Runtime, passed: Callable[[T], object]) -> None:
         self._runtime = runtime
         self._passed = passed
-        self._buckets: dict[int, set[T]] = {}
+        self._buckets: dict[int, dict[T, None]] = {}
+        """Sets that keep their order: limits that pass together pass in the order in which they were set."""
         self._order: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, item: T, timeout_s: float) -> set[T]:
-        """Give `item` so many seconds. Discard it from the set that is returned to lift the limit."""
+    def add(self, item: T, timeout_s: float) -> dict[T, None]:
+        """Give `item` so many seconds. Pop it from the bucket that is returned to lift the limit."""
         tick = int((self._runtime.monotonic() + timeout_s) / RESOLUTION_S) + 1
         bucket = self._buckets.get(tick)
         if bucket is None:
-            bucket = self._buckets[tick] = set()
+            bucket = self._buckets[tick] = {}
             heapq.heappush(self._order, tick)
             if self._order[0] == tick:
                 self._set_timer()
-        bucket.add(item)
+        bucket[item] = None
         return bucket
 
     def close(self) -> None:
@@ -58,6 +59,8 @@ class Deadlines(Generic[T]):
         self._timer = None
         now_s = self._runtime.monotonic()
         while self._order and self._order[0] * RESOLUTION_S <= now_s:
-            for item in self._buckets.pop(heapq.heappop(self._order)):
-                self._passed(item)
+            bucket = self._buckets.pop(heapq.heappop(self._order))
+            for item in list(bucket):
+                if item in bucket:  # one that passes may lift another's
+                    self._passed(item)
         self._set_timer()

@@ -67,7 +67,8 @@ class Runners:
         self.waiting: tuple[Cell, Envelope] | None = None
         """A suspect that has come back and waits, with everything else, until no handler is in flight."""
         self._parked: list[asyncio.Future[None]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        """In order, as everything that a simulation is to repeat."""
         self._left_behind: set[asyncio.Task[Any] | None] = set()
         """Runners stuck in handlers that swallowed their cancellation."""
         self._slots = list(range(limit - 1, -1, -1))
@@ -94,11 +95,11 @@ class Runners:
             self._awake += 1
             slot = self._slots.pop()
             task = self.system.runtime.spawn(self._run(slot), f"understudy runner {slot}")
-            self._tasks.add(task)
+            self._tasks[task] = None
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         self._left_behind.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.system.recovery.bug(error)

@@ -115,7 +115,7 @@ class Suspensions:
 
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
-        self._all: set[Suspension] = set()
+        self._all: dict[Suspension, None] = {}
         self.resting = 0
         """Suspended actors whose runners have nothing to do: they don't keep the system from being idle."""
 
@@ -143,16 +143,16 @@ class Suspensions:
 
     async def _hold(self, cell: Cell) -> str:
         suspension = Suspension(self._system, cell, cell.runner)
-        self._all.add(suspension)
+        self._all[suspension] = None
         try:
             return await suspension.serve()
         finally:
             suspension.end()
-            self._all.discard(suspension)
+            self._all.pop(suspension, None)
 
     def end_solo(self) -> None:
         """Nothing runs alone any more: what had to wait may be served."""
-        for suspension in self._all:
+        for suspension in list(self._all):
             suspension.call(again=True)
 
 

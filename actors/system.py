@@ -117,7 +117,7 @@ class ActorSystem:
         self._uid_block = f"{self._uid_prefix}{0:09x}"
         self._stopping: asyncio.Task[None] | None = None
         self._services: list[asyncio.Task[Any]] = []
-        self._background: set[asyncio.Task[Any]] = set()
+        self._background: dict[asyncio.Task[Any], None] = {}
         self._idle: list[asyncio.Future[None]] = []
         self.ended = asyncio.Event()
         """Set when the root has exited by itself, or the store is lost for good."""
@@ -314,13 +314,13 @@ class ActorSystem:
     def background(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """A task of the system's own, or of a TaskSupervisor; it is cancelled at the stop."""
         task = self.runtime.spawn(coroutine, name)
-        self._background.add(task)
+        self._background[task] = None
         task.add_done_callback(self._background_done)
         return task
 
     def disown(self, task: asyncio.Task[Any]) -> None:
         """It swallows its cancellation: nobody waits for it any more."""
-        self._background.discard(task)
+        self._background.pop(task, None)
         self.maybe_idle()
 
     def serve(self, coroutine: Coroutine[Any, Any, Any], name: str) -> None:
@@ -334,7 +334,7 @@ class ActorSystem:
             self.recovery.bug(error)
 
     def _background_done(self, task: asyncio.Task[Any]) -> None:
-        self._background.discard(task)
+        self._background.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.recovery.bug(error)
         self.maybe_idle()
