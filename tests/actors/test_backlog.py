@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from grounds import Ground, MemoryGround, SqliteGround, pool, tree
+from looping import rounds
 
 from understudy import Actor, ActorSystem, Backoff, Message, Request, StoreUnavailable, handler
 from understudy.actors import delays, pending
@@ -112,8 +113,7 @@ async def fill(ground: Ground, spec: Any, rows: Iterable[Any]) -> None:
 
 async def turns(system: ActorSystem) -> None:
     """Let everything run that can."""
-    for _ in range(300):
-        await asyncio.sleep(0)
+    await rounds(300)
 
 
 async def seen(system: ActorSystem, address: str = "/t/sink") -> list[int]:

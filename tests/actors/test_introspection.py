@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from grounds import Ground, MemoryGround, SqliteGround, pool, tree
 from introspecting import Add, Eager, Fail, Ledger, Light, Relay, Stateless, Total, Wait, log
+from looping import rounds
 
 from understudy import (
     Actor,
@@ -35,11 +36,6 @@ def fresh() -> None:
 
 async def _tell(ref: Any, message: Message) -> None:
     await ref.tell(message)
-
-
-async def rounds(count: int = 40) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 # -- GetState ---------------------------------------------------------------------------------------------

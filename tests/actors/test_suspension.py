@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from grounds import Ground, MemoryGround, as_spec, pool, tree
 from introspecting import Add, Fail, Ledger, Light, Total, Wait, log
+from looping import rounds
 
 from understudy import (
     AskFailed,
@@ -30,11 +31,6 @@ SPEC = tree(Ledger, Light, ("other", Ledger), pool(ChildSpec(id="x", actor=Ledge
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     log.clear()
-
-
-async def rounds(count: int = 40) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def _tell(ref: Any, message: Message) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from grounds import Ground, MemoryGround, pool, tree
 from introspecting import Add, Fail, Ledger, Light, Relay, Several, Stateless, Total, Wait, log
+from looping import rounds
 
 from understudy import (
     Actor,
@@ -32,11 +33,6 @@ SPEC = tree(Ledger, Light, Stateless, ("other", Ledger), pool(Ledger), intensity
 def fresh() -> None:
     log.clear()
     Ledger.gate = asyncio.Event()
-
-
-async def rounds(count: int = 40) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def _tell(ref: Any, message: Message) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from grounds import Ground, MemoryGround, pool, tree
+from looping import rounds
 
 from understudy import Actor, Message, Request, StoreUnavailable, handler
 from understudy.actors.testing import Collector, Probe, Recorder, VirtualRuntime
@@ -85,11 +86,6 @@ def fresh() -> None:
 
 
 SPEC = tree(Collector, Account, Acting, pool(Account), intensity=20)
-
-
-async def rounds(count: int = 40) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def _tell(ref: Any, message: Message) -> None:
@@ -181,9 +177,9 @@ async def test_failures_are_published_at_once(ground: Ground) -> None:
         ground.plan.hold()
         told = asyncio.ensure_future(_tell(account, Leave(how="error")))
         await ground.plan.arrived()
-        await rounds()
-        assert events.of("message.failed")
-        assert events.of("actor.exited", "/t/account")
+        await events.until("message.failed")
+        await events.until("actor.exited", "/t/account")
+        assert not told.done()
         ground.plan.release()
         await told
 
