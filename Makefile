@@ -19,12 +19,12 @@ install: $(STAMP) ## make the virtual environment
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "understudy needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12"; exit 1; }
-	@echo "==> making $(VENV) and installing understudy with its development tools (once, about a minute)"
+		{ echo "greenroom needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12"; exit 1; }
+	@echo "==> making $(VENV) and installing greenroom with its development tools (once, about a minute)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' 2>&1 | grep -v '^WARNING: Location' || true
 	@$(BIN)/python -m pip install --quiet --editable . --group dev 2>&1 | grep -v '^WARNING: Location' || true
-	@$(BIN)/python -c 'import understudy, pytest, hypothesis'
+	@$(BIN)/python -c 'import greenroom, pytest, hypothesis'
 	@touch $@
 
 demo: $(STAMP) ## index the standard library, through kills and poison, and compare with a sequential pass

@@ -290,7 +290,7 @@ class Actor(Generic[State]):
         Args:
             after_s: once, so many seconds after this call.
             every_s: again and again, at a fixed rate: first after so many seconds, then that long after each due time.
-            cron: by a cron expression of five fields, such as `"*/5 * * * *"`; takes `understudy[cron]`.
+            cron: by a cron expression of five fields, such as `"*/5 * * * *"`; takes `greenroom[cron]`.
             at: once, at that moment, at once if it has passed. A datetime with a time zone.
             name: the timer's, in this actor; by default the message's tag. A timer of that name is replaced.
             timezone: in which the cron expression is meant, such as `"Europe/Berlin"`; by default UTC.
@@ -302,7 +302,7 @@ class Actor(Generic[State]):
             TypeError, ValueError: none of the four or several, or a value that makes no sense.
             TurnClosed: outside a turn. UnhandledMessage: the class has no handler for the message.
             NotAMessage, UndecodableMessage, TooManyTimers
-            ExtraMissing: `cron` without `understudy[cron]`.
+            ExtraMissing: `cron` without `greenroom[cron]`.
         """
         return self._lent("schedule").schedule(
             message, after_s=after_s, every_s=every_s, cron=cron, at=at, name=name, timezone=timezone

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..persistence.errors import UnderstudyError
+from ..persistence.errors import GreenroomError
 from .envelope import Envelope
 from .errors import MailboxFull
 from .message import Message
@@ -41,7 +41,7 @@ class Admission:
         future.add_done_callback(_seen)
         self._line.append((envelope, future))
         if len(self._line) == 1:
-            self._system.background(self._admit(), f"understudy admission to {self._cell.address}")
+            self._system.background(self._admit(), f"greenroom admission to {self._cell.address}")
         return future
 
     def room(self) -> None:
@@ -49,7 +49,7 @@ class Admission:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
-    def refuse(self, error: Callable[[object], UnderstudyError]) -> None:
+    def refuse(self, error: Callable[[object], GreenroomError]) -> None:
         """Nobody in the line will get in; each gets an error that hands its message back."""
         for envelope, future in self._line:
             if not future.done():
@@ -74,7 +74,7 @@ class Admission:
                     if earlier is None:
                         earlier = self._system.delivery.accept(cell, envelope)
                     future.set_result(earlier)
-            except UnderstudyError as error:
+            except GreenroomError as error:
                 if not future.done():
                     future.set_exception(error)
         cell.admission = None

@@ -107,7 +107,7 @@ class Ask(Envelope):
         self.tag = tag
         self.body = body
         self.future = future
-        """Gets the reply and the position it rests on, or an UnderstudyError."""
+        """Gets the reply and the position it rests on, or an GreenroomError."""
         self.timeout_s = timeout_s
         self.asker: Turn | None = None
         """The turn that waits; None for an outside caller."""

@@ -1,8 +1,8 @@
 """The errors of the actor layer, and the exceptions with which a handler speaks to the runtime.
 
 Every error keeps what it is about as attributes and builds its own message. `Retry`, `Reject` and `Ignore`
-aren't errors: a handler raises them, understudy never does, and so they don't stand under
-`UnderstudyError` (an `except UnderstudyError` in a handler must not swallow a verdict).
+aren't errors: a handler raises them, greenroom never does, and so they don't stand under
+`GreenroomError` (an `except GreenroomError` in a handler must not swallow a verdict).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..persistence.errors import UnderstudyError
+from ..persistence.errors import GreenroomError
 
 if TYPE_CHECKING:
     from .exits import ExitReason
@@ -56,7 +56,7 @@ def _restored(cls: type[E], args: tuple[Any, ...]) -> E:
     return error
 
 
-class ActorError(UnderstudyError):
+class ActorError(GreenroomError):
     """The root of the actor layer's errors."""
 
     def __reduce__(self) -> Any:
@@ -128,7 +128,7 @@ class GroupEmpty(ActorError):
 class NotAllTold(ActorError):
     """Some members of a group couldn't be told; `failed` says why, by address. Those in `told` were."""
 
-    def __init__(self, group: str, failed: Mapping[str, UnderstudyError], told: tuple[str, ...]) -> None:
+    def __init__(self, group: str, failed: Mapping[str, GreenroomError], told: tuple[str, ...]) -> None:
         self.group = group
         self.failed = dict(failed)
         self.told = told

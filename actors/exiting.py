@@ -81,7 +81,7 @@ class Exits:
         """An exit signal came over a link: the actor, which is up, exits for the same reason."""
         assert cell.incarnation is not None
         cell.status = STOPPING  # no new turn
-        self._system.background(self._fall(cell, cell.incarnation, reason), f"understudy exit of {cell.address}")
+        self._system.background(self._fall(cell, cell.incarnation, reason), f"greenroom exit of {cell.address}")
 
     async def _fall(self, cell: Cell, incarnation: Incarnation, reason: ExitReason) -> None:
         """Cut the running turn off, without a charge to its message; then as every exit."""

@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from ..persistence.errors import UnderstudyError
+from ..persistence.errors import GreenroomError
 from .errors import GroupEmpty, NotAllTold
 from .message import Message
 from .ref import ActorRef, Receipt
@@ -88,14 +88,14 @@ class Group:
 
         Raises:
             NotAllTold: some members couldn't be told (a full mailbox); the others were.
-            UnderstudyError: as `ref.tell`, if nobody could be told.
+            GreenroomError: as `ref.tell`, if nobody could be told.
         """
         receipts: dict[str, Receipt] = {}
-        failed: dict[str, UnderstudyError] = {}
+        failed: dict[str, GreenroomError] = {}
         for member in self.members():
             try:
                 receipts[member.address] = member.tell(message, key=key, delay_s=delay_s, priority=priority)
-            except UnderstudyError as error:
+            except GreenroomError as error:
                 failed[member.address] = error
         if failed and not receipts:
             raise next(iter(failed.values()))

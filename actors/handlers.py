@@ -20,7 +20,7 @@ from .types import fits, is_deeply_immutable, shown, union_members, unstorable
 
 __all__ = ("EXAMPLE", "MARK", "HandlerMark", "HandlerSpec", "fallback_spec", "read_handler", "resolved_hints")
 
-MARK = "__understudy_handler__"
+MARK = "__greenroom_handler__"
 EXAMPLE = "`@handler` over `async def deposit(self, message: Deposit) -> None`"
 
 _SCALARS: frozenset[type] = frozenset((bool, bytes, float, int, str, type(None)))

@@ -211,7 +211,7 @@ class Handling:
         cell = turn.cell
         if cell.turn is turn and turn.task is not None and turn.interrupt is None:
             error = HandlerTimeout(cell.address, timeout_s)
-            self._system.background(self._system.exits.cut_off(turn, error), f"understudy timeout of {cell.address}")
+            self._system.background(self._system.exits.cut_off(turn, error), f"greenroom timeout of {cell.address}")
 
     def step(self, turn: Turn | None) -> None:
         """Note whose code is on the CPU from now on."""

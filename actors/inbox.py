@@ -17,7 +17,7 @@ from loguru import logger
 
 from ..persistence.attempts import is_uid
 from ..persistence.effects import Effects
-from ..persistence.errors import RecordCorrupt, StoreDataError, StoreError, UnderstudyError
+from ..persistence.errors import GreenroomError, RecordCorrupt, StoreDataError, StoreError
 from ..persistence.record import DeadLetterRow, InboxRow, ReplyRow, seal, verify
 from .dispatch import decode_body
 from .envelope import Envelope
@@ -54,7 +54,7 @@ class Inbox:
     def __init__(self, system: ActorSystem, administer: Administration) -> None:
         """
         Args:
-            administer: called with command, address and JSON arguments; what it returns, or the UnderstudyError
+            administer: called with command, address and JSON arguments; what it returns, or the GreenroomError
                 that it raises, is
                 the reply.
         """
@@ -174,7 +174,7 @@ class Inbox:
             self._park(row, error)
         except StoreError:
             return False  # the row stays for the time when the store is back
-        except UnderstudyError as error:
+        except GreenroomError as error:
             self._refuse(row, error)
         return True
 
@@ -199,7 +199,7 @@ class Inbox:
 
     def _start(self, row: InboxRow, work: Awaitable[Any]) -> None:
         self._at_work.add(row.id)
-        self._system.background(self._finish(row, work), f"understudy inbox {row.id}")
+        self._system.background(self._finish(row, work), f"greenroom inbox {row.id}")
 
     async def _finish(self, row: InboxRow, work: Awaitable[Any]) -> None:
         try:
@@ -210,7 +210,7 @@ class Inbox:
             elif isinstance(error, StoreDataError):
                 self.refused[row.id] = error
             # The row stays: the tree is being reset, and the inbox is read again then.
-        except UnderstudyError as error:
+        except GreenroomError as error:
             self._refuse(row, error)
         except Exception as error:  # what another process wrote must not end the node, at this boot and the next
             logger.opt(exception=error).error("inbox row {} ({} {}) failed", row.id, row.kind, row.type)
@@ -231,14 +231,14 @@ class Inbox:
     def _forget(self, row: InboxRow) -> None:
         self._submit(Effects(deletes=((InboxRow, row.id),)))
 
-    def _refuse(self, row: InboxRow, error: UnderstudyError) -> None:
+    def _refuse(self, row: InboxRow, error: GreenroomError) -> None:
         """It can't be done: a tell is parked, so that it isn't lost; whoever waits is told."""
         if row.kind == "tell":
             self._park(row, error)
         else:
             self._reply(row, False, details_of(error), f"{type(error).__name__}: {error}")
 
-    def _park(self, row: InboxRow, error: UnderstudyError) -> None:
+    def _park(self, row: InboxRow, error: GreenroomError) -> None:
         """Make a dead letter of a row, which may be damaged: its columns may hold anything."""
         system = self._system
         reason = ExitReason.from_exception(error)

@@ -40,7 +40,7 @@ __all__ = (
 )
 
 
-class GetState(Request[Any], tag="understudy.GetState"):
+class GetState(Request[Any], tag="greenroom.GetState"):
     """What is your state? As JSON has it: dicts, lists, texts, numbers, None. None from an actor without one.
 
     A supervisor answers `{"children": [{"id", "status"}], "hidden": 0}`, in start order, the first 1,000.
@@ -48,7 +48,7 @@ class GetState(Request[Any], tag="understudy.GetState"):
     """
 
 
-class Suspend(Request[None], tag="understudy.Suspend"):
+class Suspend(Request[None], tag="greenroom.Suspend"):
     """Handle nothing from now on but system messages, until `Resume`. OTP: sys:suspend/1.
 
     What is told meanwhile waits in the mailbox, up to its capacity; asks wait until they time out. A stop goes as
@@ -56,11 +56,11 @@ class Suspend(Request[None], tag="understudy.Suspend"):
     """
 
 
-class Resume(Request[None], tag="understudy.Resume"):
+class Resume(Request[None], tag="greenroom.Resume"):
     """Go on where `Suspend` stopped you. Nothing happens if it didn't. OTP: sys:resume/1."""
 
 
-class Statistics(Request[None], tag="understudy.Statistics"):
+class Statistics(Request[None], tag="greenroom.Statistics"):
     """Collect statistics, from zero (again); or stop it and forget them. OTP: sys:statistics/2.
 
     They are the incarnation's: a restart, and passivation, end them.
@@ -94,7 +94,7 @@ class ActorStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """The stored name of what the longest one handled; "" before the first."""
 
 
-class GetStatistics(Request[ActorStatistics | None], tag="understudy.GetStatistics"):
+class GetStatistics(Request[ActorStatistics | None], tag="greenroom.GetStatistics"):
     """What was collected since `Statistics(on=True)`? None if it is off. OTP: sys:statistics(Name, get)."""
 
 

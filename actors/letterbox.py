@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ..persistence.errors import UnderstudyError
+from ..persistence.errors import GreenroomError
 from ..persistence.record import InboxRow, ReplyRow
 from ..persistence.runtime import Runtime
 from ..persistence.store import Store
@@ -43,7 +43,7 @@ class Letterbox:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._leaving.append((row, future))
         if self._submitter is None:
-            self._submitter = self._runtime.spawn(self._submit(), "understudy letterbox")
+            self._submitter = self._runtime.spawn(self._submit(), "greenroom letterbox")
         return await future
 
     async def reply(self, row_id: int, timeout_s: float) -> ReplyRow | None:
@@ -57,7 +57,7 @@ class Letterbox:
         self._poll_s = POLL_S_MIN
         self._fresh = True
         if self._poller is None:
-            self._poller = self._runtime.spawn(self._poll(), "understudy replies")
+            self._poller = self._runtime.spawn(self._poll(), "greenroom replies")
         timer = self._runtime.call_later(timeout_s, future.cancel)
         try:
             await asyncio.wait((future,))
@@ -82,7 +82,7 @@ class Letterbox:
                 batch, self._leaving = self._leaving[:BATCH_ROWS_MAX], self._leaving[BATCH_ROWS_MAX:]
                 try:
                     ids = await self._store.submit([row for row, _ in batch])
-                except UnderstudyError as error:
+                except GreenroomError as error:
                     for _, future in batch:
                         if not future.done():
                             future.set_exception(error)
@@ -101,7 +101,7 @@ class Letterbox:
                     await self._look()
                 await self._runtime.sleep(self._poll_s)
                 self._poll_s = min(self._poll_s * POLL_GROWTH, POLL_S_MAX)
-        except UnderstudyError as error:
+        except GreenroomError as error:
             for future in self._awaited.values():
                 if not future.done():
                     future.set_exception(error)

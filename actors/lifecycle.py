@@ -285,7 +285,7 @@ async def _drive(turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: 
         HandlerTimeout: it was cancelled after `timeout_s`.
     """
     runtime = turn.cell.system.runtime
-    task = turn.task = runtime.spawn(_driven(turn, function), f"understudy {turn.cell.address}")
+    task = turn.task = runtime.spawn(_driven(turn, function), f"greenroom {turn.cell.address}")
     try:
         if await runtime.wait((task,), timeout_s):
             charged = turn.interrupt() if task.cancelled() and turn.interrupt is not None else None

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ..persistence.errors import UnderstudyError
+from ..persistence.errors import GreenroomError
 from ..persistence.record import ReplyRow
 from . import errors
 from .errors import ActorError, AskFailed, AskTimeout, MailboxFull, SystemStopped
@@ -24,12 +24,12 @@ _KNOWN: dict[str, type[ActorError]] = {
 }
 
 
-def details_of(error: UnderstudyError) -> str:
+def details_of(error: GreenroomError) -> str:
     """The attributes of an error that are plain data, as JSON."""
     return ENCODER.encode({name: value for name, value in vars(error).items() if _is_plain(value)}).decode()
 
 
-def error_of(reply: ReplyRow, address: str, message: Message) -> UnderstudyError:
+def error_of(reply: ReplyRow, address: str, message: Message) -> GreenroomError:
     """The error that a reply to `message` carries; an `AskFailed` if its class isn't known here."""
     name, _, text = reply.error.partition(": ")
     cls = _KNOWN.get(name)

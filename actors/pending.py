@@ -229,7 +229,7 @@ class Pending:
             cell.wake()
         self._bring_back()
         if self.scanning or self._newcomers:
-            self._system.background(self._go_on(self._life), "understudy backlog")
+            self._system.background(self._go_on(self._life), "greenroom backlog")
 
     async def _go_on(self, life: int) -> None:
         runtime = self._system.runtime

@@ -11,12 +11,12 @@ from loguru import logger
 from ..persistence.attempts import Started
 from ..persistence.errors import (
     Fenced,
+    GreenroomError,
     StoreCorrupt,
     StoreDataError,
     StoreError,
     StoreFull,
     StoreUnavailable,
-    UnderstudyError,
 )
 from ..persistence.record import MessageRow
 from . import lifecycle
@@ -253,7 +253,7 @@ class Recovery:
             system.inbox.reset()
         if not charged and not self.refusals.bears(error):
             return
-        self.task = system.background(self._recover(isinstance(error, StoreDataError)), "understudy recovery")
+        self.task = system.background(self._recover(isinstance(error, StoreDataError)), "greenroom recovery")
 
     async def _recover(self, at_once: bool) -> None:
         system, runtime = self._system, self._system.runtime
@@ -316,16 +316,16 @@ class Recovery:
     def bug(self, error: BaseException) -> None:
         """An exception in a task of the system's own: end the node rather than run on half dead."""
         if isinstance(error, Exception):
-            logger.opt(exception=error).error("understudy itself failed")
+            logger.opt(exception=error).error("greenroom itself failed")
         else:  # a Ctrl-C has hit this task; it goes through to whoever runs the loop
             self._system.struck = True
-        if not isinstance(error, UnderstudyError):
-            bug = UnderstudyError(repr(error))
+        if not isinstance(error, GreenroomError):
+            bug = GreenroomError(repr(error))
             bug.__cause__ = error
             error = bug
         self.give_up(error)
 
-    def give_up(self, error: UnderstudyError) -> None:
+    def give_up(self, error: GreenroomError) -> None:
         system = self._system
         if system.gave_up is None:
             system.gave_up = error

@@ -97,7 +97,7 @@ class Refusals:
             return True
         why = (
             f"{error.why}. That, or the like, has reset the tree {RESETS_MAX} times within {PERIOD_S:g} s, and no "
-            "message or actor is to blame. Look for triggers and constraints on understudy's tables"
+            "message or actor is to blame. Look for triggers and constraints on greenroom's tables"
         )
         self._system.recovery.give_up(StoreDataError(why))
         return False

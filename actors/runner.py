@@ -94,7 +94,7 @@ class Runners:
         elif self._slots and not self.closed:
             self._awake += 1
             slot = self._slots.pop()
-            task = self.system.runtime.spawn(self._run(slot), f"understudy runner {slot}")
+            task = self.system.runtime.spawn(self._run(slot), f"greenroom runner {slot}")
             self._tasks[task] = None
             task.add_done_callback(self._ended)
 

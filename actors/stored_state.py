@@ -1,6 +1,6 @@
 """From a state row to the state that the class at hand can take: its name and version looked at, upgraded if need be.
 
-A node does this when an actor starts, `understudy check --against` before anything does. Nothing is written here.
+A node does this when an actor starts, `greenroom check --against` before anything does. Nothing is written here.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def read_stored(receiver: Receiver, row: ActorRow) -> Stored:
             receiver.address,
             f"it is stored as {name!r}, and the tree says {definition.name!r}",
             f'If the class was renamed, write "{name}" = "{definition.name}" under [aliases.actors], or give it '
-            f"name = {name!r}. Else delete what is stored: understudy actors retire {receiver.address}",
+            f"name = {name!r}. Else delete what is stored: greenroom actors retire {receiver.address}",
         )
     if version > definition.state_version:
         raise StateError(

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from ..persistence.committer import Committer
-from ..persistence.errors import StoreError, UnderstudyError
+from ..persistence.errors import GreenroomError, StoreError
 from ..persistence.events import Event, Events
 from ..persistence.record import OwnerRow
 from ..persistence.runtime import Runtime
@@ -105,9 +105,9 @@ class ActorSystem:
         """Whether nothing can be told any more: it is closing, or it gave up."""
         self.cautious = False
         """Whether there is no run-ahead, because suspects exist."""
-        self.gave_up: UnderstudyError | None = None
+        self.gave_up: GreenroomError | None = None
         """Set when the root has exited: the node is over."""
-        self.gave_up_error: Callable[[ExitReason], UnderstudyError] = _gave_up
+        self.gave_up_error: Callable[[ExitReason], GreenroomError] = _gave_up
         """Makes the error of a root that exited."""
         self.root: Cell | None = None
         self._last_id = 0
@@ -148,7 +148,7 @@ class ActorSystem:
         Delayed tells, future timers, stashes, stopped children and what waits at a suspended actor don't count.
 
         Raises:
-            UnderstudyError: the tree gave up, or the store is lost.
+            GreenroomError: the tree gave up, or the store is lost.
             RuntimeError: called by a handler or a task, which is work itself.
         """
         if self._in_turn() or asyncio.current_task() in self._background:
@@ -207,7 +207,7 @@ class ActorSystem:
                 self.halt()
                 return
             # In a task of its own: a caller that is cancelled must not leave the node half stopped.
-            self._stopping = self.runtime.spawn(self._stop(), "understudy stop")
+            self._stopping = self.runtime.spawn(self._stop(), "greenroom stop")
         await asyncio.shield(self._stopping)
 
     async def _stop(self) -> None:
@@ -394,5 +394,5 @@ class ActorSystem:
                 future.set_result(None)
 
 
-def _gave_up(reason: ExitReason) -> UnderstudyError:
-    return UnderstudyError(f"the root exited: {reason}")
+def _gave_up(reason: ExitReason) -> GreenroomError:
+    return GreenroomError(f"the root exited: {reason}")

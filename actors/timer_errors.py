@@ -32,10 +32,10 @@ class StashFull(ActorError):
 
 
 class ExtraMissing(ActorError):
-    """A part of understudy that is installed on demand isn't."""
+    """A part of greenroom that is installed on demand isn't."""
 
     def __init__(self, extra: str, wanted_by: str, package: str) -> None:
         self.extra = extra
         self.wanted_by = wanted_by
         self.package = package
-        super().__init__(f"{wanted_by} takes {package}, which isn't installed. Run: pip install 'understudy[{extra}]'")
+        super().__init__(f"{wanted_by} takes {package}, which isn't installed. Run: pip install 'greenroom[{extra}]'")

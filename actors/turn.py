@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ("ANYTHING", "FAILED", "FINISHED", "OPEN", "LightTurn", "Turn", "current_turn")
 
-current_turn: ContextVar[Turn | None] = ContextVar("understudy_turn", default=None)
+current_turn: ContextVar[Turn | None] = ContextVar("greenroom_turn", default=None)
 """The turn that this code runs in; child tasks of a handler inherit it."""
 
 OPEN, FINISHED, FAILED, DISCARDED = "open", "finished", "failed", "discarded"

@@ -39,7 +39,7 @@ class Watchdog:
         self._loop_thread = threading.get_ident()
         self._stopped = threading.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._thread = threading.Thread(target=self._watch, name="understudy watchdog", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="greenroom watchdog", daemon=True)
 
     def start(self) -> None:
         """Begin to watch the loop that this is called on."""
@@ -75,6 +75,6 @@ class Watchdog:
             one = turn.batch is None or len(turn.batch) == 1  # of a batch nobody knows which message it was
             if one and turn.envelope is not None and turn.cell.runner >= 0:
                 self._system.attempts.hang(turn.cell.runner, f"{guilty}\n{stack}")
-        report = f"understudy: the event loop stood still for {still_s:.1f} s: {guilty}. The node ends.\n{stack}"
+        report = f"greenroom: the event loop stood still for {still_s:.1f} s: {guilty}. The node ends.\n{stack}"
         os.write(2, report.encode(errors="replace"))
         os._exit(HANG_EXIT)

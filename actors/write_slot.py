@@ -58,7 +58,7 @@ class WriteSlot:
         error = TransactionTimeout(turn.cell.address, self._timeout_s)
         if turn.task is not None:
             system = turn.cell.system
-            system.background(system.exits.cut_off(turn, error), f"understudy revocation at {turn.cell.address}")
+            system.background(system.exits.cut_off(turn, error), f"greenroom revocation at {turn.cell.address}")
 
     async def _end(self, outcome: Any, spec: HandlerSpec | None) -> None:
         """The turn is over: commit both, or neither. `outcome` is the handler's result, or what it raised."""

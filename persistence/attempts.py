@@ -26,7 +26,7 @@ SLOTS: Final = 4096
 SLOT_BYTES: Final = 192
 ADDRESS_BYTES_MAX: Final = SLOT_BYTES - 18
 
-_TITLE: Final = b"understudy slots 1\n"
+_TITLE: Final = b"greenroom slots 1\n"
 _MACHINE_AT: Final = 32
 _MACHINE_BYTES: Final = 64
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"

@@ -49,8 +49,8 @@ class Beside(Store):
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._side = Worker("understudy-side")
-        self._housekeeper = Worker("understudy-housekeeper")
+        self._side = Worker("greenroom-side")
+        self._housekeeper = Worker("greenroom-housekeeper")
         self._reader: sqlite3.Connection | None = None
         """The loop's."""
         self._side_reader: sqlite3.Connection | None = None
@@ -81,7 +81,7 @@ class Beside(Store):
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
         if version < SCHEMA_VERSION:
-            mends = "`understudy db migrate` brings it up to date, and so does the next start of its node"
+            mends = "`greenroom db migrate` brings it up to date, and so does the next start of its node"
             why = mends if version else "no node has run on it"
             raise StoreUnavailable(f"{self.path} has schema version {version}, not {SCHEMA_VERSION}: {why}")
 

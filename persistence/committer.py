@@ -123,7 +123,7 @@ class Committer(CommitOrder):
     # -- the owner task --------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self._task = self._runtime.spawn(self._run(), "understudy committer")
+        self._task = self._runtime.spawn(self._run(), "greenroom committer")
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -25,17 +25,17 @@ __all__ = (
     "StoreUnavailable",
     "StoreUrlInvalid",
     "TransactionMisused",
-    "UnderstudyError",
+    "GreenroomError",
 )
 
 Outcome = Literal["dropped", "unknown"]
 
 
-class UnderstudyError(Exception):
-    """The root of every error that understudy raises."""
+class GreenroomError(Exception):
+    """The root of every error that greenroom raises."""
 
 
-class StoreError(UnderstudyError):
+class StoreError(GreenroomError):
     """The root of the store's errors."""
 
 
@@ -148,7 +148,7 @@ class CommitsLost(StoreCorrupt):
             f"the last {missing} that it had taken are missing, and with them messages and states that were "
             f"acknowledged. Its WAL was damaged, cut or deleted, or an older copy was put in its place.{saved} "
             "If the right files are to be had, put them back. To go on without what is missing: "
-            "understudy db accept-loss",
+            "greenroom db accept-loss",
         )
 
     def __reduce__(self) -> Any:
@@ -172,14 +172,14 @@ class StoreDataError(StoreError):
 
 
 class SchemaTooNew(StoreError):
-    """The database was written by a newer understudy than this one."""
+    """The database was written by a newer greenroom than this one."""
 
     def __init__(self, where: str, found: int, known: int) -> None:
         self.where = where
         self.found = found
         self.known = known
         super().__init__(
-            f"{where} has schema version {found}, and this understudy knows up to {known}: upgrade understudy"
+            f"{where} has schema version {found}, and this greenroom knows up to {known}: upgrade greenroom"
         )
 
 

@@ -149,7 +149,7 @@ def accept(path: str) -> Loss | None:
         try:
             with closing(connect(path)) as connection:
                 if inspect(connection, path) != SCHEMA_VERSION:
-                    raise StoreUnavailable(f"{path} has another schema version: `understudy db migrate` first")
+                    raise StoreUnavailable(f"{path} has another schema version: `greenroom db migrate` first")
                 connection.execute("BEGIN IMMEDIATE")
                 adopt(connection, loss)
                 connection.execute("COMMIT")

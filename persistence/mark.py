@@ -30,7 +30,7 @@ SIZE: Final = 512
 LIVES_MAX: Final = 20
 """More than a WAL spans: each start of a node begins a new one, unless other processes hold the old."""
 
-_TITLE: Final = b"understudy mark 1\n".ljust(32, b"\0")
+_TITLE: Final = b"greenroom mark 1\n".ljust(32, b"\0")
 _INBOX: Final = 32
 _COMMITS: Final = 64
 _LIVES: Final = 128

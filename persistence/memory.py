@@ -97,7 +97,7 @@ class MemoryStore(Store):
         self._epoch = 0
         self._own_changes = 0
         self._seen: int | None = None
-        self._worker = Worker("understudy-memory")
+        self._worker = Worker("greenroom-memory")
         self._held = Held(self._worker)
         self._sql: sqlite3.Connection | None = None
         self._mutex = Lock()

@@ -68,7 +68,7 @@ class SqliteStore(Beside):
         self.attempts = Attempts(f"{self.path}.slots", f"{self.path}.hang")
         self._mark = Mark(f"{self.path}.mark")
         self._lock = LockFile(f"{self.path}.lock", self.path)
-        self._worker = Worker("understudy-writer")
+        self._worker = Worker("greenroom-writer")
         self._held = Held(self._worker)
         self._mutex = Lock()
         self._writer: sqlite3.Connection | None = None

@@ -1,4 +1,4 @@
-"""What can be said of a SQLite store from outside: `understudy db status`."""
+"""What can be said of a SQLite store from outside: `greenroom db status`."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Commit:
 
 
 class StoreStatus(dict[str, Any]):
-    """What `understudy db status` prints: plain names to plain values."""
+    """What `greenroom db status` prints: plain names to plain values."""
 
 
 class Store(abc.ABC):
@@ -79,7 +79,7 @@ class Store(abc.ABC):
 
         Raises:
             StoreLocked: another process owns it.
-            SchemaTooNew: a newer understudy wrote it.
+            SchemaTooNew: a newer greenroom wrote it.
             StoreCorrupt: it is no database, or a damaged one.
             CommitsLost: it lacks commits that had been acknowledged.
             StoreUnavailable: it can't be opened or written (permissions, read-only).

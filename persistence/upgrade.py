@@ -13,10 +13,10 @@ from .record import ROWS, SCHEMA_VERSION, OwnerRow
 
 __all__ = ("APPLICATION_ID", "VERSION_TABLE", "inspect", "prepare", "revision")
 
-APPLICATION_ID = 0x554E4453
-"""`PRAGMA application_id` of a file that is ours ("UNDS"). SQLite: pragma.html#pragma_application_id"""
+APPLICATION_ID = 0x4752454E
+"""`PRAGMA application_id` of a file that is ours ("GREN"). SQLite: pragma.html#pragma_application_id"""
 
-VERSION_TABLE = "understudy_schema"
+VERSION_TABLE = "greenroom_schema"
 """Where alembic keeps its revision; a name of our own, for users may run alembic on the same file."""
 
 _COLUMNS = {**{table.name: row._fields for row, table in ROWS.items()}, "owner": OwnerRow._fields}
@@ -33,7 +33,7 @@ def inspect(connection: sqlite3.Connection, path: str) -> int:
     A file may hold tables of the user's beside ours, if its `application_id` and `user_version` are free.
 
     Raises:
-        SchemaTooNew: a newer understudy wrote it.
+        SchemaTooNew: a newer greenroom wrote it.
         StoreCorrupt: it is another application's, or our tables are damaged.
     """
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -64,7 +64,7 @@ def _restored_version(connection: sqlite3.Connection, tables: set[str], path: st
         row = connection.execute(f'SELECT version_num FROM "{VERSION_TABLE}"').fetchone()
         with suppress(TypeError, ValueError):
             return int(row[0])
-    raise StoreCorrupt(path, f"has tables of its own under names that understudy needs: {', '.join(sorted(ours))}")
+    raise StoreCorrupt(path, f"has tables of its own under names that greenroom needs: {', '.join(sorted(ours))}")
 
 
 def _check_columns(connection: sqlite3.Connection, path: str) -> None:

@@ -97,19 +97,19 @@ _ACTOR = "its actor doesn't start"
 _CONSEQUENCES: dict[type[Row], _Consequence] = {
     MessageRow: _Consequence(
         "when its turn comes, it is made a dead letter (cause: corrupt); the messages behind it are handled",
-        "`understudy dead list` shows it then; tell it again",
+        "`greenroom dead list` shows it then; tell it again",
         ("body",),
     ),
     ActorRow: _Consequence(
         f"{_ACTOR}, which its supervisor treats as any failed start; its mailbox waits",
-        "restore a backup, or give the state up: understudy actors reset {address}",
+        "restore a backup, or give the state up: greenroom actors reset {address}",
         ("state",),
     ),
     AttemptRow: _Consequence(
         "the attempts of its message are counted from nothing: a dead letter later than it should be",
         "nothing: the row goes with its message",
     ),
-    DeadLetterRow: _Consequence("it can't be requeued", "understudy dead discard {key}"),
+    DeadLetterRow: _Consequence("it can't be requeued", "greenroom dead discard {key}"),
     TimerRow: _Consequence(
         "the node starts without it: its messages don't come", "schedule it again", ("rule", "body")
     ),
@@ -120,13 +120,13 @@ _CONSEQUENCES: dict[type[Row], _Consequence] = {
     ),
     InboxRow: _Consequence(
         "the node makes it a dead letter (cause: corrupt) when it takes it in",
-        "`understudy dead list` shows it then; tell it again",
+        "`greenroom dead list` shows it then; tell it again",
         ("body",),
     ),
     ReplyRow: _Consequence("its asker gets an error", "nothing: the row goes after a minute"),
     ChildRow: _Consequence(
         "one that the tree names is written anew at the next start, as one that starts; any other is missing then",
-        "if it came by StartChild: start it again. If it was to stay stopped: understudy actors stop {address}",
+        "if it came by StartChild: start it again. If it was to stay stopped: greenroom actors stop {address}",
         ("spec",),
     ),
     MonitorRow: _Consequence("{address} isn't told when its target exits", "monitor, or link, again"),

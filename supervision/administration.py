@@ -67,7 +67,7 @@ class Administration:
     async def __call__(self, command: str, address: str, arguments: bytes) -> Any:
         """
         Raises:
-            UnderstudyError: the command is unknown, or failed.
+            GreenroomError: the command is unknown, or failed.
         """
         run = self._commands.get(command)
         if run is None:

@@ -122,9 +122,9 @@ class ChildCommands:
         parent, cell = self._find(address, "delete")
         if _makes_children(parent):
             why = "is made from a template, and has no spec of its own to forget"
-            raise AdministrationFailed(f"{address} {why}: `understudy actors retire` deletes its state and its mail")
+            raise AdministrationFailed(f"{address} {why}: `greenroom actors retire` deletes its state and its mail")
         if cell is not None and cell.status in _RUNNING:
-            raise AdministrationFailed(f"{address} is running: stop it first (understudy actors stop {address})")
+            raise AdministrationFailed(f"{address} is running: stop it first (greenroom actors stop {address})")
         planned = address in self._tree.planned
         await self._ask(parent, DeleteChild(id=_id(address)), 0.0)
         return {"address": address, "deleted": True, "planned": planned}
@@ -156,7 +156,7 @@ class ChildCommands:
         while above is not None:
             if above.status is STOPPED:
                 why = f"{above.address} is stopped, and all below it"
-                raise AdministrationFailed(f"{why}: start that first (understudy actors start {above.address})")
+                raise AdministrationFailed(f"{why}: start that first (greenroom actors start {above.address})")
             above = above.supervisor
         return parent, cells.get(address)
 

@@ -119,7 +119,7 @@ class ChildRows:
             if row.status == PLANNED and named:
                 self._put(row._replace(status=LEFT))
                 logger.warning(
-                    "{}/{} isn't in the tree any more: it stays, stopped. `understudy actors delete` forgets it",
+                    "{}/{} isn't in the tree any more: it stays, stopped. `greenroom actors delete` forgets it",
                     supervisor,
                     row.id,
                 )

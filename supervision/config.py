@@ -4,7 +4,7 @@
     config = load_config("bank.toml", overrides={"store.url": "sqlite:///other.db"})
     config.store.url, config.node.hang_s, config.tree
 
-A value is taken from the first of flag, environment (`UNDERSTUDY_STORE__URL`), file and default that gives
+A value is taken from the first of flag, environment (`GREENROOM_STORE__URL`), file and default that gives
 it. Loading imports the classes of the tree, from the file's folder or sys.path, and checks everything;
 what is wrong is reported all at once, each problem with its file, its key and its fix.
 """
@@ -76,7 +76,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The origin of each key path that a flag or the environment gave."""
 
     def effective(self) -> list[Setting]:
-        """Every value that holds, section by section, for `understudy config show`. Passwords are hidden."""
+        """Every value that holds, section by section, for `greenroom config show`. Passwords are hidden."""
         found = [
             *self._section("store", self.store),
             *self._section("node", self.node),
@@ -131,7 +131,7 @@ def load_config(
     """Read and check a config file. Imports the classes that it names; its folder stays importable.
 
     Args:
-        path: a .toml, .json, .yaml or .yml file; YAML takes the extra `understudy[yaml]`.
+        path: a .toml, .json, .yaml or .yml file; YAML takes the extra `greenroom[yaml]`.
         environ: in place of `os.environ`.
         overrides: flags, key path to value (`{"store.url": ..., "node.hang_s": "10"}`); None: not given.
 

@@ -115,7 +115,7 @@ class Dynamic:
             return
         if child.status is UP and child.definition.overrides_on_stop:
             child.queued = True  # nothing else may begin meanwhile; a message waits for the next incarnation
-            self.system.background(self._stop_and_leave(child), f"understudy passivation of {child.address}")
+            self.system.background(self._stop_and_leave(child), f"greenroom passivation of {child.address}")
             return
         self._leave(child)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ..persistence.errors import UnderstudyError
+from ..persistence.errors import GreenroomError
 
 __all__ = (
     "AdministrationFailed",
@@ -88,7 +88,7 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: [int(place) for place in _PLACE.findall(problem.key)])
 
 
-class ConfigError(UnderstudyError):
+class ConfigError(GreenroomError):
     """A config file, or a tree built in code, that can't be run. It carries every problem there is.
 
     Attributes:
@@ -123,11 +123,11 @@ class ConfigError(UnderstudyError):
         return (type(self), (self.file, self.problems))
 
 
-class AdministrationFailed(UnderstudyError):
+class AdministrationFailed(GreenroomError):
     """An administrative command can't be carried out."""
 
 
-class SupervisorError(UnderstudyError):
+class SupervisorError(GreenroomError):
     """The root of what a supervisor answers to a request it refuses. OTP: supervisor(3), `start_child` etc.
 
     Attributes:
@@ -191,8 +191,8 @@ class TooManyChildren(SupervisorError):
     _text = "{supervisor} has as many children as its max_children allows; {child!r} wasn't started"
 
 
-class TreeGaveUp(UnderstudyError):
-    """The root supervisor exceeded its restart intensity; the node has ended. `understudy run` exits 70.
+class TreeGaveUp(GreenroomError):
+    """The root supervisor exceeded its restart intensity; the node has ended. `greenroom run` exits 70.
 
     OTP: supervisor(3), "Maximum restart intensity".
 

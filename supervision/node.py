@@ -60,7 +60,7 @@ async def start(
         store: a URL, or an open-able `Store`; by default the config file's, else `memory://`, which keeps nothing.
         hang_s: seconds for which the event loop may stand still before a watchdog ends the *process*, naming the
             handler. None: no
-            watchdog (`understudy run` sets one, since it has a parent that starts the node again).
+            watchdog (`greenroom run` sets one, since it has a parent that starts the node again).
         settings: of the system; by default the config file's, else those of `Settings()`.
         runtime: clock, randomness and scheduling.
         on_event: called with every event, from the boot on; by default it goes to the log (loguru).
@@ -126,8 +126,8 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
         await _intact(system)
     recovery.activate_homeless()
     system.inbox = Inbox(system, Administration(system, tree))
-    system.serve(system.inbox.run(), "understudy inbox")
-    system.serve(Housekeeping(system).run(), "understudy housekeeping")
+    system.serve(system.inbox.run(), "greenroom inbox")
+    system.serve(Housekeeping(system).run(), "greenroom housekeeping")
     system.events.emit("node.started", root.address, boot=system.boot, pending=pending, suspects=len(recovery.suspects))
 
 
@@ -138,7 +138,7 @@ async def _start_root(system: ActorSystem, root: Cell) -> None:
         StoreFull, StoreUnavailable, Fenced, StartFailed
     """
     if system.recovery.reset_by is None:
-        await _unless_reset(system, system.runtime.spawn(lifecycle.start(root), "understudy start"))
+        await _unless_reset(system, system.runtime.spawn(lifecycle.start(root), "greenroom start"))
     await _intact(system)
 
 

@@ -16,7 +16,7 @@ import msgspec
 from ..actors.exits import Down, ExitReason
 from ..actors.relations import MONITOR, letter
 from ..persistence.attempts import is_uid
-from ..persistence.errors import UnderstudyError
+from ..persistence.errors import GreenroomError
 from ..persistence.record import (
     ActorRow,
     AttemptRow,
@@ -37,7 +37,7 @@ from .spec import SupervisorSpec
 __all__ = ("NotStored", "delete", "discard", "requeue", "reset", "retire", "start", "stop")
 
 
-class NotStored(UnderstudyError):
+class NotStored(GreenroomError):
     """What is to be changed isn't there."""
 
 
@@ -177,7 +177,7 @@ async def _child(store: Store, address: str) -> tuple[ChildRow, bool]:
     """The record of a child, unverified, and whether its supervisor is a dynamic one."""
     above, _, child_id = address.rpartition("/")
     if not above:
-        raise AdministrationFailed(f"{address} is the root of the tree: `understudy run` starts it, or doesn't")
+        raise AdministrationFailed(f"{address} is the root of the tree: `greenroom run` starts it, or doesn't")
     parent = await _record(store, above)
     spec = None
     if parent is not None:
@@ -188,13 +188,13 @@ async def _child(store: Store, address: str) -> tuple[ChildRow, bool]:
     if isinstance(spec, SupervisorSpec) and spec.strategy == "dynamic":
         if spec.template is not None:
             why = "is made from a template: nobody starts it, it comes with its next message"
-            raise AdministrationFailed(f"{address} {why}. `understudy actors retire` deletes its state and its mail")
+            raise AdministrationFailed(f"{address} {why}. `greenroom actors retire` deletes its state and its mail")
         dynamic = True
     else:
         dynamic = False
     row = await _record(store, address)
     if row is None:
-        raise NotStored(f"the store knows of no child {child_id} of {above}. `understudy tree` shows what there is")
+        raise NotStored(f"the store knows of no child {child_id} of {above}. `greenroom tree` shows what there is")
     return row, dynamic
 
 

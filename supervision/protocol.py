@@ -3,7 +3,7 @@
     address = await system.ref("/bank").ask(StartChild(spec=ChildSpec(id="audit", actor=Audit)))
 
 What a supervisor refuses is raised at the asker as it is (`AlreadyStarted`, `ChildNotFound`, …). From another process
-the command line does the same: `understudy actors start|stop|restart|delete`.
+the command line does the same: `greenroom actors start|stop|restart|delete`.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class RestartChild(Request[str | None]):
 
 
 class DeleteChild(Request[None]):
-    """Forget the spec of a stopped child. State and mail stay in the store (`understudy actors retire` deletes those).
+    """Forget the spec of a stopped child. State and mail stay in the store (`greenroom actors retire` deletes those).
 
     One that the config file names is back when the node is started the next time.
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from ..persistence.errors import UnderstudyError
+from ..persistence.errors import GreenroomError
 
 __all__ = ("Unresolvable", "folder_first", "loaded", "refer", "resolve")
 
@@ -29,7 +29,7 @@ _reference_of: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 _class_of: WeakValueDictionary[str, type] = WeakValueDictionary()
 
 
-class Unresolvable(UnderstudyError):
+class Unresolvable(GreenroomError):
     """A reference that leads to no class. `why` and `hint` are full sentences but for the last stop."""
 
     def __init__(self, reference: str, why: str, hint: str = "") -> None:

@@ -32,7 +32,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the rows are."""
 
-    url: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9+]*://")] = "sqlite:///understudy.db"
+    url: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9+]*://")] = "sqlite:///greenroom.db"
     """The path of a SQLite store is relative to the config file's folder; where a flag or the environment
     gives it, to the working directory."""
 
@@ -43,7 +43,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     hang_s: Seconds = 30.0
     """Seconds the event loop may stand still before the watchdog ends the node."""
     respawn_intensity: Annotated[int, msgspec.Meta(ge=0)] = 10
-    """Respawns within `respawn_period_s` that `understudy run` makes; one more, and it gives up."""
+    """Respawns within `respawn_period_s` that `greenroom run` makes; one more, and it gives up."""
     respawn_period_s: Seconds = 60.0
     stop_timeout_s: Seconds = 30.0
     """Seconds for the whole tree to stop in, when the node is told to."""
@@ -66,7 +66,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A config file of understudy: a store, a node, and a tree of supervisors and actors."""
+    """A config file of greenroom: a store, a node, and a tree of supervisors and actors."""
 
     supervisor: SupervisorSpec
     store: StoreSettings = StoreSettings()
@@ -141,4 +141,4 @@ def config_schema() -> dict[str, Any]:
     for name in ("BackoffChanges", "RestartBackoffTable"):
         definitions[name]["additionalProperties"] = False
     definitions["ConfigFile"]["properties"]["$schema"] = {"type": "string"}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "understudy config", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "greenroom config", **schema}

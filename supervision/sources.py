@@ -17,7 +17,7 @@ from .syntax import EXAMPLES, PARSERS, SyntaxProblem
 
 __all__ = ("ENVIRONMENT_PREFIX", "Given", "read_environment", "read_file", "read_overrides", "settle")
 
-ENVIRONMENT_PREFIX = "UNDERSTUDY_"
+ENVIRONMENT_PREFIX = "GREENROOM_"
 FILE_BYTES_MAX = 16 * 2**20
 
 
@@ -26,7 +26,7 @@ class Given(NamedTuple):
 
     value: Any
     origin: str
-    """`flag`, `environment UNDERSTUDY_NODE__HANG_S`, `file bank.toml`, `class bank:Ledger` or `default`."""
+    """`flag`, `environment GREENROOM_NODE__HANG_S`, `file bank.toml`, `class bank:Ledger` or `default`."""
 
 
 # -- the file -----------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ def _nearest_file(path: Path) -> str:
 
 
 def read_environment(environ: Mapping[str, str], keys: Mapping[str, Rule]) -> tuple[dict[str, Given], list[Problem]]:
-    """What the environment says: `UNDERSTUDY_NODE__HANG_S` for the key `node.hang_s`.
+    """What the environment says: `GREENROOM_NODE__HANG_S` for the key `node.hang_s`.
 
     Args:
         keys: the key paths that can be set, each with the rule of its values.

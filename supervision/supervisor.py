@@ -263,7 +263,7 @@ class Supervisor(Administered):
         earlier, _ = self._waits.pop(child.address, (None, None))
         if earlier is not None:
             earlier.cancel()  # a sibling's exit has restarted the child meanwhile
-        task = system.background(later(), f"understudy restart of {child.address}")
+        task = system.background(later(), f"greenroom restart of {child.address}")
         self._waits[child.address] = task, message
 
     def end_wait(self, child: Cell) -> None:

@@ -61,7 +61,7 @@ def _parse_yaml(text: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "yaml":
             raise
-        hint = "Run: pip install 'understudy[yaml]'. Or write it as TOML (.toml) or JSON (.json)."
+        hint = "Run: pip install 'greenroom[yaml]'. Or write it as TOML (.toml) or JSON (.json)."
         raise SyntaxProblem("YAML takes a library that isn't installed", hint) from None
     return parse_yaml(text)
 

@@ -68,7 +68,7 @@ class TaskSupervisor(Actor[None], TaskHost):
         max_waiting: `run` and `map` wait for room in a line that is no longer than this.
     """
 
-    name = "understudy:TaskSupervisor"
+    name = "greenroom:TaskSupervisor"
     durable = False
     handler_timeout_s = None
 
@@ -123,7 +123,7 @@ class TaskSupervisor(Actor[None], TaskHost):
             return
         self._close("its supervisor was killed, or reset with the store")
         if self._running:
-            self._cell.system.background(self._reap(), f"understudy reaper of {self._cell.address}")
+            self._cell.system.background(self._reap(), f"greenroom reaper of {self._cell.address}")
 
     async def _reap(self) -> None:
         try:
@@ -187,7 +187,7 @@ class TaskSupervisor(Actor[None], TaskHost):
     def _work(self, task: Task[Any], coroutine: Coroutine[Any, Any, Any], then: Any) -> None:
         """Go on with a task in an asyncio task, each attempt in a fresh copy of the context it was started in."""
         context = task.context.copy()
-        name = f"understudy task {task.address}#{task.id} {task.name}"
+        name = f"greenroom task {task.address}#{task.id} {task.name}"
         task.work = context.run(self._cell.system.background, coroutine, name)
         task.work.add_done_callback(partial(then, task), context=context)
 

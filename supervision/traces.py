@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ..actors.trace import Trace, TracedTurn
-from ..persistence.errors import UnderstudyError
+from ..persistence.errors import GreenroomError
 
 if TYPE_CHECKING:
     from ..actors.system import ActorSystem
@@ -24,7 +24,7 @@ PAGE = 500
 """Turns in one reply."""
 
 
-class TooManyTraces(UnderstudyError):
+class TooManyTraces(GreenroomError):
     """As many traces are being followed from other processes as may be. One that was left ends after ten seconds."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from ..actors.cell import Cell
 from ..actors.errors import ActorNotFound
 from ..actors.exits import ExitReason
 from ..actors.status import STOPPED
-from ..persistence.errors import RecordCorrupt, UnderstudyError
+from ..persistence.errors import GreenroomError, RecordCorrupt
 from ..persistence.record import ActorRow, ChildRow, MessageRow
 from .children import LEFT, ChildRows
 from .children import STARTED as ROW_STARTED
@@ -96,7 +96,7 @@ class Tree:
                 used.append(partition)
         if used:
             why = f"{', '.join(used[:5])}{' …' if len(used) > 5 else ''} still have state or mail"
-            hint = f"Go back to {before.partitions}, or empty them first: understudy actors retire ADDRESS."
+            hint = f"Go back to {before.partitions}, or empty them first: greenroom actors retire ADDRESS."
             expected = f"{before.partitions}, as before: {why}"
             problem = Problem(key=join(address, "partitions"), found=spec.partitions, expected=expected, hint=hint)
             raise ConfigError(f'SupervisorSpec "{self.spec.id}"', [problem])
@@ -114,7 +114,7 @@ class Tree:
         shift = runtime.monotonic() - runtime.now()
         return [at + shift for at in self.incidents.history(supervisor)]
 
-    def gave_up(self, reason: ExitReason) -> UnderstudyError:
+    def gave_up(self, reason: ExitReason) -> GreenroomError:
         """The error of a root that exited, with the child that brought it down."""
         history = () if self.last_words is None else (f"{self.last_words[0]} exited: {self.last_words[1]}",)
         return TreeGaveUp(self.spec_address, reason, history)

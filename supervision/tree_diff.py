@@ -72,7 +72,7 @@ class TreeDiff(msgspec.Struct, kw_only=True):
     unchanged: int = 0
     """Children that are named as they were."""
     stopped: list[str] = []
-    """Named children that were stopped, and stay so (`understudy actors restart` starts them)."""
+    """Named children that were stopped, and stay so (`greenroom actors restart` starts them)."""
     started: int = 0
     """Children that came by `StartChild`, and stay."""
     left_before: list[str] = []

@@ -59,7 +59,7 @@ class Finding(msgspec.Struct, kw_only=True):
     fix: str
     """What to do, in full sentences but for the last stop; "" if there is nothing to be done."""
     example: str
-    """The first one: an address, or for messages the id that `understudy messages show` takes."""
+    """The first one: an address, or for messages the id that `greenroom messages show` takes."""
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -139,7 +139,7 @@ class _Check:
             found.add(
                 *(_alike(str(address)), str(address), table.name.replace("_", " "), example),
                 "the row is damaged: its checksum doesn't fit",
-                "Restore a backup; `understudy db verify` lists what is damaged",
+                "Restore a backup; `greenroom db verify` lists what is damaged",
             )
             return
         await self._checks[kind](row)
@@ -220,7 +220,7 @@ class _Check:
             problems.add(*at, "there is a supervisor at this address now", f"Delete what is stored: {RETIRE}")
         elif place.kind == "left":
             why = f"the child isn't in the tree any more: it stays, stopped, and its {what}s stay with it"
-            self._remarks.add(*at, why, "`understudy check --diff` shows it")
+            self._remarks.add(*at, why, "`greenroom check --diff` shows it")
         elif place.kind == "transient":
             self._remarks.add(*at, "nobody has started a child of that id: it stays until somebody does", "")
         else:
@@ -229,8 +229,8 @@ class _Check:
 
 
 ABSENT = "nothing in the tree has this address"
-RETIRE = "understudy actors retire ADDRESS"
-UNUSABLE = "Bring its class or arguments back; or forget it: understudy actors delete ADDRESS"
+RETIRE = "greenroom actors retire ADDRESS"
+UNUSABLE = "Bring its class or arguments back; or forget it: greenroom actors delete ADDRESS"
 
 
 def _alike(address: str) -> str:

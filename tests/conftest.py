@@ -10,7 +10,7 @@ from grounds import Ground, MemoryGround, SqliteGround
 from shaking import shake
 from tallying import tally
 
-from understudy.actors.testing import VirtualRuntime
+from greenroom.actors.testing import VirtualRuntime
 
 __all__ = ("shake", "tally")
 
@@ -21,7 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """understudy is written for asyncio."""
+    """greenroom is written for asyncio."""
     return "asyncio"
 
 

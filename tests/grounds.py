@@ -12,11 +12,11 @@ from typing import Any
 
 import shaking
 
-from understudy import ActorSystem, ChildSpec, SupervisorSpec, start
-from understudy.actors.testing import Faults, FaultyMemoryStore, FaultySqliteStore
-from understudy.persistence.memory import MemoryData
-from understudy.persistence.record import ROWS, seal
-from understudy.persistence.runtime import Runtime
+from greenroom import ActorSystem, ChildSpec, SupervisorSpec, start
+from greenroom.actors.testing import Faults, FaultyMemoryStore, FaultySqliteStore
+from greenroom.persistence.memory import MemoryData
+from greenroom.persistence.record import ROWS, seal
+from greenroom.persistence.runtime import Runtime
 
 
 class Ground(abc.ABC):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from understudy.persistence.sqlite import SqliteStore
+from greenroom.persistence.sqlite import SqliteStore
 
 __all__ = ("add_option", "late", "shake")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from understudy.persistence.record import (
+from greenroom.persistence.record import (
     ActorRow,
     AttemptRow,
     ChildRow,
@@ -18,7 +18,7 @@ from understudy.persistence.record import (
     TimerRow,
     seal,
 )
-from understudy.persistence.store import Commit
+from greenroom.persistence.store import Commit
 
 UID = "0123456789abcdef0123456789abcdef"
 

@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-import understudy
+import greenroom
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("actors", "persistence", "supervision")
@@ -24,21 +24,21 @@ def test_wheel_files_are_the_trees(tmp_path: Path) -> None:
     )
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        built = {name for name in archive.namelist() if name.startswith("understudy/")}
-    facade = ROOT / ".src" / "understudy"
-    wanted = {f"understudy/{path.name}" for path in facade.iterdir() if path.is_file()}
+        built = {name for name in archive.namelist() if name.startswith("greenroom/")}
+    facade = ROOT / ".src" / "greenroom"
+    wanted = {f"greenroom/{path.name}" for path in facade.iterdir() if path.is_file()}
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
-            wanted.add(f"understudy/{path.relative_to(ROOT).as_posix()}")
+            wanted.add(f"greenroom/{path.relative_to(ROOT).as_posix()}")
         for path in (ROOT / package).rglob("*.template"):
-            wanted.add(f"understudy/{path.relative_to(ROOT).as_posix()}")
+            wanted.add(f"greenroom/{path.relative_to(ROOT).as_posix()}")
     assert built == wanted
 
 
 def test_public_names_are_held() -> None:
-    assert tuple(sorted(understudy.__all__)) == understudy.__all__
-    for name in understudy.__all__:
-        assert getattr(understudy, name).__module__.startswith("understudy.")
+    assert tuple(sorted(greenroom.__all__)) == greenroom.__all__
+    for name in greenroom.__all__:
+        assert getattr(greenroom, name).__module__.startswith("greenroom.")
 
 
 def test_no_file_over_400_lines() -> None:

@@ -42,7 +42,7 @@ class Attempt:
         self.lines = lines
         self.outcome = Outcome(seed)
         self._seed = seed
-        self._random = Runtime().random(f"understudy {seed}")
+        self._random = Runtime().random(f"greenroom {seed}")
         self._run = Run(seed, Runtime().random(f"workload {seed}"))
         self._hash = blake2b(digest_size=16)
         self._ended = False
@@ -52,7 +52,7 @@ class Attempt:
         """Ids of messages: none is given twice."""
 
     def run(self) -> Outcome:
-        logger.disable("understudy")
+        logger.disable("greenroom")
         try:
             crashes = self._random.randint(0, self.simulation.hazards.crashes)
             refusals = self._random.randint(0, self.simulation.hazards.refusals)
@@ -73,7 +73,7 @@ class Attempt:
             self._live(life, self._after(life))
             self._end(life)
         finally:
-            logger.enable("understudy")
+            logger.enable("greenroom")
         self.outcome.trace = self._hash.hexdigest()
         return self.outcome
 
@@ -194,7 +194,7 @@ class Attempt:
     def _check(self, life: Life, system: ActorSystem) -> None:
         """
         Raises:
-            NodeDied: it was taken over, and knows by now. UnderstudyError: it gave up.
+            NodeDied: it was taken over, and knows by now. GreenroomError: it gave up.
         """
         if system.gave_up is None:
             return

@@ -31,7 +31,7 @@ class VirtualRuntime(Runtime):
     Made for stores that work on the loop (`MemoryStore`): the clock doesn't wait for a store's thread.
     """
 
-    def __init__(self, *, epoch: float = 1_700_000_000.0, seed: str = "understudy") -> None:
+    def __init__(self, *, epoch: float = 1_700_000_000.0, seed: str = "greenroom") -> None:
         self._epoch = epoch
         self._seed = seed
         self._elapsed = 0.0

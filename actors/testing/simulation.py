@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ("SEED_VARIABLE", "Simulation", "SimulationFailed", "Startable", "Workload", "simulate")
 
-SEED_VARIABLE = "UNDERSTUDY_SEED"
+SEED_VARIABLE = "GREENROOM_SEED"
 
 Workload = Callable[[Run], Awaitable[object]]
 
@@ -119,7 +119,7 @@ def simulate(
             `run.notes` is still there when it is called again. Keys, or notes, keep it from telling anything twice.
         invariant: called when nothing is left to do, and once more after a last crash, when the node has nothing but
             what is on disk. It raises if something is wrong.
-        seeds: whole numbers; `UNDERSTUDY_SEED` in the environment replaces them by that one.
+        seeds: whole numbers; `GREENROOM_SEED` in the environment replaces them by that one.
         hazards: what may happen at most; by default everything that must never matter.
         settings: of the system.
         settle_s: virtual seconds after the workload in which delayed messages may still come, while there are any.

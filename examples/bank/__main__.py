@@ -17,7 +17,7 @@ from loguru import logger
 from rich.console import Console
 from rich.table import Table
 
-from understudy import start
+from greenroom import start
 
 TREE = Path(__file__).resolve().with_name("bank.toml")
 DATABASE = TREE.with_name("bank.db")
@@ -42,7 +42,7 @@ async def transfer() -> None:
     console.print(table)
     console.print(
         f"The books are in {DATABASE}; run it again, and it goes on. Transfers of more than an account holds are dead "
-        f"letters:\npython -m understudy dead list --tree {TREE}",
+        f"letters:\npython -m greenroom dead list --tree {TREE}",
         soft_wrap=True,
         highlight=False,
     )

@@ -1,6 +1,6 @@
 """The auditor: reads the bank's database with plain sqlite3, and says whether the books are right.
 
-It knows nothing of understudy but its tables: `message` (what is on its way), `actor` (states) and
+It knows nothing of greenroom but its tables: `message` (what is on its way), `actor` (states) and
 `dead_letter`; and the bank's own `posting`. For each transfer it counts where it stands:
 
     ordered   a Transfer waits for the account that pays

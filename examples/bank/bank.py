@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import text
 
-from understudy import Actor, Message, Request, handler
+from greenroom import Actor, Message, Request, handler
 
 JOURNAL = "/bank/journal"
 

@@ -16,7 +16,7 @@ import anyio
 from bank import Balance, Transfer, address
 from loguru import logger
 
-from understudy import ActorSystem, start
+from greenroom import ActorSystem, start
 
 TREE = Path(__file__).with_name("bank.toml")
 AMOUNT_MAX = 200

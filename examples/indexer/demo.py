@@ -2,9 +2,9 @@
 
     python examples/indexer/demo.py
 
-The node runs under `understudy run indexer.toml --until-idle`, whose parent starts it again whenever it dies. This
+The node runs under `greenroom run indexer.toml --until-idle`, whose parent starts it again whenever it dies. This
 script watches the database beside it, kills the node with SIGKILL after counted commits amid its work, and in
-the end compares every file's counts with `sequential.py`, which knows nothing of understudy.
+the end compares every file's counts with `sequential.py`, which knows nothing of greenroom.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Demo:
         command: Sequence[str] = (
             sys.executable,
             "-m",
-            "understudy",
+            "greenroom",
             "run",
             str(HERE / "indexer.toml"),
             "--until-idle",
@@ -123,13 +123,13 @@ class Demo:
         self.log = database.with_suffix(".log")
         self._command = list(command)
         self._environment = os.environ | {
-            "UNDERSTUDY_STORE__URL": f"sqlite:///{database}",
+            "GREENROOM_STORE__URL": f"sqlite:///{database}",
             "INDEXER_FOLDERS": os.pathsep.join(self.folders),
         }
 
     def run(self, bars: Bars) -> int:
-        """Let the node work, and kill it; returns the exit status of `understudy run`."""
-        bar = bars.add_task("understudy", total=self.files, note="")
+        """Let the node work, and kill it; returns the exit status of `greenroom run`."""
+        bar = bars.add_task("greenroom", total=self.files, note="")
         with self.log.open("wb") as log:
             parent = subprocess.Popen(
                 self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -284,7 +284,7 @@ def once(console: Console, demo: Demo, sequential: Sequential) -> Comparison | N
         bars.remove_task(waiting)
     if status:
         console.print(demo.log.read_text(errors="replace")[-4000:], highlight=False, markup=False)
-        console.print(f"[bold red]understudy run ended with status {status}")
+        console.print(f"[bold red]greenroom run ended with status {status}")
         return None
     got = read(demo.database)
     comparison = compare(expected, got)

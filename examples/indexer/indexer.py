@@ -16,7 +16,7 @@ from counting import count, entries, plugin_of
 from plugins import PLUGINS
 from sqlalchemy import text
 
-from understudy import Actor, Message, handler
+from greenroom import Actor, Message, handler
 
 __all__ = ("Index", "Parser", "Scanner", "folders")
 

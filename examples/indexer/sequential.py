@@ -1,4 +1,4 @@
-"""The same counts by a plain loop, without understudy: what the demo's results are compared with."""
+"""The same counts by a plain loop, without greenroom: what the demo's results are compared with."""
 
 from __future__ import annotations
 

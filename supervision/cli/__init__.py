@@ -1,4 +1,4 @@
-"""The command line: `understudy run TREE` and its companions. docs/cli.md has every command."""
+"""The command line: `greenroom run TREE` and its companions. docs/cli.md has every command."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; by default those of this process.
     """
-    from .app import run_app  # nobody who only imports understudy pays for cyclopts and rich
+    from .app import run_app  # nobody who only imports greenroom pays for cyclopts and rich
 
     return run_app(arguments)

@@ -1,4 +1,4 @@
-"""`python -m understudy.supervision.cli`."""
+"""`python -m greenroom.supervision.cli`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`understudy actors`: what actors there are, and the cure of those that can't be cured by a restart."""
+"""`greenroom actors`: what actors there are, and the cure of those that can't be cured by a restart."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ actors = App(name="actors", help="List, show, trace, stop, start, suspend, reset
 actors.command(trace)
 
 TIMERS_SHOWN_MAX = 100
-"""In `show`; `understudy timers list ADDRESS` has them all."""
+"""In `show`; `greenroom timers list ADDRESS` has them all."""
 COLUMNS = ("address", "type", "status", "mailbox", "incarnation", "updated", "state")
 
 
@@ -39,9 +39,9 @@ def list_actors(
 
     For example:
 
-        understudy actors list
+        greenroom actors list
 
-        understudy actors list /bank/accounts --limit 1000 --json
+        greenroom actors list /bank/accounts --limit 1000 --json
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def show(address: str, /, *, target: Target | None = None, as_json: AsJson = Fal
 
     For example:
 
-        understudy actors show /bank/ledger
+        greenroom actors show /bank/ledger
     """
     asyncio.run(_show(address, target, as_json))
 
@@ -124,7 +124,7 @@ async def _show(address: str, target: Target | None, as_json: bool) -> None:
         timers = [{key: fact for key, fact in timer.items() if key != "address"} for timer in stored]
         entry["timers"] = timers + entry.get("timers", [])
     if not rows and "status" not in entry and not any(entry[what] for what in ("messages", "dead_letters", "timers")):
-        raise CommandFailed(f"nothing is known of {address}. `understudy actors list` shows what there is")
+        raise CommandFailed(f"nothing is known of {address}. `greenroom actors list` shows what there is")
     if as_json:
         print_json(entry)
         return
@@ -147,7 +147,7 @@ def reset(address: str, /, *, target: Target | None = None, as_json: AsJson = Fa
 
     For example:
 
-        understudy actors reset /bank/ledger
+        greenroom actors reset /bank/ledger
     """
     asyncio.run(_change("actors.reset", offline.reset, address, target, as_json))
 
@@ -158,7 +158,7 @@ def retire(address: str, /, *, target: Target | None = None, as_json: AsJson = F
 
     For example:
 
-        understudy actors retire /bank/accounts/alice
+        greenroom actors retire /bank/accounts/alice
     """
     asyncio.run(_change("actors.retire", offline.retire, address, target, as_json))
 
@@ -171,7 +171,7 @@ def suspend(address: str, /, *, target: Target | None = None, as_json: AsJson = 
 
     For example:
 
-        understudy actors suspend /bank/ledger
+        greenroom actors suspend /bank/ledger
     """
     asyncio.run(_order("actors.suspend", address, target, as_json))
 
@@ -182,7 +182,7 @@ def resume(address: str, /, *, target: Target | None = None, as_json: AsJson = F
 
     For example:
 
-        understudy actors resume /bank/ledger
+        greenroom actors resume /bank/ledger
     """
     asyncio.run(_order("actors.resume", address, target, as_json))
 
@@ -191,12 +191,12 @@ async def _order(command: str, address: str, target: Target | None, as_json: boo
     """What only a running node can do."""
     async with open_desk(target) as desk:
         if desk.node() is None:
-            raise CommandFailed("no node runs on this store, so no actor does: start one with `understudy run`")
+            raise CommandFailed("no node runs on this store, so no actor does: start one with `greenroom run`")
         result = await desk.administer(command, address)
     if as_json:
         print_json(result)
     elif result.get("suspended"):
-        note(f"{address} is suspended; `understudy actors resume {address}` lets it go on")
+        note(f"{address} is suspended; `greenroom actors resume {address}` lets it go on")
     else:
         note(f"{address} goes on" if result["resumed"] else f"{address} isn't suspended")
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from ...persistence.errors import UnderstudyError
+from ...persistence.errors import GreenroomError
 from . import actors as actor_commands
 from . import checks, completion, db, dead, incidents, init, letters, messages, run, supervising, timers, trees
 from .comparing import fill_in
@@ -22,15 +22,15 @@ __all__ = ("app", "run_app")
 def _version() -> str:
     from importlib.metadata import version
 
-    return version("understudy")
+    return version("greenroom")
 
 
 app = App(
-    name="understudy",
+    name="greenroom",
     help=f"""Durable actors with supervision trees: run them, look at them, cure them.
 
-Commands about a store find it by `--store URL`, the environment's UNDERSTUDY_STORE__URL, `--tree FILE`, or the
-understudy.toml of the working directory. They work beside a running node and, but for `ask`, without one. Data goes to
+Commands about a store find it by `--store URL`, the environment's GREENROOM_STORE__URL, `--tree FILE`, or the
+greenroom.toml of the working directory. They work beside a running node and, but for `ask`, without one. Data goes to
 stdout, anything else to stderr.
 
 {CODES_HELP}""",
@@ -65,12 +65,12 @@ def run_app(arguments: Sequence[str] | None = None) -> int:
         result = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except CycloptsError as error:
-        return _failed(f"{error}\nTry: understudy --help", ExitCode.USAGE)
+        return _failed(f"{error}\nTry: greenroom --help", ExitCode.USAGE)
     except UsageWrong as error:
         return _failed(str(error), ExitCode.USAGE)
-    except UnderstudyError as error:
+    except GreenroomError as error:
         return _failed(str(error), code_of(error))
-    except BrokenPipeError:  # `understudy dead list | head`: the reader has had enough
+    except BrokenPipeError:  # `greenroom dead list | head`: the reader has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
     except KeyboardInterrupt:
@@ -79,5 +79,5 @@ def run_app(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(text: str, code: ExitCode) -> int:
-    sys.stderr.write(f"understudy: {text.strip()}\n")
+    sys.stderr.write(f"greenroom: {text.strip()}\n")
     return code

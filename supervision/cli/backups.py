@@ -1,4 +1,4 @@
-"""`understudy db backup` and `understudy db restore`."""
+"""`greenroom db backup` and `greenroom db restore`."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def backup(
 
     For example:
 
-        understudy db backup /backups/bank-monday.db
+        greenroom db backup /backups/bank-monday.db
 
-        understudy db backup /backups/bank.db --force --store sqlite:////srv/bank.db
+        greenroom db backup /backups/bank.db --force --store sqlite:////srv/bank.db
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def restore(
 
     For example:
 
-        understudy db restore /backups/bank-monday.db --force
+        greenroom db restore /backups/bank-monday.db --force
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def restore(
     rows = f"{done.rows:,} rows" if done.rows else f"schema version {done.schema_version}, migrated at the next start"
     note(f"{path} was restored: {size(done.bytes)}, {rows}")
     if done.damaged:
-        note(f"damaged rows: {done.damaged}. `understudy db verify` says which, and what comes of it")
+        note(f"damaged rows: {done.damaged}. `greenroom db verify` says which, and what comes of it")
     if done.kept is not None:
         note(f"the store that was there is {done.kept}")
 

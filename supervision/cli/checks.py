@@ -1,4 +1,4 @@
-"""`understudy check`, `understudy config show` and `understudy config schema`."""
+"""`greenroom check`, `greenroom config show` and `greenroom config schema`."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def check(
 
     For example:
 
-        understudy check bank.toml
+        greenroom check bank.toml
 
-        understudy check bank.toml --against /srv/bank.db
+        greenroom check bank.toml --against /srv/bank.db
 
-        understudy check bank.toml --diff
+        greenroom check bank.toml --diff
 
     Parameters
     ----------
     tree
-        The config file. Default: understudy.toml.
+        The config file. Default: greenroom.toml.
     against
         Tell which stored states and messages this code can't read. A path or URL; without one, the config file's store.
     diff
@@ -77,14 +77,14 @@ def show(tree: Path | None = None, /, *, as_json: AsJson = False) -> None:
 
     For example:
 
-        understudy config show bank.toml
+        greenroom config show bank.toml
 
-        UNDERSTUDY_NODE__HANG_S=5 understudy config show bank.toml --json
+        GREENROOM_NODE__HANG_S=5 greenroom config show bank.toml --json
 
     Parameters
     ----------
     tree
-        The config file. Default: understudy.toml.
+        The config file. Default: greenroom.toml.
     """
     rows: list[dict[str, Any]] = [
         {"key": setting.key, "value": setting.value, "origin": setting.origin}
@@ -102,6 +102,6 @@ def schema() -> None:
 
     For example:
 
-        understudy config schema > understudy.schema.json
+        greenroom config schema > greenroom.schema.json
     """
     print_json(config_schema())

@@ -1,4 +1,4 @@
-"""The node's own process: `python -m understudy.supervision.cli.child ORDERS`. Started by `Parent`, never by hand."""
+"""The node's own process: `python -m greenroom.supervision.cli.child ORDERS`. Started by `Parent`, never by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loguru import logger
 
 from ...actors.errors import StartFailed
 from ...actors.system import ActorSystem
-from ...persistence.errors import UnderstudyError
+from ...persistence.errors import GreenroomError
 from ...persistence.events import Event
 from ..config import Config, load_config
 from ..log import log_event
@@ -56,7 +56,7 @@ class Node:
         except StartFailed as error:
             logger.error("{}\n{}", error, error.reason.traceback.rstrip())
             return status_of(ExitCode.FAILED)
-        except UnderstudyError as error:
+        except GreenroomError as error:
             logger.error("{}", error)
             return status_of(code_of(error))
         return CRASHED if code is None else status_of(code)
@@ -84,7 +84,7 @@ class Node:
             return ExitCode.DONE
         return self._say_why(system.gave_up)
 
-    def _say_why(self, error: UnderstudyError) -> ExitCode | None:
+    def _say_why(self, error: GreenroomError) -> ExitCode | None:
         """The code of a node that has ended by itself; None if it may be started again."""
         code = code_of(error)
         logger.error("{}", self._report.text(error))
@@ -117,11 +117,11 @@ class Node:
     async def _idle(self, system: ActorSystem) -> None:
         try:
             await system.idle()
-        except UnderstudyError:
+        except GreenroomError:
             return  # the tree gave up: `ended` is set
         logger.info("idle: {}", self._progress.line(system, whole=True))
         if self._progress.parked:
-            logger.warning("{} messages became dead letters: `understudy dead list` shows them", self._progress.parked)
+            logger.warning("{} messages became dead letters: `greenroom dead list` shows them", self._progress.parked)
 
     def _note(self, event: Event) -> None:
         log_event(event)

@@ -1,4 +1,4 @@
-"""`understudy check --against` and `--diff`: a config file and its code, beside what a store holds."""
+"""`greenroom check --against` and `--diff`: a config file and its code, beside what a store holds."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def store_url(given: str, config: Config) -> str:
         UsageWrong: it is a config file, or a store that keeps nothing.
     """
     if Path(given).suffix in CONFIGS:
-        raise UsageWrong(f"{given} is a config file: name it first, as in `understudy check {given} {OPTIONAL[0]}`")
+        raise UsageWrong(f"{given} is a config file: name it first, as in `greenroom check {given} {OPTIONAL[0]}`")
     url = given or config.store.url
     url = store_url_from(url, Path.cwd()) if "://" in url else f"sqlite:///{Path(url).absolute()}"
     if url.startswith("memory:"):
@@ -191,7 +191,7 @@ def _lines(found: TreeDiff) -> list[tuple[str, str, str]]:
             what = f"is the root no more: it and its children are gone from the tree; {kept} in the store"
         else:
             below = f" (and {_count(left.below, 'child', 'children')} below it)" if left.below else ""
-            what = f"stays, stopped{below}; {kept}. Delete it with `understudy actors delete {left.address}`"
+            what = f"stays, stopped{below}; {kept}. Delete it with `greenroom actors delete {left.address}`"
         lines.append(("left", left.address, what))
     for change in found.changed:
         where = change.address

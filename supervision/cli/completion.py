@@ -1,4 +1,4 @@
-"""`understudy completion`: what a shell needs to complete understudy's commands and options."""
+"""`greenroom completion`: what a shell needs to complete greenroom's commands and options."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def completion(shell: Shell, /) -> None:
 
     For example:
 
-        understudy completion bash > ~/.local/share/bash-completion/completions/understudy
+        greenroom completion bash > ~/.local/share/bash-completion/completions/greenroom
 
-        understudy completion zsh > ~/.zsh/completions/_understudy
+        greenroom completion zsh > ~/.zsh/completions/_greenroom
 
-        understudy completion fish > ~/.config/fish/completions/understudy.fish
+        greenroom completion fish > ~/.config/fish/completions/greenroom.fish
 
     bash takes it from there in its next session, with the package bash-completion; without, and to try it out:
-    `source <(understudy completion bash)`. zsh looks in the folders of $fpath, before `compinit` runs.
+    `source <(greenroom completion bash)`. zsh looks in the folders of $fpath, before `compinit` runs.
 
     Parameters
     ----------

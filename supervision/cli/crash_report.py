@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ...persistence.errors import UnderstudyError
+from ...persistence.errors import GreenroomError
 from ...persistence.events import Event
 from .log import clock_time
 
@@ -24,7 +24,7 @@ class CrashReport:
         if event.name in ("actor.exited", "actor.start_failed") and event.measures.get("error"):
             self._exits.append(event)
 
-    def text(self, error: UnderstudyError) -> str:
+    def text(self, error: GreenroomError) -> str:
         """The whole report. A traceback that stood there before isn't repeated."""
         lines = ["", f"{type(error).__name__}: {error}"]
         if self._exits:

@@ -1,4 +1,4 @@
-"""`understudy db`: the store itself."""
+"""`greenroom db`: the store itself."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ db.command(verifying.verify)
 def status(*, target: Target | None = None, as_json: AsJson = False) -> None:
     """Versions, sizes, rows, and who runs on it.
 
-    `wal_reset_bug` says whether this SQLite has the bug of that name (SQLite: wal.html), which understudy works around.
+    `wal_reset_bug` says whether this SQLite has the bug of that name (SQLite: wal.html), which greenroom works around.
     `commits_lost` and `submissions_lost` are what it lacks of what it had taken (docs/operations.md, "Lost commits").
     `wal_readers` are the processes in whose read transactions the WAL can't begin anew; a moment later it may be none.
 
     For example:
 
-        understudy db status --store sqlite:///bank.db
+        greenroom db status --store sqlite:///bank.db
     """
     asyncio.run(_status(target, as_json))
 
@@ -63,7 +63,7 @@ def accept_loss(*, target: Target | None = None, as_json: AsJson = False) -> Non
 
     For example:
 
-        understudy db accept-loss
+        greenroom db accept-loss
     """
     path = store_path(target)
     loss = accept(path)
@@ -88,7 +88,7 @@ def vacuum(*, target: Target | None = None, as_json: AsJson = False) -> None:
 
     For example:
 
-        understudy db vacuum
+        greenroom db vacuum
     """
     with stoppable():
         done = vacuum_store(store_path(target))
@@ -109,7 +109,7 @@ def migrate(
 
     For example:
 
-        understudy db migrate
+        greenroom db migrate
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""`understudy dead`: the letters that nobody could handle, and what becomes of them."""
+"""`greenroom dead`: the letters that nobody could handle, and what becomes of them."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def list_dead(
 
     For example:
 
-        understudy dead list
+        greenroom dead list
 
-        understudy dead list /bank/ledger --json
+        greenroom dead list /bank/ledger --json
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def show(letter_id: int, /, *, target: Target | None = None, as_json: AsJson = F
 
     For example:
 
-        understudy dead show 1234
+        greenroom dead show 1234
     """
     asyncio.run(_show(letter_id, target, as_json))
 
@@ -95,9 +95,9 @@ def requeue(
 
     For example:
 
-        understudy dead requeue 1234 1235
+        greenroom dead requeue 1234 1235
 
-        understudy dead requeue --all --address /bank/ledger
+        greenroom dead requeue --all --address /bank/ledger
     """
     asyncio.run(_change("dead.requeue", offline.requeue, ids, every, address, target, as_json))
 
@@ -110,9 +110,9 @@ def discard(
 
     For example:
 
-        understudy dead discard 1234
+        greenroom dead discard 1234
 
-        understudy dead discard --all
+        greenroom dead discard --all
     """
     asyncio.run(_change("dead.discard", offline.discard, ids, every, address, target, as_json))
 

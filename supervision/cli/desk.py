@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ...actors.letterbox import Letterbox
-from ...persistence.errors import UnderstudyError
+from ...persistence.errors import GreenroomError
 from ...persistence.record import InboxRow, ReplyRow
 from ...persistence.runtime import Runtime
 from ...persistence.store import Store
@@ -22,11 +22,11 @@ ADMIN_TIMEOUT_S = 10.0
 LIVE_TIMEOUT_S = 2.0
 
 
-class NodeRefused(UnderstudyError):
+class NodeRefused(GreenroomError):
     """The node's own words."""
 
 
-class NodeSilent(UnderstudyError):
+class NodeSilent(GreenroomError):
     """A node runs, and doesn't answer."""
 
     def __init__(self, pid: int, timeout_s: float) -> None:

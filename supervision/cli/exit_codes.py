@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from ...persistence.errors import StoreError, StoreUrlInvalid, UnderstudyError
+from ...persistence.errors import GreenroomError, StoreError, StoreUrlInvalid
 from ..errors import ConfigError, TreeGaveUp
 
 __all__ = ("CODES_HELP", "VERDICT_BASE", "ExitCode", "code_of", "verdict_of")
@@ -32,7 +32,7 @@ VERDICT_BASE = 80
 or a 1 from the interpreter, is no order to stay down."""
 
 
-def code_of(error: UnderstudyError) -> ExitCode:
+def code_of(error: GreenroomError) -> ExitCode:
     if isinstance(error, ConfigError | StoreUrlInvalid):
         return ExitCode.USAGE
     if isinstance(error, StoreError):

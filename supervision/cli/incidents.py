@@ -1,4 +1,4 @@
-"""`understudy incidents`: which actors exited, why, and what their supervisors did about it."""
+"""`greenroom incidents`: which actors exited, why, and what their supervisors did about it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def list_incidents(
 
     For example:
 
-        understudy incidents list
+        greenroom incidents list
 
-        understudy incidents list /bank/accounts --limit 20 --json
+        greenroom incidents list /bank/accounts --limit 20 --json
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def show(incident_id: int, /, *, target: Target | None = None, as_json: AsJson =
 
     For example:
 
-        understudy incidents show 1234
+        greenroom incidents show 1234
     """
     asyncio.run(_show(incident_id, target, as_json))
 

@@ -1,4 +1,4 @@
-"""`understudy init`: a small project to begin with. What it writes lies in `templates`."""
+"""`greenroom init`: a small project to begin with. What it writes lies in `templates`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .target import DEFAULT_TREES, CommandFailed, UsageWrong
 
 __all__ = ("init",)
 
-FILES = ("understudy.toml", "actors.py", "test_actors.py", "README.md")
+FILES = ("greenroom.toml", "actors.py", "test_actors.py", "README.md")
 FALLBACK_NAME = "app"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,49}")
@@ -21,8 +21,8 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,49}")
 
 _NEXT = """\
 Next:
-{cd}  understudy check        # shows the tree
-  understudy run          # runs it; Ctrl-C stops it
+{cd}  greenroom check        # shows the tree
+  greenroom run          # runs it; Ctrl-C stops it
 README.md goes on from there. To test it: pip install pytest anyio, then python -m pytest
 """
 
@@ -34,9 +34,9 @@ def init(folder: Path = Path(), /, *, name: str | None = None) -> None:
 
     For example:
 
-        understudy init
+        greenroom init
 
-        understudy init ~/src/shop --name shop
+        greenroom init ~/src/shop --name shop
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def init(folder: Path = Path(), /, *, name: str | None = None) -> None:
 
 
 def _template(file: str) -> str:
-    templates = resources.files("understudy.supervision.cli") / "templates"
+    templates = resources.files("greenroom.supervision.cli") / "templates"
     return (templates / f"{file}.template").read_text(encoding="utf-8")
 
 

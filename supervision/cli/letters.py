@@ -1,4 +1,4 @@
-"""`understudy send` and `understudy ask`: a message to an actor, from the shell."""
+"""`greenroom send` and `greenroom ask`: a message to an actor, from the shell."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def send(
 
     For example:
 
-        understudy send /bank/accounts/alice Deposit '{"amount": 5}'
+        greenroom send /bank/accounts/alice Deposit '{"amount": 5}'
 
-        understudy send /bank/ledger Close --delay-s 60 --key close-2031-05
+        greenroom send /bank/ledger Close --delay-s 60 --key close-2031-05
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ async def _send(
         row = row._replace(key=key, due=due, priority=priority, wants_reply=int(running))
         reply = await desk.leave(row, SEND_WAIT_S)
     if reply is not None and not reply.ok:
-        raise NodeRefused(f"{reply.error}\nIt was kept as a dead letter: `understudy dead list {row.address}`")
+        raise NodeRefused(f"{reply.error}\nIt was kept as a dead letter: `greenroom dead list {row.address}`")
     taken = reply is not None
     if as_json:
         print_json({"address": row.address, "type": row.type, "taken": taken})
@@ -95,9 +95,9 @@ def ask(
 
     For example:
 
-        understudy ask /bank/accounts/alice Balance
+        greenroom ask /bank/accounts/alice Balance
 
-        understudy ask /bank/ledger Total '{"currency": "EUR"}' --timeout-s 30
+        greenroom ask /bank/ledger Total '{"currency": "EUR"}' --timeout-s 30
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def ask(
 async def _ask(row: InboxRow, timeout_s: float, target: Target | None) -> None:
     async with open_desk(target) as desk:
         if desk.node() is None:
-            raise CommandFailed("no node runs on this store, so nobody can answer: start one with `understudy run`")
+            raise CommandFailed("no node runs on this store, so nobody can answer: start one with `greenroom run`")
         reply = await desk.exchange(row._replace(wants_reply=1), timeout_s)
     if not reply.ok:
         raise NodeRefused(_with_traceback(reply.error, reply.body))

@@ -25,7 +25,7 @@ class Lifeline:
         empty = os.open(os.devnull, os.O_RDONLY)
         os.dup2(empty, 0)
         os.close(empty)
-        threading.Thread(target=self._watch, name="understudy lifeline", daemon=True).start()
+        threading.Thread(target=self._watch, name="greenroom lifeline", daemon=True).start()
 
     def _watch(self) -> None:
         while os.read(self._descriptor, 4096):

@@ -1,4 +1,4 @@
-"""`understudy messages`: what waits in the mailboxes, and in the node's inbox."""
+"""`greenroom messages`: what waits in the mailboxes, and in the node's inbox."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def list_messages(
 
     For example:
 
-        understudy messages list
+        greenroom messages list
 
-        understudy messages list /bank/ledger --json
+        greenroom messages list /bank/ledger --json
 
     Parameters
     ----------
@@ -69,9 +69,9 @@ def show(message_id: str, /, *, target: Target | None = None, as_json: AsJson = 
 
     For example:
 
-        understudy messages show 1234
+        greenroom messages show 1234
 
-        understudy messages show inbox:5
+        greenroom messages show inbox:5
 
     Parameters
     ----------

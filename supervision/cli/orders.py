@@ -29,7 +29,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
             sys.executable,
             "-P",
             "-m",
-            "understudy.supervision.cli.child",
+            "greenroom.supervision.cli.child",
             msgspec.json.encode(self).decode(),
         ]
 

@@ -106,7 +106,7 @@ class Parent:
         logger.error(
             "the node died more than {} times within {:g} s (node.respawn_intensity, node.respawn_period_s). "
             "It isn't started again. Its last deaths:\n{}\n"
-            "What it hadn't finished is in its store: `understudy messages list`, `understudy dead list`.",
+            "What it hadn't finished is in its store: `greenroom messages list`, `greenroom dead list`.",
             settings.respawn_intensity,
             settings.respawn_period_s,
             deaths,

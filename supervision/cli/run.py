@@ -1,4 +1,4 @@
-"""`understudy run`: a node, and the small parent that starts it again when it dies."""
+"""`greenroom run`: a node, and the small parent that starts it again when it dies."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def run(
 
     For example:
 
-        understudy run bank.toml
+        greenroom run bank.toml
 
-        understudy run bank.toml --store sqlite:////srv/bank.db --hang-s 10
+        greenroom run bank.toml --store sqlite:////srv/bank.db --hang-s 10
 
-        understudy run batch.toml --until-idle
+        greenroom run batch.toml --until-idle
 
     Parameters
     ----------
     tree
-        The config file. Default: understudy.toml.
+        The config file. Default: greenroom.toml.
     store
         URL of the store, in place of the config file's.
     until_idle

@@ -1,4 +1,4 @@
-"""`understudy actors stop|start|restart|delete`: what a supervisor can be asked about its children.
+"""`greenroom actors stop|start|restart|delete`: what a supervisor can be asked about its children.
 
 A running node's supervisors do it; without a node it is done to what the store says of the children.
 """
@@ -33,7 +33,7 @@ def stop(address: str, /, *, target: Target | None = None, timeout_s: TimeoutS =
 
     For example:
 
-        understudy actors stop /bank/audit
+        greenroom actors stop /bank/audit
     """
     asyncio.run(_order("actors.stop", offline.stop, address, target, timeout_s, as_json))
 
@@ -47,7 +47,7 @@ def start(
 
     For example:
 
-        understudy actors start /bank/audit
+        greenroom actors start /bank/audit
     """
     asyncio.run(_order("actors.start", offline.start, address, target, timeout_s, as_json))
 
@@ -62,7 +62,7 @@ def restart(
 
     For example:
 
-        understudy actors restart /bank/audit
+        greenroom actors restart /bank/audit
     """
     asyncio.run(_order("actors.restart", None, address, target, timeout_s, as_json))
 
@@ -76,7 +76,7 @@ def delete(
 
     For example:
 
-        understudy actors delete /bank/audit
+        greenroom actors delete /bank/audit
     """
     asyncio.run(_order("actors.delete", offline.delete, address, target, timeout_s, as_json))
 
@@ -100,7 +100,7 @@ async def _order(
 
     async def on_store(store: Store) -> Any:
         if without_node is None:
-            raise CommandFailed(f"no node runs on this store, so {address} doesn't: `understudy run` starts it")
+            raise CommandFailed(f"no node runs on this store, so {address} doesn't: `greenroom run` starts it")
         return await without_node(store, address)
 
     result = await administer_or(target, beside_node, on_store)
@@ -119,7 +119,7 @@ def _in_words(command: str, address: str, result: dict[str, Any]) -> str:
             return f"{address} was stopped, and is forgotten; its state and mail stay in the store"
         case "stop":
             also = f"; so are {', '.join(result['with'])}, which waited to start with it" if result.get("with") else ""
-            return f"{address} is stopped, until `understudy actors start {address}`{also}"
+            return f"{address} is stopped, until `greenroom actors start {address}`{also}"
         case "start" if result.get("next"):
             return f"{address} starts with the next node"
         case "start" | "restart" if result.get("on_demand"):

@@ -1,6 +1,6 @@
 """Target: which store a command means.
 
-`--store URL`, else the environment (`UNDERSTUDY_STORE__URL`), else the config file: `--tree FILE`, or understudy.toml
+`--store URL`, else the environment (`GREENROOM_STORE__URL`), else the config file: `--tree FILE`, or greenroom.toml
 (.yaml, .yml, .json) in the working directory.
 """
 
@@ -16,7 +16,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ...persistence.engines import open_store
-from ...persistence.errors import UnderstudyError
+from ...persistence.errors import GreenroomError
 from ...persistence.runtime import Runtime
 from ...persistence.sqlite import SqliteStore
 from ..config import load_store
@@ -26,12 +26,12 @@ from .desk import Desk
 
 __all__ = ("DEFAULT_TREE", "CommandFailed", "Target", "UsageWrong", "default_tree", "open_desk", "store_path")
 
-DEFAULT_TREE = Path("understudy.toml")
+DEFAULT_TREE = Path("greenroom.toml")
 DEFAULT_TREES = (DEFAULT_TREE, *(DEFAULT_TREE.with_suffix(ending) for ending in (".yaml", ".yml", ".json")))
-STORE_VARIABLE = "UNDERSTUDY_STORE__URL"
+STORE_VARIABLE = "GREENROOM_STORE__URL"
 
 
-class CommandFailed(UnderstudyError):
+class CommandFailed(GreenroomError):
     """A command that can't do what was asked, in words for whoever typed it."""
 
 
@@ -45,7 +45,7 @@ class Target:
     store: Annotated[str | None, Parameter(help="URL of the store, such as sqlite:///bank.db.", group="Store")] = None
     tree: Annotated[
         Path | None,
-        Parameter(help="Config file that names the store. Default: understudy.toml, if there is one.", group="Store"),
+        Parameter(help="Config file that names the store. Default: greenroom.toml, if there is one.", group="Store"),
     ] = None
 
     def url(self) -> str:

@@ -1,4 +1,4 @@
-"""`understudy timers`: what actors have scheduled."""
+"""`greenroom timers`: what actors have scheduled."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def list_timers(
 
     For example:
 
-        understudy timers list
+        greenroom timers list
 
-        understudy timers list /bank/ledger --json
+        greenroom timers list /bank/ledger --json
 
     Parameters
     ----------

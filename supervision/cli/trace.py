@@ -1,4 +1,4 @@
-"""`understudy actors trace`: an actor's turns as they end, beside a running node."""
+"""`greenroom actors trace`: an actor's turns as they end, beside a running node."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def trace(
 
     For example:
 
-        understudy actors trace /bank/ledger
+        greenroom actors trace /bank/ledger
 
-        understudy actors trace /bank/accounts/alice --count 10 --for 60 --json
+        greenroom actors trace /bank/accounts/alice --count 10 --for 60 --json
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def trace(
 async def _trace(address: str, count: int | None, for_s: float | None, target: Target | None, as_json: bool) -> None:
     async with open_desk(target) as desk:
         if desk.node() is None:
-            raise CommandFailed("no node runs on this store, so nothing happens: start one with `understudy run`")
+            raise CommandFailed("no node runs on this store, so nothing happens: start one with `greenroom run`")
         shown = 0
         async for turn in _turns(desk, address, for_s):
             sys.stdout.write(f"{msgspec.json.encode(turn).decode() if as_json else _line(turn)}\n")

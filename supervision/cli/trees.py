@@ -1,4 +1,4 @@
-"""`understudy tree`: the tree as it stands."""
+"""`greenroom tree`: the tree as it stands."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def tree(
 
     For example:
 
-        understudy tree
+        greenroom tree
 
-        understudy tree --tree bank.toml --limit 100
+        greenroom tree --tree bank.toml --limit 100
 
-        understudy tree --store sqlite:///bank.db --json
+        greenroom tree --store sqlite:///bank.db --json
     """
     asyncio.run(_tree(target or Target(), limit, as_json))
 

@@ -1,4 +1,4 @@
-"""`understudy db verify`: what of a store is damaged, what comes of it, and what helps."""
+"""`greenroom db verify`: what of a store is damaged, what comes of it, and what helps."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def verify(*, target: Target | None = None, as_json: AsJson = False) -> None:
 
     For example:
 
-        understudy db verify
+        greenroom db verify
 
-        understudy db verify --store sqlite:////backups/bank-monday.db
+        greenroom db verify --store sqlite:////backups/bank-monday.db
     """
     path = store_path(target)
     preserve(path)
@@ -74,7 +74,7 @@ def _data(findings: Findings) -> dict[str, Any]:
 def _show(findings: Findings) -> None:
     if findings.schema_version != SCHEMA_VERSION:
         why = f"it has schema version {findings.schema_version}, not {SCHEMA_VERSION}"
-        note(f"only the structure was checked: {why}. `understudy db migrate` brings it up to date")
+        note(f"only the structure was checked: {why}. `greenroom db migrate` brings it up to date")
     if not findings.count:
         note(f"{findings.rows:,} rows, none is damaged")
         return

@@ -4,9 +4,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from understudy.actors.actor import Actor, handler
-from understudy.actors.definition import Definition, HandlerSpec
-from understudy.actors.message import Message, Request
+from greenroom.actors.actor import Actor, handler
+from greenroom.actors.definition import Definition, HandlerSpec
+from greenroom.actors.message import Message, Request
 
 T = TypeVar("T")
 

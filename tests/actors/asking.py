@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from understudy import (
+from greenroom import (
     Actor,
     AskAfterTell,
     AskCycle,

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from understudy import Actor, Backoff, ExitReason, Message, Request, handler
+from greenroom import Actor, Backoff, ExitReason, Message, Request, handler
 
 
 class Add(Message):

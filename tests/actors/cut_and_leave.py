@@ -14,7 +14,7 @@ from cut_short import OPERATIONS, Bench, Clerk, Do, Numbers, Put, Worker, the_tr
 from grounds import SqliteGround
 from suspending import cut
 
-from understudy import Client
+from greenroom import Client
 
 
 async def main(what: str, way: str, at: int, ground: SqliteGround) -> None:

@@ -15,7 +15,7 @@ from grounds import Ground, SqliteGround, pool, tree
 from sqlalchemy import text
 from suspending import counted
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorSystem,
     Backoff,
@@ -31,7 +31,7 @@ from understudy import (
     TerminateChild,
     handler,
 )
-from understudy.actors.lifecycle import cut_off
+from greenroom.actors.lifecycle import cut_off
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 
@@ -301,7 +301,7 @@ def unlocked(ground: Ground) -> None:
 
 def stored(ground: Ground, address: str) -> Counter[int]:
     """The numbers in an actor's row."""
-    from understudy.persistence.record import ActorRow
+    from greenroom.persistence.record import ActorRow
 
     (states,) = [[row.state for row in ground.rows(ActorRow) if row.address == address]]
     return Counter(number for state in states for number in msgspec.json.decode(state, type=list[int]))

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from grounds import Ground
 
-from understudy import Actor, Backoff, ChildSpec, ExitReason, Message, Request, handler
-from understudy.persistence.record import ActorRow
+from greenroom import Actor, Backoff, ChildSpec, ExitReason, Message, Request, handler
+from greenroom.persistence.record import ActorRow
 
 log: list[str] = []
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from understudy import Actor, Backoff, ExitReason, Message, Reject, Request, Retry, handler
+from greenroom import Actor, Backoff, ExitReason, Message, Reject, Request, Retry, handler
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 log: list[str] = []

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 from grounds import tree
 
-from understudy import Actor, ActorSystem, Backoff, ChildSpec, Message, Request, SupervisorSpec, handler
+from greenroom import Actor, ActorSystem, Backoff, ChildSpec, Message, Request, SupervisorSpec, handler
 
 D = "/t/door"
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from grounds import Ground, SqliteGround, pool, tree
 
-from understudy import (
+from greenroom import (
     Actor,
     Aliases,
     ChildSpec,
@@ -23,8 +23,8 @@ from understudy import (
     SupervisorSpec,
     handler,
 )
-from understudy.persistence.record import ActorRow, ChildRow, DeadLetterRow, MessageRow
-from understudy.supervision import offline
+from greenroom.persistence.record import ActorRow, ChildRow, DeadLetterRow, MessageRow
+from greenroom.supervision import offline
 
 
 class Einzahlung(Message):
@@ -301,7 +301,7 @@ async def test_mistakes_are_found_before_anything_starts(ground: Ground, setting
 
 async def test_a_config_files_aliases_and_those_of_the_caller(disk: SqliteGround) -> None:
     """The caller's go before the file's; both hold."""
-    from understudy import start
+    from greenroom import start
 
     image = await with_old_rows(disk)
     assert isinstance(image, SqliteGround)

@@ -9,7 +9,7 @@ import pytest
 from asking import Basket, Block, Counter, Fail, Front, Get, Look, LookAndChange, Raise, Swap, Unknown, Wait, Wrong
 from grounds import Ground, tree
 
-from understudy import (
+from greenroom import (
     AskFailed,
     AskTimeout,
     ChildSpec,
@@ -18,8 +18,8 @@ from understudy import (
     StoreFull,
     UnhandledMessage,
 )
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import DeadLetterRow, MessageRow
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ from asking import (
 )
 from grounds import Ground, pool, tree
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorNotFound,
     AskFailed,

@@ -13,12 +13,12 @@ import pytest
 from grounds import Ground, MemoryGround, SqliteGround, pool, tree
 from looping import rounds
 
-from understudy import Actor, ActorSystem, Backoff, Message, Request, StoreUnavailable, handler
-from understudy.actors import delays, pending
-from understudy.actors.backlog import Backlog
-from understudy.persistence.beside import Beside
-from understudy.persistence.memory import MemoryStore
-from understudy.persistence.record import ActorRow, AttemptRow, MessageRow, seal
+from greenroom import Actor, ActorSystem, Backoff, Message, Request, StoreUnavailable, handler
+from greenroom.actors import delays, pending
+from greenroom.actors.backlog import Backlog
+from greenroom.persistence.beside import Beside
+from greenroom.persistence.memory import MemoryStore
+from greenroom.persistence.record import ActorRow, AttemptRow, MessageRow, seal
 
 FIRST = 200
 """Heads that are read before the tree starts, in these tests."""

@@ -14,13 +14,13 @@ from grounds import Ground, MemoryGround, pool, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from understudy import Actor, Message, Request, handler
-from understudy.actors import pending
-from understudy.actors.backlog import Backlog
-from understudy.actors.due_rows import DueRows
-from understudy.actors.envelope import Envelope
-from understudy.actors.mailbox import PriorityRow, priority_of
-from understudy.persistence.record import MessageRow
+from greenroom import Actor, Message, Request, handler
+from greenroom.actors import pending
+from greenroom.actors.backlog import Backlog
+from greenroom.actors.due_rows import DueRows
+from greenroom.actors.envelope import Envelope
+from greenroom.actors.mailbox import PriorityRow, priority_of
+from greenroom.persistence.record import MessageRow
 
 PRIORITIES = st.sampled_from([0, 0, 0, 5, -5])
 STEPS = st.lists(

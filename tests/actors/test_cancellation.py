@@ -10,9 +10,9 @@ import pytest
 from cancelling import Account, Add, Chain, Odd, Slow, Total, cancelled_after, open_gate
 from grounds import Ground, MemoryGround, pool, tree
 
-from understudy import Actor, ChildSpec, handler
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import ActorRow, DeadLetterRow, MessageRow
+from greenroom import Actor, ChildSpec, handler
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import ActorRow, DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

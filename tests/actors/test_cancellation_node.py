@@ -8,7 +8,7 @@ import pytest
 from cancelling import Account, Add, Slow, SlowStart, Total, cancelled_after, open_gate
 from grounds import Ground, pool, tree
 
-from understudy import StartFailed
+from greenroom import StartFailed
 
 
 @pytest.fixture(autouse=True)

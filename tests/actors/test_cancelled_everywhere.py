@@ -11,9 +11,9 @@ from grounds import Ground
 from suspending import WAYS, Watch, cut
 from tallying import Tally
 
-from understudy import CountChildren
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import DeadLetterRow, MessageRow
+from greenroom import CountChildren
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from grounds import Ground, tree
 
-from understudy import Actor, ChildSpec, MailboxFull, Message, Request, StoreUnavailable, SystemStopped, handler
-from understudy.persistence import order
-from understudy.persistence.record import MessageRow
+from greenroom import Actor, ChildSpec, MailboxFull, Message, Request, StoreUnavailable, SystemStopped, handler
+from greenroom.persistence import order
+from greenroom.persistence.record import MessageRow
 
 
 class Item(Message):

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from grounds import Ground, pool, tree
 
-from understudy import Actor, Message, Request, handler
-from understudy.persistence.attempts import Started
+from greenroom import Actor, Message, Request, handler
+from greenroom.persistence.attempts import Started
 
 
 class Put(Message):

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from grounds import Ground, MemoryGround, SqliteGround, pool, tree
 
-from understudy import Actor, Backoff, ChildSpec, Client, KeyDamaged, Message, Request, StartFailed, handler
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import ActorRow, AttemptRow, DeadLetterRow, KeyRow, MessageRow
+from greenroom import Actor, Backoff, ChildSpec, Client, KeyDamaged, Message, Request, StartFailed, handler
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import ActorRow, AttemptRow, DeadLetterRow, KeyRow, MessageRow
 
 
 class Note(Message):

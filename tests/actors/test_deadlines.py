@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from understudy.actors.deadlines import RESOLUTION_S, Deadlines
-from understudy.actors.testing import VirtualRuntime
+from greenroom.actors.deadlines import RESOLUTION_S, Deadlines
+from greenroom.actors.testing import VirtualRuntime
 
 
 class Item:

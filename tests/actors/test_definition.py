@@ -18,8 +18,8 @@ from account_definition import (
     spec,
 )
 
-from understudy.actors.actor import Actor, handler
-from understudy.actors.message import Message
+from greenroom.actors.actor import Actor, handler
+from greenroom.actors.message import Message
 
 S = TypeVar("S")
 

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from account_definition import Balance, Basket, Items, Money, Total, a_function, spec
 
-from understudy.actors.actor import Actor, handler
-from understudy.actors.definition import HandlerSpec
-from understudy.actors.errors import ReplyError
-from understudy.actors.message import Message
+from greenroom.actors.actor import Actor, handler
+from greenroom.actors.definition import HandlerSpec
+from greenroom.actors.errors import ReplyError
+from greenroom.actors.message import Message
 
 
 class Answers(Actor[None]):

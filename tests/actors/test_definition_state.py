@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from account_definition import Book, definition, spec
 
-from understudy.actors.actor import Actor, handler
-from understudy.actors.errors import StateError
-from understudy.actors.message import Request
+from greenroom.actors.actor import Actor, handler
+from greenroom.actors.errors import StateError
+from greenroom.actors.message import Request
 
 
 class Account(Actor[Book]):
@@ -120,7 +120,7 @@ def test_a_name_is_a_string(name: Any) -> None:
 
 
 SCRIPT = """
-from understudy.actors.actor import Actor
+from greenroom.actors.actor import Actor
 class Account(Actor[None]): pass
 if __name__ == "__main__":
     print(Account.__definition__.name)

@@ -10,8 +10,8 @@ from account_definition import Account, Book, Deposit, a_function, definition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy import Actor, handler
-from understudy.actors.versions import join_type, split_type
+from greenroom import Actor, handler
+from greenroom.actors.versions import join_type, split_type
 
 
 def upgrade(cls: Any, state: Any, version: int) -> Any:

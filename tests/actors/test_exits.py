@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from understudy.actors import errors
-from understudy.actors.errors import ActorError, AskFailed, Ignore, Reject, Retry, StartFailed
-from understudy.actors.exits import TEXT_LIMIT_BYTES, TRACEBACK_LIMIT_BYTES, Down, Exited, ExitReason
-from understudy.actors.message import ENCODER, decoder_of
-from understudy.persistence.errors import UnderstudyError
+from greenroom.actors import errors
+from greenroom.actors.errors import ActorError, AskFailed, Ignore, Reject, Retry, StartFailed
+from greenroom.actors.exits import TEXT_LIMIT_BYTES, TRACEBACK_LIMIT_BYTES, Down, Exited, ExitReason
+from greenroom.actors.message import ENCODER, decoder_of
+from greenroom.persistence.errors import GreenroomError
 
 
 class OwnError(Exception):
@@ -150,7 +150,7 @@ def test_an_error_survives_pickling_with_its_attributes(error: ActorError) -> No
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 def test_an_error_stands_under_the_root_and_says_what_to_do(error: ActorError) -> None:
-    assert isinstance(error, UnderstudyError)
+    assert isinstance(error, GreenroomError)
     assert type(error).__doc__
     if isinstance(error, errors.StateError):  # what they carry says it
         return
@@ -178,8 +178,8 @@ def test_a_class_told_in_place_of_an_instance_is_named() -> None:
 
 
 @pytest.mark.parametrize("verdict", [Retry(2.5, "busy"), Reject("too old"), Ignore("not here")])
-def test_verdicts_are_no_errors_of_understudy_and_survive_pickling(verdict: Exception) -> None:
-    assert not isinstance(verdict, UnderstudyError)
+def test_verdicts_are_no_errors_of_greenroom_and_survive_pickling(verdict: Exception) -> None:
+    assert not isinstance(verdict, GreenroomError)
     assert vars(pickle.loads(pickle.dumps(verdict))) == vars(verdict)
 
 

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 from grounds import MemoryGround, tree
 
-from understudy import Actor, ChildSpec, Message, RestartChild, SupervisorSpec, TerminateChild, handler
-from understudy.actors.fair_share import BACK, HOG_S
-from understudy.actors.runner import BREATH_S
-from understudy.persistence.record import DeadLetterRow
-from understudy.persistence.runtime import Runtime
+from greenroom import Actor, ChildSpec, Message, RestartChild, SupervisorSpec, TerminateChild, handler
+from greenroom.actors.fair_share import BACK, HOG_S
+from greenroom.actors.runner import BREATH_S
+from greenroom.persistence.record import DeadLetterRow
+from greenroom.persistence.runtime import Runtime
 
 BURST_S = 0.010
 ROUND_S = 0.0001

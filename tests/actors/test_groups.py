@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from grounds import Ground, pool, tree
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorSystem,
     Backoff,
@@ -27,9 +27,9 @@ from understudy import (
     TurnClosed,
     handler,
 )
-from understudy.actors import groups
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import DeadLetterRow, MessageRow
+from greenroom.actors import groups
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import DeadLetterRow, MessageRow
 
 
 class Job(Message):

@@ -12,11 +12,11 @@ import pytest
 from grounds import Ground, SqliteGround, tree
 from store_samples import pairs
 
-from understudy import Actor, Event, Message, Settings, StoreUnavailable, handler
-from understudy.actors import housekeeping
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import DeadLetterRow, KeyRow, ReplyRow, seal
-from understudy.persistence.store import Commit
+from greenroom import Actor, Event, Message, Settings, StoreUnavailable, handler
+from greenroom.actors import housekeeping
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import DeadLetterRow, KeyRow, ReplyRow, seal
+from greenroom.persistence.store import Commit
 
 OFTEN = 0.01
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from grounds import Ground, MemoryGround, pool, tree
 
-from understudy import (
+from greenroom import (
     Actor,
     AskFailed,
     Backoff,
@@ -23,8 +23,8 @@ from understudy import (
     TurnClosed,
     handler,
 )
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import ActorRow, DeadLetterRow, MessageRow
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import ActorRow, DeadLetterRow, MessageRow
 
 
 class Put(Message):

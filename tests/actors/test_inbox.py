@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from grounds import Ground, tree
 
-from understudy import Actor, ChildSpec, Client, Message, Request, StoreFull, handler
-from understudy.persistence.record import ActorRow, DeadLetterRow, InboxRow, ReplyRow
+from greenroom import Actor, ChildSpec, Client, Message, Request, StoreFull, handler
+from greenroom.persistence.record import ActorRow, DeadLetterRow, InboxRow, ReplyRow
 
 
 class Add(Message):

@@ -11,7 +11,7 @@ from grounds import Ground, MemoryGround, SqliteGround, pool, tree
 from introspecting import Add, Eager, Fail, Ledger, Light, Relay, Stateless, Total, Wait, log
 from looping import rounds
 
-from understudy import (
+from greenroom import (
     Actor,
     AskFailed,
     Client,
@@ -23,8 +23,8 @@ from understudy import (
     SupervisorSpec,
     handler,
 )
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import ActorRow
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import ActorRow
 
 SPEC = tree(Ledger, Light, Stateless, Eager, pool(Ledger), intensity=20)
 
@@ -178,12 +178,12 @@ def test_what_the_runtime_answers_cant_be_handled() -> None:
                 return None
 
 
-class Imposter(Request[int], tag="understudy.GetState"):
+class Imposter(Request[int], tag="greenroom.GetState"):
     pass
 
 
 def test_nor_a_message_of_the_same_tag() -> None:
-    with pytest.raises(TypeError, match=r"its tag 'understudy\.GetState' is the runtime's"):
+    with pytest.raises(TypeError, match=r"its tag 'greenroom\.GetState' is the runtime's"):
 
         class Own(Actor[None]):
             @handler

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from grounds import Ground, SqliteGround, pool, tree
 
-from understudy import Actor, Backoff, ChildSpec, KeyConflict, Message, Request, Retry, Settings, StoreFull, handler
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import DeadLetterRow, KeyRow, MessageRow
+from greenroom import Actor, Backoff, ChildSpec, KeyConflict, Message, Request, Retry, Settings, StoreFull, handler
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import DeadLetterRow, KeyRow, MessageRow
 
 
 class Pay(Message):

@@ -11,9 +11,9 @@ import pytest
 from ending import Notes, Run, Worker, log, notes, running, worker
 from grounds import Ground, MemoryGround, tree
 
-from understudy import Actor, AskFailed, ChildSpec, handler
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import AttemptRow, DeadLetterRow, MessageRow
+from greenroom import Actor, AskFailed, ChildSpec, handler
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import AttemptRow, DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)
@@ -228,7 +228,7 @@ class Selfish(Actor[None]):
 
 async def test_a_pool_stops_its_actors_together(memory: MemoryGround, clock: Any) -> None:
     """[simple_one_for_one_shutdown] Bounded by one shutdown time, not by their sum."""
-    from understudy import SupervisorSpec
+    from greenroom import SupervisorSpec
 
     slow = ChildSpec(id="w", actor=Worker, shutdown=5.0)
     spec = tree(SupervisorSpec(id="pool", strategy="dynamic", template=slow))

@@ -11,9 +11,9 @@ import pytest
 from ending import Memory, Notes, Run, Worker, log, notes, swallow_cancellations, worker
 from grounds import Ground, MemoryGround, pool, tree
 
-from understudy import Actor, Backoff, ChildSpec, ExitReason, StartFailed, handler
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom import Actor, Backoff, ChildSpec, ExitReason, StartFailed, handler
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,7 @@ async def test_on_start_that_never_ends(memory: MemoryGround, clock: Any, start:
 async def test_in_a_pool_the_message_is_charged(memory: MemoryGround, clock: Any, start: Any) -> None:
     Hooked.start = start
     template = ChildSpec(id="x", actor=Hooked, handler_timeout_s=5.0, max_attempts=2)
-    from understudy import SupervisorSpec
+    from greenroom import SupervisorSpec
 
     spec = tree(SupervisorSpec(id="pool", strategy="dynamic", template=template))
     async with memory.node(spec, runtime=clock) as system:

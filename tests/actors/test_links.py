@@ -22,14 +22,14 @@ from watching import (
     tell,
 )
 
-from understudy import (
+from greenroom import (
     Actor,
     SupervisorSpec,
     TerminateChild,
     handler,
 )
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import AttemptRow, DeadLetterRow, MessageRow
 
 A, B, C = "/t/a", "/t/b", "/t/c"
 

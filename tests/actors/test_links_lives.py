@@ -24,13 +24,13 @@ from watching import (
     tell,
 )
 
-from understudy import (
+from greenroom import (
     Actor,
     ExitReason,
     StoreUnavailable,
     SupervisorSpec,
 )
-from understudy.actors.testing import Recorder, VirtualRuntime
+from greenroom.actors.testing import Recorder, VirtualRuntime
 
 A, B, C = "/t/a", "/t/b", "/t/c"
 

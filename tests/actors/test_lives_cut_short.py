@@ -13,8 +13,8 @@ from grounds import Ground, SqliteGround
 from suspending import WAYS, Watch, cut
 from tallying import Tally
 
-from understudy import ActorSystem, Client, SystemStopped
-from understudy.persistence.record import DeadLetterRow, InboxRow, MessageRow, ReplyRow
+from greenroom import ActorSystem, Client, SystemStopped
+from greenroom.persistence.record import DeadLetterRow, InboxRow, MessageRow, ReplyRow
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +159,7 @@ async def test_a_client(disk: SqliteGround, way: str, node: str, tally: Tally) -
             before = Watch()
             struck = await cut(way, told, speak(disk, told, asks=node == "runs"))
             if system is not None:
-                await before.nothing_left(threads=False, names=("understudy letterbox", "understudy replies"))
+                await before.nothing_left(threads=False, names=("greenroom letterbox", "greenroom replies"))
                 await system.idle()
             else:
                 await before.nothing_left()

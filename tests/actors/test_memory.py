@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from grounds import SqliteGround, pool, tree
 
-from understudy import Actor, ActorSystem, Event, Message, handler
+from greenroom import Actor, ActorSystem, Event, Message, handler
 
 ACTORS = 1_000
 ACTIVE_B_MAX = 2_500

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Generic, Literal, NewType, Optional, TypeVar
 import msgspec
 import pytest
 
-from understudy.actors.exits import Down, Exited
-from understudy.actors.message import (
+from greenroom.actors.exits import Down, Exited
+from greenroom.actors.message import (
     ENCODER,
     Message,
     Request,

@@ -25,7 +25,7 @@ from watching import (
     trio,
 )
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorRef,
     ChildSpec,
@@ -37,9 +37,9 @@ from understudy import (
     UnhandledMessage,
     handler,
 )
-from understudy.actors import intents
-from understudy.actors.testing import VirtualRuntime
-from understudy.persistence.record import DeadLetterRow, MessageRow
+from greenroom.actors import intents
+from greenroom.actors.testing import VirtualRuntime
+from greenroom.persistence.record import DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

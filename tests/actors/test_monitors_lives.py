@@ -27,10 +27,10 @@ from watching import (
     trio,
 )
 
-from understudy import Actor, Settings, StartChild, StoreUnavailable, TerminateChild
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import MessageRow, MonitorRow
-from understudy.supervision import offline
+from greenroom import Actor, Settings, StartChild, StoreUnavailable, TerminateChild
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import MessageRow, MonitorRow
+from greenroom.supervision import offline
 
 
 @pytest.fixture(autouse=True)

@@ -13,20 +13,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from watching import FAST, Bind, End, Mortal, mortal
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorSystem,
     ChildSpec,
     Down,
+    GreenroomError,
     Message,
     RestartChild,
     StoreUnavailable,
     SupervisorSpec,
     TerminateChild,
-    UnderstudyError,
     handler,
 )
-from understudy.persistence.record import ActorRow, DeadLetterRow, MessageRow, MonitorRow
+from greenroom.persistence.record import ActorRow, DeadLetterRow, MessageRow, MonitorRow
 
 TARGETS = ["/t/durable", "/t/light", "/t/pool/a"]
 WATCHERS = ["/t/w0", "/t/w1", "/t/watchers/a"]
@@ -153,7 +153,7 @@ async def live(ground: Ground, system: ActorSystem, pending: list[tuple[str, Any
                     await system.ref("/t").ask(RestartChild(id=what))
                 case _:
                     system.ref(who).tell(what)
-        except UnderstudyError:
+        except GreenroomError:
             pass  # the store is broken at the moment; a child runs already, or stops
     await system.idle()
     return ground
@@ -170,7 +170,7 @@ async def finish(system: ActorSystem) -> None:
     for name in ("durable", "light", "w0", "w1"):
         try:
             await system.ref("/t").ask(RestartChild(id=name))
-        except UnderstudyError:
+        except GreenroomError:
             assert system.cells[f"/t/{name}"].status == "up"
     await system.idle()
     for target in TARGETS:

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from grounds import Ground, pool, tree
 
-from understudy import Actor, Backoff, ChildSpec, Message, Request, Retry, handler
-from understudy.persistence.record import MessageRow
+from greenroom import Actor, Backoff, ChildSpec, Message, Request, Retry, handler
+from greenroom.persistence.record import MessageRow
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from grounds import Ground, MemoryGround, pool, tree
 
-from understudy import (
+from greenroom import (
     Actor,
     Backoff,
     ChildSpec,
@@ -21,8 +21,8 @@ from understudy import (
     TreeGaveUp,
     handler,
 )
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import ActorRow, MessageRow
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import ActorRow, MessageRow
 
 log: list[str] = []
 
@@ -121,7 +121,7 @@ async def test_a_reference_alone_starts_nothing(ground: Ground) -> None:
 
 
 async def test_nothing_below_an_account(memory: MemoryGround) -> None:
-    from understudy import ActorNotFound
+    from greenroom import ActorNotFound
 
     async with memory.node(tree(accounts())) as system:
         await system.ref("/t/pool/a").tell(Add(amount=1))

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from grounds import MemoryGround, pool, tree
 
-from understudy import Actor, Message, Request, handler
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import MessageRow
+from greenroom import Actor, Message, Request, handler
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import MessageRow
 
 
 class Go(Message):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from grounds import MemoryGround, pool, tree
 
-from understudy import Actor, ChildSpec, Message, Request, handler
-from understudy.actors.stack import FRAMES_MAX, StackFrame, stack_of
+from greenroom import Actor, ChildSpec, Message, Request, handler
+from greenroom.actors.stack import FRAMES_MAX, StackFrame, stack_of
 
 
 class Ask(Request[int]):

@@ -27,7 +27,7 @@ from stashing import (
     tell,
 )
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorNotFound,
     AskTimeout,
@@ -39,8 +39,8 @@ from understudy import (
     TurnClosed,
     handler,
 )
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import AttemptRow, DeadLetterRow, MessageRow
 
 EITHER = pytest.mark.parametrize("durable", [True, False])
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stashing import Close, Crash, D, Door, Enter, Guests, Knock, Notes, Open, ask, guests, house, knock, tell
 
-from understudy import ActorSystem, StoreDataError, StoreError, StoreUnavailable
-from understudy.actors.testing import VirtualRuntime
-from understudy.persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom import ActorSystem, StoreDataError, StoreError, StoreUnavailable
+from greenroom.actors.testing import VirtualRuntime
+from greenroom.persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 
 
 class Waiting(NamedTuple):

@@ -10,7 +10,7 @@ from grounds import Ground, MemoryGround, as_spec, pool, tree
 from introspecting import Add, Fail, Ledger, Light, Total, Wait, log
 from looping import rounds
 
-from understudy import (
+from greenroom import (
     AskFailed,
     AskTimeout,
     ChildSpec,
@@ -21,9 +21,9 @@ from understudy import (
     StoreUnavailable,
     Suspend,
 )
-from understudy.actors.cell import Cell
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import MessageRow
+from greenroom.actors.cell import Cell
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import MessageRow
 
 SPEC = tree(Ledger, Light, ("other", Ledger), pool(ChildSpec(id="x", actor=Ledger, idle_timeout_s=1.0)), intensity=20)
 

@@ -31,13 +31,13 @@ from ticking import (
     times,
 )
 
-from understudy import (
+from greenroom import (
     Actor,
     handler,
 )
-from understudy.actors import timers as timers_module
-from understudy.actors.testing import VirtualRuntime
-from understudy.persistence.record import MessageRow, TimerRow
+from greenroom.actors import timers as timers_module
+from greenroom.actors.testing import VirtualRuntime
+from greenroom.persistence.record import MessageRow, TimerRow
 
 
 @pytest.fixture(autouse=True)

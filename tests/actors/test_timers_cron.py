@@ -11,10 +11,10 @@ import pytest
 from grounds import Ground, MemoryGround, tree
 from ticking import EPOCH, T, Ticker, labels, plan, ticks, timers, times
 
-from understudy import ExtraMissing
-from understudy.actors.schedule import Schedule, make_schedule
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import TimerRow
+from greenroom import ExtraMissing
+from greenroom.actors.schedule import Schedule, make_schedule
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import TimerRow
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -136,7 +136,7 @@ def without_cronsim(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_without_the_extra(memory: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     without_cronsim(monkeypatch)
-    with pytest.raises(ExtraMissing, match=r"Run: pip install 'understudy\[cron\]'"):
+    with pytest.raises(ExtraMissing, match=r"Run: pip install 'greenroom\[cron\]'"):
         make_schedule("id", EPOCH, after_s=None, every_s=None, cron="* * * * *", at=None, timezone=None)
     async with memory.node(tree(("ticker", Ticker), intensity=10)) as system:
         events = Recorder(system)

@@ -26,7 +26,7 @@ from ticking import (
     times,
 )
 
-from understudy import (
+from greenroom import (
     ChildSpec,
     DeleteChild,
     RestartBackoff,
@@ -37,10 +37,10 @@ from understudy import (
     TerminateChild,
     handler,
 )
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import DeadLetterRow, MessageRow, TimerRow
-from understudy.supervision import offline
-from understudy.supervision.administration import Administration
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import DeadLetterRow, MessageRow, TimerRow
+from greenroom.supervision import offline
+from greenroom.supervision.administration import Administration
 
 POOL = tree(pool(ChildSpec(id="ticker", actor=Ticker, idle_timeout_s=5.0)))
 P = "/t/pool/a"

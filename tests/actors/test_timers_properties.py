@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ticking import EPOCH, T, Tick
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorSystem,
     Message,
@@ -24,8 +24,8 @@ from understudy import (
     TerminateChild,
     handler,
 )
-from understudy.actors.testing import VirtualRuntime
-from understudy.persistence.record import ActorRow, MessageRow, TimerRow
+from greenroom.actors.testing import VirtualRuntime
+from greenroom.persistence.record import ActorRow, MessageRow, TimerRow
 
 RESTS = ("sleep", "stop", "boot", "crash")
 """Steps during which the actor doesn't run, for so many seconds."""

@@ -20,7 +20,7 @@ from ticking import (
     timers,
 )
 
-from understudy import (
+from greenroom import (
     Actor,
     Message,
     NotAMessage,
@@ -30,9 +30,9 @@ from understudy import (
     UnhandledMessage,
     handler,
 )
-from understudy.actors import timer as timer_module
-from understudy.actors import timing as timing_module
-from understudy.actors.testing import Recorder, VirtualRuntime
+from greenroom.actors import timer as timer_module
+from greenroom.actors import timing as timing_module
+from greenroom.actors.testing import Recorder, VirtualRuntime
 
 
 @pytest.fixture(autouse=True)

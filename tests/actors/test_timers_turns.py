@@ -26,7 +26,7 @@ from ticking import (
     times,
 )
 
-from understudy import (
+from greenroom import (
     Actor,
     ChildSpec,
     Resume,
@@ -34,8 +34,8 @@ from understudy import (
     TurnClosed,
     handler,
 )
-from understudy.actors.testing import VirtualRuntime
-from understudy.persistence.record import TimerRow
+from greenroom.actors.testing import VirtualRuntime
+from greenroom.persistence.record import TimerRow
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from grounds import Ground, MemoryGround, pool, tree
 from introspecting import Add, Fail, Ledger, Light, Relay, Several, Stateless, Total, Wait, log
 from looping import rounds
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorNotFound,
     ActorSystem,
@@ -24,7 +24,7 @@ from understudy import (
     TracedTurn,
     handler,
 )
-from understudy.actors.testing import Recorder
+from greenroom.actors.testing import Recorder
 
 SPEC = tree(Ledger, Light, Stateless, ("other", Ledger), pool(Ledger), intensity=20)
 

@@ -11,13 +11,13 @@ from grounds import Ground, SqliteGround, tree
 from sqlalchemy import text
 from transacting import SPEC, Note, Plain, Put, PutAsk, Writer, items, log, state_of
 
-from understudy import (
+from greenroom import (
     Actor,
     AskFailed,
     handler,
 )
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import DeadLetterRow, MessageRow
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from grounds import SqliteGround, tree
 from sqlalchemy import text
 from transacting import SPEC, Note, Plain, Put, Writer, items, log, state_of
 
-from understudy import (
+from greenroom import (
     Backoff,
     ChildSpec,
     Settings,
@@ -18,8 +18,8 @@ from understudy import (
     StoreUnavailable,
     handler,
 )
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import ActorRow, DeadLetterRow, MessageRow
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import ActorRow, DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

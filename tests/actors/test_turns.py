@@ -10,7 +10,7 @@ import pytest
 from grounds import Ground, tree
 from turning import FAILURES, FAST, Add, Adder, Relay, Sender, Steps, Sum, Total
 
-from understudy import (
+from greenroom import (
     Actor,
     Backoff,
     Message,
@@ -18,8 +18,8 @@ from understudy import (
     TurnClosed,
     handler,
 )
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 
 
 @pytest.mark.parametrize("waits", [False, True])
@@ -28,7 +28,7 @@ async def test_a_turn_that_fails_leaves_only_its_attempt(ground: Ground, fail: s
     """It is tried again and then done once, whatever way it failed."""
     sender = ("sender", Sender)
     spec = tree(Adder, sender)
-    from understudy import ChildSpec
+    from greenroom import ChildSpec
 
     spec = tree(Adder, ChildSpec(id="sender", actor=Sender, args={"waits": waits}))
     async with ground.node(spec) as system:

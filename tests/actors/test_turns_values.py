@@ -9,7 +9,7 @@ import pytest
 from grounds import Ground, pool, tree
 from turning import FAST, Add, Adder, Steps, Sum, Total
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorNotFound,
     ActorRef,
@@ -19,8 +19,8 @@ from understudy import (
     UndecodableMessage,
     handler,
 )
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import ActorRow, DeadLetterRow
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import ActorRow, DeadLetterRow
 
 # -- bytes are the truth --------------------------------------------------------------------------------
 

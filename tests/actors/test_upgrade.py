@@ -10,9 +10,9 @@ import pytest
 from grounds import Ground, SqliteGround, pool, tree
 from upgrading import ALICE, NEW, OLD, Account, Book, Cents, Earn, Konto, account_with, log, stored, with_old_state
 
-from understudy import Actor, Backoff, ChildSpec, ExitReason, StartFailed, StoreFull, handler
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import ActorRow, MessageRow
+from greenroom import Actor, Backoff, ChildSpec, ExitReason, StartFailed, StoreFull, handler
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import ActorRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

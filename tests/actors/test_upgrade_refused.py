@@ -9,8 +9,8 @@ import pytest
 from grounds import Ground, pool, tree
 from upgrading import ALICE, NEW, OLD, Cents, Earn, Konto, account_with, with_old_state
 
-from understudy import StartFailed
-from understudy.persistence.record import ActorRow, DeadLetterRow
+from greenroom import StartFailed
+from greenroom.persistence.record import ActorRow, DeadLetterRow
 
 
 def raising(cls: Any, state: Any, version: int) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from grounds import MemoryGround, tree
 
-from understudy import Actor, Client, ExitReason, Message, Request, handler
-from understudy.actors.testing import FaultyMemoryStore, VirtualRuntime
+from greenroom import Actor, Client, ExitReason, Message, Request, handler
+from greenroom.actors.testing import FaultyMemoryStore, VirtualRuntime
 
 
 class Put(Message):

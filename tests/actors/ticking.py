@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from grounds import tree
 
-from understudy import Actor, ActorSystem, Backoff, ChildSpec, Message, Request, SupervisorSpec, handler
-from understudy.actors.testing import VirtualRuntime
-from understudy.persistence.record import TimerRow
-from understudy.persistence.runtime import Runtime
+from greenroom import Actor, ActorSystem, Backoff, ChildSpec, Message, Request, SupervisorSpec, handler
+from greenroom.actors.testing import VirtualRuntime
+from greenroom.persistence.record import TimerRow
+from greenroom.persistence.runtime import Runtime
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 EPOCH = 1_700_000_000.0

@@ -12,7 +12,7 @@ import pytest
 from grounds import SqliteGround, tree
 from sqlalchemy import text
 
-from understudy import (
+from greenroom import (
     Actor,
     Backoff,
     Message,

@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from understudy import (
+from greenroom import (
     Actor,
     Backoff,
     Message,

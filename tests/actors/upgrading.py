@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from grounds import Ground, tree
 
-from understudy import Actor, Backoff, Message, Request, handler
-from understudy.persistence.record import ActorRow, seal
+from greenroom import Actor, Backoff, Message, Request, handler
+from greenroom.persistence.record import ActorRow, seal
 
 
 class Earn(Message):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from grounds import Ground, tree
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorSystem,
     Backoff,
@@ -21,7 +21,7 @@ from understudy import (
     SupervisorSpec,
     handler,
 )
-from understudy.persistence.record import ActorRow, MonitorRow
+from greenroom.persistence.record import ActorRow, MonitorRow
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 

@@ -24,9 +24,9 @@ from typing import Any
 from floors import BODY
 from ours import Add, Counter, Total, silent
 
-from understudy import ChildSpec, SupervisorSpec, handler, start
-from understudy.persistence.record import MessageRow, checksum
-from understudy.persistence.sql import insert
+from greenroom import ChildSpec, SupervisorSpec, handler, start
+from greenroom.persistence.record import MessageRow, checksum
+from greenroom.persistence.sql import insert
 
 KINDS = ("static", "pool", "blocked", "delayed")
 """To whom the backlog is: children that the tree names, children of a template, an actor that is stuck in its first

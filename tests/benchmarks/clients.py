@@ -14,7 +14,7 @@ from typing import NamedTuple
 from floors import BODY
 from ours import Add, Total, counters, silent
 
-from understudy import Client, start
+from greenroom import Client, start
 
 ADDRESS = "/bench/c0"
 

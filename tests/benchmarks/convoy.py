@@ -19,7 +19,7 @@ import floors
 from floors import BODY
 from ours import Add, counters, silent
 
-from understudy import Actor, ActorRef, ChildSpec, Message, Request, handler, start
+from greenroom import Actor, ActorRef, ChildSpec, Message, Request, handler, start
 
 
 class Load(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any
 from floors import BODY
 from ours import Add, Counter, silent
 
-from understudy import ActorSystem, ChildSpec, SupervisorSpec, start
+from greenroom import ActorSystem, ChildSpec, SupervisorSpec, start
 
 ROUND = 1_000
 """Tells between two waits for idleness: what is on its way isn't what is measured."""

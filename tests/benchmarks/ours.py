@@ -1,4 +1,4 @@
-"""The same work with understudy."""
+"""The same work with greenroom."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from time import perf_counter
 import msgspec
 from floors import BODY
 
-from understudy import Actor, ChildSpec, Message, Request, SupervisorSpec, handler, start
+from greenroom import Actor, ChildSpec, Message, Request, SupervisorSpec, handler, start
 
 
 class Add(Message):

@@ -88,7 +88,7 @@ def draw_plots(m: Medians, folder: Path) -> list[Path]:
     each = "µs a message"
     plots = (
         Plot("messages.svg", "Cost of a message by the number of messages", "messages told in bulk", each, [
-            Curve("understudy", series(m, "messages")),
+            Curve("greenroom", series(m, "messages")),
             Curve("plain sqlite3, insert and delete by 64", series(m, "messages by hand")),
         ], 0),
         Plot("actors.svg", "Cost by the number of actors", "actors", "µs", [
@@ -96,11 +96,11 @@ def draw_plots(m: Medians, folder: Path) -> list[Path]:
             Curve("start and stop of an actor", series(m, "starts")),
         ], 0),
         Plot("bodies.svg", "Cost of a message by the size of its body", "bytes of the body", each, [
-            Curve("understudy: written, handled, deleted", series(m, "bodies")),
+            Curve("greenroom: written, handled, deleted", series(m, "bodies")),
             Curve("plain sqlite3, insert and delete by 64", series(m, "bodies by hand")),
         ], 1),
         Plot("states.svg", "Cost of a message by the size of the state it changes", "bytes of the state", each, [
-            Curve("understudy", series(m, "states")),
+            Curve("greenroom", series(m, "states")),
             Curve("encode and decode alone", series(m, "states by hand")),
         ], 1),
     )  # fmt: skip

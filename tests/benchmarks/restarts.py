@@ -8,7 +8,7 @@ from typing import Any
 
 from ours import Sum, silent
 
-from understudy import Actor, ChildSpec, Message, SupervisorSpec, handler, start
+from greenroom import Actor, ChildSpec, Message, SupervisorSpec, handler, start
 
 ADDRESS = "/bench/falls"
 

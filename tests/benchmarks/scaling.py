@@ -19,7 +19,7 @@ import ours
 from floors import BODY
 from ours import Add, Sum, counters, silent
 
-from understudy import Actor, ChildSpec, SupervisorSpec, handler, start
+from greenroom import Actor, ChildSpec, SupervisorSpec, handler, start
 
 TELLERS = 16
 ACTORS = 10

@@ -17,18 +17,18 @@ from typing import Any
 from floors import BODY
 from ours import Add, Total, counters, silent
 
-from understudy import start
-from understudy.actors.dispatch import round_trip
-from understudy.actors.envelope import Envelope
-from understudy.actors.message import tag_of
-from understudy.actors.ref import Receipt
-from understudy.actors.stepping import call
-from understudy.actors.system import ActorSystem
-from understudy.actors.turn import Turn
-from understudy.persistence.effects import fold
-from understudy.persistence.record import ActorRow, MessageRow
-from understudy.persistence.sql import insert, upsert
-from understudy.persistence.store import Commit
+from greenroom import start
+from greenroom.actors.dispatch import round_trip
+from greenroom.actors.envelope import Envelope
+from greenroom.actors.message import tag_of
+from greenroom.actors.ref import Receipt
+from greenroom.actors.stepping import call
+from greenroom.actors.system import ActorSystem
+from greenroom.actors.turn import Turn
+from greenroom.persistence.effects import fold
+from greenroom.persistence.record import ActorRow, MessageRow
+from greenroom.persistence.sql import insert, upsert
+from greenroom.persistence.store import Commit
 
 __all__ = ("TELL", "TURN", "WRITTEN", "steps_us")
 

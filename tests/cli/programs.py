@@ -15,10 +15,10 @@ from threading import Condition, Thread
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from understudy import Client, Message
-from understudy.persistence.engines import open_store
-from understudy.persistence.runtime import Runtime
-from understudy.supervision.cli import app, main
+from greenroom import Client, Message
+from greenroom.persistence.engines import open_store
+from greenroom.persistence.runtime import Runtime
+from greenroom.supervision.cli import app, main
 
 TIMEOUT_S = 30.0
 
@@ -64,10 +64,10 @@ class Place:
 
     def write(self, node: str = "", supervisor: str = "", children: str = "") -> None:
         text = TREE.format(node=node, supervisor=supervisor, children=children)
-        (self.folder / "understudy.toml").write_text(text)
+        (self.folder / "greenroom.toml").write_text(text)
 
     def run(self, *arguments: str) -> Running:
-        """Start `understudy run`."""
+        """Start `greenroom run`."""
         running = Running(self.folder, *arguments)
         self._running.append(running)
         return running
@@ -91,7 +91,7 @@ class Place:
     def shell(self, *arguments: str, code: int = 0, **environment: str) -> Done:
         """Run one command in a process of its own."""
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "understudy", *arguments],
+            [sys.executable, "-P", "-m", "greenroom", *arguments],
             cwd=self.folder,
             env={**ENVIRONMENT, **environment},
             capture_output=True,
@@ -145,7 +145,7 @@ class Running:
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "understudy", "run", *arguments],
+            [sys.executable, "-P", "-m", "greenroom", "run", *arguments],
             cwd=folder,
             env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from understudy import Actor, Message, handler
+from greenroom import Actor, Message, handler
 
 
 class Enter(Message):

@@ -8,7 +8,7 @@ import time
 
 import msgspec
 
-from understudy import Actor, Backoff, Message, Request, handler
+from greenroom import Actor, Backoff, Message, Request, handler
 
 
 class Add(Message):

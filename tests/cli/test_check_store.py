@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from programs import Done, Place, Running
 
-from understudy import Message
-from understudy.supervision.cli import comparing
+from greenroom import Message
+from greenroom.supervision.cli import comparing
 
 SHOP = """
 from typing import Any
 import msgspec
-from understudy import Actor, Message, handler
+from greenroom import Actor, Message, handler
 
 class Sale(Message):
     amount: int
@@ -35,7 +35,7 @@ class Till(Actor[Book]):
 BETTER_SHOP = """
 from typing import Any
 import msgspec
-from understudy import Actor, Message, handler
+from greenroom import Actor, Message, handler
 
 class Sold(Message):
     amount: int
@@ -91,7 +91,7 @@ Sale = "Sold"
 """
 
 
-DELETE = "`understudy actors delete /shop/front`"
+DELETE = "`greenroom actors delete /shop/front`"
 
 
 class Shop:
@@ -99,7 +99,7 @@ class Shop:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        (place.folder / "understudy.toml").unlink()
+        (place.folder / "greenroom.toml").unlink()
         self.write(SHOP, cls="Till")
 
     def write(self, code: str, *, cls: str, aliases: str = "", more: str = "") -> None:
@@ -171,8 +171,8 @@ def test_the_store_may_be_named_by_path_or_url_or_left_out(shop: Shop, tmp_path:
             assert found["store"].replace("/./", "/") == wanted
     assert json.loads(place.do("check", "shop.toml", "--json", "--against").stdout)["problems"] == []
     assert json.loads(place.do("check", "--against=shop.db", "shop.toml", "--json").stdout)["problems"] == []
-    place.do("check", "--against", "shop.db", code=2)  # no understudy.toml here
-    (place.folder / "shop.toml").rename(place.folder / "understudy.toml")
+    place.do("check", "--against", "shop.db", code=2)  # no greenroom.toml here
+    (place.folder / "shop.toml").rename(place.folder / "greenroom.toml")
     assert "This code reads all of them" in place.do("check", "--against").stderr
     assert "nothing would change" in place.do("check", "--diff", "shop.db").stderr
 
@@ -180,7 +180,7 @@ def test_the_store_may_be_named_by_path_or_url_or_left_out(shop: Shop, tmp_path:
 def test_mistakes_of_usage(shop: Shop) -> None:
     for arguments, code, why in (
         (("--against", "nowhere.db"), 3, "there is no store at"),
-        (("--against", "shop.toml"), 2, "name it first, as in `understudy check shop.toml --against`"),
+        (("--against", "shop.toml"), 2, "name it first, as in `greenroom check shop.toml --against`"),
         (("--against", "memory://"), 2, "keeps nothing to compare with"),
         (("--diff", "mysql://here"), 2, "no engine 'mysql'"),
         (("--against", "--diff"), 2, "one at a time"),

@@ -10,7 +10,7 @@ import pytest
 from programs import Place
 from tally import Add, Linger, Total, Wonder
 
-from understudy import (
+from greenroom import (
     ActorNotFound,
     AskFailed,
     AskTimeout,
@@ -21,7 +21,7 @@ from understudy import (
     UndecodableMessage,
     UnknownMessageType,
 )
-from understudy.actors.errors import ReplyError
+from greenroom.actors.errors import ReplyError
 
 
 class Unknown(Request[int]):

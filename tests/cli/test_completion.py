@@ -1,4 +1,4 @@
-"""`understudy completion`: the scripts are such, and bash's completes."""
+"""`greenroom completion`: the scripts are such, and bash's completes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from programs import TIMEOUT_S, Place
 
 COMPLETE = """
-source understudy.bash
-spec=$(complete -p understudy)
-COMP_WORDS=(understudy "$@")
+source greenroom.bash
+spec=$(complete -p greenroom)
+COMP_WORDS=(greenroom "$@")
 COMP_CWORD=$#
 ${spec#*-F }
 printf '%s\\n' "${COMPREPLY[@]}"
@@ -34,12 +34,12 @@ def bash(folder: Path, script: str, *arguments: str) -> str:
 
 @pytest.fixture
 def script(place: Place) -> Path:
-    (place.folder / "understudy.bash").write_text(place.do("completion", "bash").stdout)
+    (place.folder / "greenroom.bash").write_text(place.do("completion", "bash").stdout)
     return place.folder
 
 
 def test_bash_takes_the_script(script: Path) -> None:
-    assert bash(script, "bash -n understudy.bash") == ""
+    assert bash(script, "bash -n greenroom.bash") == ""
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_bash_takes_the_script(script: Path) -> None:
         (["completion", ""], {"bash", "zsh", "fish"}),
         (["dead", "re"], {"requeue"}),
         (["run", "--until"], {"--until-idle"}),
-        (["run", "understudy.t"], {"understudy.toml"}),
-        (["dead", "list", "--tree", "understudy.t"], {"understudy.toml"}),
+        (["run", "greenroom.t"], {"greenroom.toml"}),
+        (["dead", "list", "--tree", "greenroom.t"], {"greenroom.toml"}),
         (["nonsense-that-there-is-not"], set()),
     ],
 )
@@ -66,7 +66,7 @@ def test_bash_offers_every_command(script: Path, place: Place) -> None:
     assert {"run", "check", "config", "tree", "actors", "messages", "dead", "send", "ask", "db"} <= offered
 
 
-@pytest.mark.parametrize(("shell", "names"), [("zsh", "#compdef understudy"), ("fish", "complete -c understudy")])
+@pytest.mark.parametrize(("shell", "names"), [("zsh", "#compdef greenroom"), ("fish", "complete -c greenroom")])
 def test_the_scripts_of_other_shells(place: Place, shell: str, names: str) -> None:
     text = place.do("completion", shell).stdout
     assert names in text

@@ -1,4 +1,4 @@
-"""`understudy db`: on the store of a stopped node, and beside a running one."""
+"""`greenroom db`: on the store of a stopped node, and beside a running one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 from programs import ENVIRONMENT, Place
 from tally import Add, Fail
 
-from understudy.persistence.migrations import migrate
-from understudy.persistence.record import SCHEMA_VERSION
+from greenroom.persistence.migrations import migrate
+from greenroom.persistence.record import SCHEMA_VERSION
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_a_damaged_backup(worked: Place) -> None:
 def test_a_killed_backup_leaves_no_half_file(worked: Place) -> None:
     """SIGTERM, as of a cron job that has taken too long, in the middle of a copy."""
     script = (
-        "import sys; from understudy.persistence import backup; from understudy.supervision.cli import main\n"
+        "import sys; from greenroom.persistence import backup; from greenroom.supervision.cli import main\n"
         "backup.STEP_PAGES = 1\n"
         "def pause(self, seconds):\n    print('copying', flush=True)\n    sys.stdin.readline()\n"
         "backup.Runtime.pause = pause\n"
@@ -160,13 +160,13 @@ def test_damage_is_named_with_what_comes_of_it_and_what_helps(worked: Place) -> 
     done = worked.do("db", "verify", code=3)
     assert "/t/one" in done.stdout
     assert "its actor doesn't start" in done.stderr
-    assert "understudy actors reset /t/one" in done.stderr
-    assert "understudy dead discard" in done.stderr
+    assert "greenroom actors reset /t/one" in done.stderr
+    assert "greenroom dead discard" in done.stderr
     done = worked.shell("db", "verify", "--json", code=3)
     assert "2 of " in done.stderr
     state, letter = json.loads(done.stdout)["damaged"]
     assert (state["table"], state["key"], state["address"]) == ("actor", ["/t/one"], "/t/one")
-    assert letter["remedy"] == f"understudy dead discard {letter['key'][0]}"
+    assert letter["remedy"] == f"greenroom dead discard {letter['key'][0]}"
 
 
 def test_what_is_said_to_come_of_it_does(worked: Place) -> None:
@@ -212,7 +212,7 @@ def old(place: Place) -> Iterator[Place]:
 
 
 def test_a_migration_copies_the_store_before(old: Place) -> None:
-    assert "understudy db migrate" in old.do("db", "status", code=3).stderr
+    assert "greenroom db migrate" in old.do("db", "status", code=3).stderr
     assert "only the structure was checked" in old.do("db", "verify").stderr
     done = old.shell("db", "migrate")
     assert f"was migrated from schema version 1 to {SCHEMA_VERSION}" in done.stderr
@@ -230,7 +230,7 @@ def test_a_migration_without_a_copy(old: Place) -> None:
 @pytest.mark.parametrize("command", ["backup x.db", "verify", "vacuum", "migrate", "status"])
 def test_where_no_store_is(place: Place, command: str) -> None:
     place.do("db", *command.split(), code=3)
-    assert names(place) == {"understudy.toml"}
+    assert names(place) == {"greenroom.toml"}
     if command != "status":
         assert "keeps nothing in a file" in place.do("db", *command.split(), "--store", "memory://", code=2).stderr
 

@@ -1,4 +1,4 @@
-"""`understudy init`, as a newcomer uses it: the project that it writes runs, and its tests pass."""
+"""`greenroom init`, as a newcomer uses it: the project that it writes runs, and its tests pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from programs import TIMEOUT_S, Place, Running
 
-FILES = ["README.md", "actors.py", "test_actors.py", "understudy.toml"]
+FILES = ["README.md", "actors.py", "test_actors.py", "greenroom.toml"]
 
 
 class Project(Place):
@@ -44,20 +44,20 @@ def empty(tmp_path: Path) -> Project:
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     """A project that was just begun."""
-    done = shell(tmp_path, "understudy", "init", "my shop", "--name", "shop")
+    done = shell(tmp_path, "greenroom", "init", "my shop", "--name", "shop")
     assert sorted(done.stdout.splitlines()) == [f"my shop/{file}" for file in FILES]
     assert "cd 'my shop'\n" in done.stderr
     return tmp_path / "my shop"
 
 
 def test_the_project_runs(shop: Path) -> None:
-    assert "counters  dynamic  of actors:Counter" in shell(shop, "understudy", "check").stdout
-    shell(shop, "understudy", "run", "--until-idle")
+    assert "counters  dynamic  of actors:Counter" in shell(shop, "greenroom", "check").stdout
+    shell(shop, "greenroom", "run", "--until-idle")
     project = Project(shop)
     apples = "/shop/counters/apples"
     for amount in (3, -1, 4):
         project.do("send", apples, "Add", json.dumps({"amount": amount}))
-    shell(shop, "understudy", "run", "--until-idle")
+    shell(shop, "greenroom", "run", "--until-idle")
     assert {entry["address"]: entry["state"] for entry in project.data("actors", "list")} == {
         apples: {"total": 7},
         "/shop/summary": {"by_key": {"apples": 7}},
@@ -68,15 +68,15 @@ def test_the_project_runs(shop: Path) -> None:
 
 
 def test_the_commands_of_its_readme(shop: Path) -> None:
-    commands = [line[2:] for line in (shop / "README.md").read_text().splitlines() if line.startswith("$ understudy ")]
+    commands = [line[2:] for line in (shop / "README.md").read_text().splitlines() if line.startswith("$ greenroom ")]
     assert len(commands) == 6
-    assert commands.pop(1) == "understudy run"
+    assert commands.pop(1) == "greenroom run"
     node = Running(shop)
     try:
         node.wait_for("/shop is up")
         printed = [
             subprocess.run(
-                ["bash", "-c", command.replace("understudy", f"'{sys.executable}' -m understudy", 1)],
+                ["bash", "-c", command.replace("greenroom", f"'{sys.executable}' -m greenroom", 1)],
                 cwd=shop,
                 capture_output=True,
                 text=True,
@@ -111,7 +111,7 @@ def test_what_it_writes_is_clean(shop: Path) -> None:
         assert "$name" not in text
         assert text.endswith("\n")
         assert max(map(len, text.splitlines())) <= 120, path.name
-    assert tomllib.loads((shop / "understudy.toml").read_text())["store"]["url"] == "sqlite:///shop.db"
+    assert tomllib.loads((shop / "greenroom.toml").read_text())["store"]["url"] == "sqlite:///shop.db"
     shell(shop, "ruff", "format", "--isolated", "--line-length=120", "--check", ".")
     shell(shop, "ruff", "check", "--isolated", "--line-length=120", "--select=B,E,F,I,PT,RET,SIM,UP", ".")
 
@@ -126,14 +126,14 @@ def test_the_tree_is_named_after_its_folder(empty: Project, folder: str, name: s
     done = Project(where).do("init")
     assert sorted(done.stdout.split()) == FILES
     assert "cd " not in done.stderr
-    assert tomllib.loads((where / "understudy.toml").read_text())["supervisor"]["id"] == name
+    assert tomllib.loads((where / "greenroom.toml").read_text())["supervisor"]["id"] == name
 
 
-@pytest.mark.parametrize("present", ["README.md", "actors.py", "understudy.yaml"])
+@pytest.mark.parametrize("present", ["README.md", "actors.py", "greenroom.yaml"])
 def test_it_overwrites_nothing(empty: Project, present: str) -> None:
     (empty.folder / present).write_text("mine")
     done = empty.do("init", code=2)
-    assert done.stderr == f"understudy: nothing was written: here there is {present}. Name a folder without them\n"
+    assert done.stderr == f"greenroom: nothing was written: here there is {present}. Name a folder without them\n"
     assert [(path.name, path.read_text()) for path in empty.folder.iterdir()] == [(present, "mine")]
 
 

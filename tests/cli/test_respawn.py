@@ -1,4 +1,4 @@
-"""`understudy run`: the node dies, the work goes on."""
+"""`greenroom run`: the node dies, the work goes on."""
 
 from __future__ import annotations
 

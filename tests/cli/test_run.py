@@ -1,4 +1,4 @@
-"""`understudy run`: how it ends."""
+"""`greenroom run`: how it ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_until_idle_with_dead_letters_is_done_and_says_so(stopped: Place) -> Non
     run = stopped.run("--until-idle")
     assert run.wait() == 0
     assert "LookupError: no such account" in run.log
-    assert "2 messages became dead letters: `understudy dead list` shows them" in run.log
+    assert "2 messages became dead letters: `greenroom dead list` shows them" in run.log
     assert {letter["cause"] for letter in stopped.data("dead", "list")} == {"rejected", "no_actor"}
 
 
@@ -140,8 +140,8 @@ def test_a_tree_that_gives_up_leaves_a_report(place: Place) -> None:
 def test_the_folder_of_the_config_file_is_importable_and_the_working_directory_isnt(place: Place) -> None:
     config = place.folder / "config"
     config.mkdir()
-    (place.folder / "understudy.toml").rename(config / "understudy.toml")
+    (place.folder / "greenroom.toml").rename(config / "greenroom.toml")
     (config / "tally.py").write_bytes(Path(__file__).with_name("tally.py").read_bytes())
     (place.folder / "queue.py").write_text("raise RuntimeError('this is not the queue you are looking for')")
-    assert place.run("config/understudy.toml", "--until-idle").wait() == 0
+    assert place.run("config/greenroom.toml", "--until-idle").wait() == 0
     assert (config / "tally.db").exists()

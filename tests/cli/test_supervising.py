@@ -1,4 +1,4 @@
-"""`understudy actors stop|start|restart|delete` and `understudy incidents`, beside a running node and without one."""
+"""`greenroom actors stop|start|restart|delete` and `greenroom incidents`, beside a running node and without one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_stop_and_start(running: Place) -> None:
     assert running.total("/t/one") == 2
     done = running.shell("actors", "stop", "/t/one")
     assert done.stdout == ""
-    assert "/t/one is stopped, until `understudy actors start /t/one`" in done.stderr
+    assert "/t/one is stopped, until `greenroom actors start /t/one`" in done.stderr
     assert statuses(running)["/t/one"] == "stopped"
     assert running.data("actors", "stop", "/t/one") == {"address": "/t/one", "stopped": True, "kept": True, "with": []}
     running.tell(("/t/one", Add(amount=3)))
@@ -100,7 +100,7 @@ def test_restart_keeps_state_and_mail(running: Place) -> None:
 
 def test_delete(running: Place) -> None:
     refused = running.do("actors", "delete", "/t/below/three", code=1).stderr
-    assert "/t/below/three is running: stop it first (understudy actors stop /t/below/three)" in refused
+    assert "/t/below/three is running: stop it first (greenroom actors stop /t/below/three)" in refused
     running.do("actors", "stop", "/t/below/three")
     done = running.do("actors", "delete", "/t/below/three")
     assert "forgotten; the tree names it, so the next start of the node has it again" in done.stderr
@@ -108,7 +108,7 @@ def test_delete(running: Place) -> None:
     assert [actor["status"] for actor in listed if actor["address"] == "/t/below/three"] == ["stored"], "its state"
     for command in ("start", "stop", "restart", "delete"):
         refused = running.do("actors", command, "/t/below/three", code=1).stderr
-        assert refused == "understudy: ChildNotFound: /t/below has no child 'three'\n"
+        assert refused == "greenroom: ChildNotFound: /t/below has no child 'three'\n"
 
 
 def test_children_of_a_template(running: Place) -> None:
@@ -121,7 +121,7 @@ def test_children_of_a_template(running: Place) -> None:
     assert running.total("/t/tallies/a") == 1
     assert "comes with its next message" in running.do("actors", "restart", "/t/tallies/a").stderr
     assert running.total("/t/tallies/a") == 1
-    assert "`understudy actors retire`" in running.do("actors", "delete", "/t/tallies/a", code=1).stderr
+    assert "`greenroom actors retire`" in running.do("actors", "delete", "/t/tallies/a", code=1).stderr
 
 
 def test_children_of_a_dynamic_supervisor(running: Place) -> None:
@@ -252,7 +252,7 @@ def test_without_a_node_it_is_refused_just_so(rested: Place) -> None:
 
 def test_a_child_whose_code_is_gone(place: Place) -> None:
     code = place.folder / "passing.py"
-    code.write_text("from understudy import Actor\nclass Guest(Actor[None]): ...\n")
+    code.write_text("from greenroom import Actor\nclass Guest(Actor[None]): ...\n")
     node = place.up()
     spec = {"kind": "actor", "id": "guest", "actor": "passing:Guest"}
     place.do("ask", "/t", "StartChild", json.dumps({"spec": spec}))

@@ -1,4 +1,4 @@
-"""`understudy timers list` and the timers of `actors show`, beside a running node and without one."""
+"""`greenroom timers list` and the timers of `actors show`, beside a running node and without one."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_beside_a_node(place: Place) -> None:
     node = place.up()
     place.tell((LIGHT, Plan(every_s=3600)), (LIGHT, Wake()), (W, Plan(every_s=1800)), (W, Wake()))
     for address, rule in ((LIGHT, "every 3600 s"), (W, "every 1800 s")):
-        place.do("ask", address, "understudy.GetState")
+        place.do("ask", address, "greenroom.GetState")
         shown = place.data("actors", "show", address)
         assert [timer["rule"] for timer in shown["timers"]] == [rule]
         assert shown["stashed"] == 1

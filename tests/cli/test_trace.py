@@ -17,7 +17,7 @@ from programs import ENVIRONMENT, TIMEOUT_S, Place
 from stuck import Enter
 from tally import Add, Burst, Fail, Tally
 
-from understudy.supervision import traces
+from greenroom.supervision import traces
 
 CHILDREN = """
 [[supervisor.children]]
@@ -43,11 +43,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 class Following:
-    """`understudy actors trace`, in a process of its own."""
+    """`greenroom actors trace`, in a process of its own."""
 
     def __init__(self, place: Place, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "understudy", "actors", "trace", *arguments],
+            [sys.executable, "-P", "-m", "greenroom", "actors", "trace", *arguments],
             cwd=place.folder,
             env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
@@ -129,7 +129,7 @@ async def test_what_was_dropped_is_said(disk: SqliteGround, monkeypatch: pytest.
     monkeypatch.setattr(traces, "KEPT_MAX", 3)
     async with disk.node(tree(Tally)) as system:
         following = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "understudy", "actors", "trace", "/t/tally", "--store", disk.url),
+            *(sys.executable, "-P", "-m", "greenroom", "actors", "trace", "/t/tally", "--store", disk.url),
             env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -178,7 +178,7 @@ def test_suspend_and_resume(watched: Place) -> None:
     assert watched.total(address) == 1
     assert "is suspended" in watched.do("actors", "suspend", address).stderr
     watched.do("send", address, "Add", '{"amount": 2}')
-    assert watched.do("ask", address, "understudy.GetState").stdout == '{\n  "total": 1\n}\n'
+    assert watched.do("ask", address, "greenroom.GetState").stdout == '{\n  "total": 1\n}\n'
     shown = watched.data("actors", "show", address)
     assert (shown["status"], shown["mailbox"], shown["state"]) == ("suspended", 1, {"total": 1})
     (listed,) = watched.data("actors", "list", address)

@@ -47,13 +47,13 @@ COMMANDS = (
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_helps_with_an_example(place: Place, command: str) -> None:
     shown = place.do(*command.split(), "--help").stdout
-    assert f"understudy {command}" in shown.partition("For example")[2]
+    assert f"greenroom {command}" in shown.partition("For example")[2]
 
 
 def test_the_page_has_every_command_and_option(place: Place) -> None:
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
     for command in COMMANDS:
-        assert f"`{command}" in page or f"understudy {command}" in page, command
+        assert f"`{command}" in page or f"greenroom {command}" in page, command
         for option in re.findall(r"(--[a-z][a-z-]+)", place.do(*command.split(), "--help").stdout):
             assert option in page, (command, option)
 
@@ -89,31 +89,31 @@ def test_what_makes_no_sense_ends_with_2(stopped: Place, arguments: tuple[str, .
 
 
 def test_which_store(stopped: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = stopped.folder / "understudy.toml"
+    config = stopped.folder / "greenroom.toml"
     elsewhere = config.rename(stopped.folder / "other.toml")
     done = stopped.do("dead", "list", code=2)
     assert "nothing says which store is meant" in done.stderr
     stopped.do("dead", "list", "--tree", str(elsewhere))
     stopped.do("dead", "list", "--store", "sqlite:///tally.db")
-    stopped.shell("dead", "list", UNDERSTUDY_STORE__URL="sqlite:///tally.db")
+    stopped.shell("dead", "list", GREENROOM_STORE__URL="sqlite:///tally.db")
     assert "no store at" in stopped.do("dead", "list", "--store", "sqlite:///missing.db", code=3).stderr
-    monkeypatch.setenv("UNDERSTUDY_STORE__URL", "sqlite:///missing.db")
+    monkeypatch.setenv("GREENROOM_STORE__URL", "sqlite:///missing.db")
     stopped.do("dead", "list", "--store", "sqlite:///tally.db")  # a flag goes before the environment
     stopped.do("dead", "list", "--tree", str(elsewhere), code=3)  # and that before the file
 
 
 def test_a_default_config_file_in_any_format_but_only_one(place: Place) -> None:
-    toml = place.folder / "understudy.toml"
+    toml = place.folder / "greenroom.toml"
     content = tomllib.loads(toml.read_text())
-    yaml = place.folder / "understudy.yaml"
+    yaml = place.folder / "greenroom.yaml"
     yaml.write_text(json.dumps(content))  # JSON is YAML
     done = place.do("check", code=2)
     assert done.stderr == (
-        "understudy: no config file was named, and there are understudy.toml and understudy.yaml here. "
+        "greenroom: no config file was named, and there are greenroom.toml and greenroom.yaml here. "
         "Name the one that is meant, or keep one of them.\n"
     )
-    assert "there are understudy.toml and" in place.do("dead", "list", code=2).stderr
-    place.do("check", "understudy.yaml")
+    assert "there are greenroom.toml and" in place.do("dead", "list", code=2).stderr
+    place.do("check", "greenroom.yaml")
     toml.unlink()
     for ending in (".yaml", ".yml", ".json"):
         yaml = yaml.rename(yaml.with_suffix(ending))
@@ -124,7 +124,7 @@ def test_a_default_config_file_in_any_format_but_only_one(place: Place) -> None:
 def test_check_prints_the_tree(place: Place) -> None:
     shown = place.do("check").stdout
     assert "tallies  dynamic  of tally:Tally" in shown
-    assert place.data("check", "understudy.toml")["id"] == "t"
+    assert place.data("check", "greenroom.toml")["id"] == "t"
 
 
 def test_check_tells_every_mistake(place: Place) -> None:
@@ -138,24 +138,24 @@ def test_check_tells_every_mistake(place: Place) -> None:
 
 def test_config_show_names_the_origin(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.write(node="hang_s = 5")
-    monkeypatch.setenv("UNDERSTUDY_NODE__STOP_TIMEOUT_S", "7")
+    monkeypatch.setenv("GREENROOM_NODE__STOP_TIMEOUT_S", "7")
     found = {entry["key"]: entry for entry in place.data("config", "show")}
-    assert (found["node.hang_s"]["value"], found["node.hang_s"]["origin"]) == (5, "file understudy.toml")
-    assert found["node.stop_timeout_s"]["origin"] == "environment UNDERSTUDY_NODE__STOP_TIMEOUT_S"
+    assert (found["node.hang_s"]["value"], found["node.hang_s"]["origin"]) == (5, "file greenroom.toml")
+    assert found["node.stop_timeout_s"]["origin"] == "environment GREENROOM_NODE__STOP_TIMEOUT_S"
     assert found["node.respawn_intensity"]["origin"] == "default"
     assert "node.hang_s" in place.do("config", "show").stdout
 
 
 def test_config_schema_is_one(place: Place) -> None:
     schema = json.loads(place.do("config", "schema").stdout)
-    assert schema["title"] == "understudy config"
+    assert schema["title"] == "greenroom config"
 
 
 def test_a_reader_that_has_had_enough(stopped: Place) -> None:
     import subprocess
     import sys
 
-    command = f"{sys.executable} -m understudy config schema | true; exit ${{PIPESTATUS[0]}}"
+    command = f"{sys.executable} -m greenroom config schema | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=stopped.folder, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.returncode == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from understudy import Actor, Message, handler
+from greenroom import Actor, Message, handler
 
 
 class Wake(Message):

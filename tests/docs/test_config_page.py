@@ -13,15 +13,15 @@ import msgspec
 import pytest
 from snippets import DOCS, Block, blocks
 
-from understudy import Backoff, ChildSpec, SupervisorSpec
-from understudy.actors.options import Options
-from understudy.supervision.config import load_config
-from understudy.supervision.settings import ConfigFile, settable
-from understudy.supervision.spec import RestartBackoff
+from greenroom import Backoff, ChildSpec, SupervisorSpec
+from greenroom.actors.options import Options
+from greenroom.supervision.config import load_config
+from greenroom.supervision.settings import ConfigFile, settable
+from greenroom.supervision.spec import RestartBackoff
 
 PAGE = DOCS / "config.md"
 BANK = """
-from understudy import Actor
+from greenroom import Actor
 class Ledger(Actor[None]):
     def __init__(self, *, currency: str) -> None: ...
 class Account(Actor[None]): ...
@@ -100,7 +100,7 @@ def load(block: Block) -> Any:
 
 
 def test_variables_are_such() -> None:
-    known = {f"UNDERSTUDY_{key.replace('.', '__').upper()}" for key in settable()}
-    named = set(re.findall(r"UNDERSTUDY_[A-Z_]+", PAGE.read_text()))
+    known = {f"GREENROOM_{key.replace('.', '__').upper()}" for key in settable()}
+    named = set(re.findall(r"GREENROOM_[A-Z_]+", PAGE.read_text()))
     assert named
     assert named <= known

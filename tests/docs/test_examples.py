@@ -13,7 +13,7 @@ from typing import NamedTuple, get_args
 import pytest
 from snippets import DOCS, ROOT, Block, blocks
 
-from understudy.supervision.spec import Strategy
+from greenroom.supervision.spec import Strategy
 
 STRATEGIES = DOCS / "strategies.md"
 TESTING = DOCS / "testing.md"
@@ -102,12 +102,12 @@ def quick_start(tmp_path: Path) -> Path:
 
 
 def test_the_commands_of_the_readme(quick_start: Path) -> None:
-    commands = readme("console", "$ understudy check bank.toml")
-    check, node, *others = re.findall(r"^\$ understudy ([^#\n]*)(?:#.*)?\n((?:[^$].*\n)*)", commands, re.MULTILINE)
-    assert "accounts  dynamic  of quickstart:Account" in understudy(quick_start, check[0])
+    commands = readme("console", "$ greenroom check bank.toml")
+    check, node, *others = re.findall(r"^\$ greenroom ([^#\n]*)(?:#.*)?\n((?:[^$].*\n)*)", commands, re.MULTILINE)
+    assert "accounts  dynamic  of quickstart:Account" in greenroom(quick_start, check[0])
     assert node[0].split() == ["run", "bank.toml"]
     running = subprocess.Popen(
-        [sys.executable, "-P", "-m", "understudy", *node[0].split()],
+        [sys.executable, "-P", "-m", "greenroom", *node[0].split()],
         cwd=quick_start,
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -118,13 +118,13 @@ def test_the_commands_of_the_readme(quick_start: Path) -> None:
         assert "/bank is up" in running.stderr.readline()
         assert [command.split()[0] for command, _ in others] == ["send", "ask", "send", "dead"]
         for command, expected in others[:-1]:
-            assert understudy(quick_start, command) == expected
-        assert "-1 is no deposit" in understudy(quick_start, others[-1][0])
+            assert greenroom(quick_start, command) == expected
+        assert "-1 is no deposit" in greenroom(quick_start, others[-1][0])
     finally:
         running.terminate()
         running.communicate(timeout=60)
     assert running.returncode == 0
 
 
-def understudy(folder: Path, command: str) -> str:
-    return run(folder, "-P", "-m", "understudy", *shlex.split(command), logs=True)
+def greenroom(folder: Path, command: str) -> str:
+    return run(folder, "-P", "-m", "greenroom", *shlex.split(command), logs=True)

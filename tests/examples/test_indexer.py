@@ -28,7 +28,7 @@ def run_demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"UNDERSTUDY_NODE__HANG_S": "1.0", **environment},
+        env=os.environ | {"GREENROOM_NODE__HANG_S": "1.0", **environment},
     )
 
 
@@ -67,7 +67,7 @@ def test_a_few_packages_through_two_kills(indexed: tuple[Path, list[dict[str, An
 @pytest.mark.torture
 @pytest.mark.timeout(600)
 def test_the_standard_library_through_as_many_kills_as_come() -> None:
-    done = run_demo("--kills", "20", UNDERSTUDY_NODE__HANG_S="1.5")
+    done = run_demo("--kills", "20", GREENROOM_NODE__HANG_S="1.5")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlite_making import Make, Spawn
 
-from understudy.persistence.runtime import Runtime
-from understudy.persistence.sqlite import SqliteStore
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.sqlite import SqliteStore
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from understudy.persistence.attempts import Attempts
-from understudy.persistence.record import ActorRow, MessageRow, seal
-from understudy.persistence.runtime import Runtime
-from understudy.persistence.sqlite import SqliteStore
-from understudy.persistence.store import Commit
+from greenroom.persistence.attempts import Attempts
+from greenroom.persistence.record import ActorRow, MessageRow, seal
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.sqlite import SqliteStore
+from greenroom.persistence.store import Commit
 
 
 def say(what: object) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from understudy.persistence.sqlite import SqliteStore
+from greenroom.persistence.sqlite import SqliteStore
 
 Make = Callable[..., SqliteStore]
 Spawn = Callable[[str, Path], "subprocess.Popen[str]"]

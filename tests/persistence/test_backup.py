@@ -11,9 +11,9 @@ import pytest
 from sqlite_making import Make, Spawn, mounted
 from store_samples import actor, commit, message
 
-from understudy.persistence import backup
-from understudy.persistence.backup import back_up
-from understudy.persistence.errors import (
+from greenroom.persistence import backup
+from greenroom.persistence.backup import back_up
+from greenroom.persistence.errors import (
     FileInTheWay,
     SchemaTooNew,
     StoreCorrupt,
@@ -22,10 +22,10 @@ from understudy.persistence.errors import (
     StoreLocked,
     StoreUnavailable,
 )
-from understudy.persistence.migrations import migrate
-from understudy.persistence.record import SCHEMA_VERSION, ActorRow, MessageRow
-from understudy.persistence.runtime import Runtime
-from understudy.persistence.sqlite import SqliteStore
+from greenroom.persistence.migrations import migrate
+from greenroom.persistence.record import SCHEMA_VERSION, ActorRow, MessageRow
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.sqlite import SqliteStore
 
 BIG = '"' + "x" * 3000 + '"'
 
@@ -263,7 +263,7 @@ async def test_a_damaged_structure_is_told_and_not_copied(tmp_path: Path, make: 
         (lambda path: path.write_text("no database"), StoreCorrupt),
         (lambda path: path.write_bytes(b"no database" * 1000), StoreCorrupt),
         (lambda path: sql(path, "PRAGMA application_id=7", "CREATE TABLE theirs (x)"), StoreCorrupt),
-        (lambda path: sql(path, "PRAGMA application_id=1431192659", "PRAGMA user_version=99"), SchemaTooNew),
+        (lambda path: sql(path, "PRAGMA application_id=1196574030", "PRAGMA user_version=99"), SchemaTooNew),
     ],
 )
 def test_what_is_no_store_isnt_copied(tmp_path: Path, make_it: object, error: type[StoreError]) -> None:

@@ -6,11 +6,11 @@ import asyncio
 
 from grounds import MemoryGround
 
-from understudy.persistence.committer import Committer
-from understudy.persistence.effects import Effects
-from understudy.persistence.errors import StoreError, StoreUnavailable
-from understudy.persistence.record import KeyRow, seal
-from understudy.persistence.runtime import Runtime
+from greenroom.persistence.committer import Committer
+from greenroom.persistence.effects import Effects
+from greenroom.persistence.errors import StoreError, StoreUnavailable
+from greenroom.persistence.record import KeyRow, seal
+from greenroom.persistence.runtime import Runtime
 
 
 async def test_effects_after_a_failure_are_committed(memory: MemoryGround) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from understudy.persistence.errors import StoreLocked, StoreUnavailable
-from understudy.persistence.lock import LockFile, holder
-from understudy.persistence.runtime import Runtime
-from understudy.persistence.sqlite import SqliteStore
+from greenroom.persistence.errors import StoreLocked, StoreUnavailable
+from greenroom.persistence.lock import LockFile, holder
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.sqlite import SqliteStore
 
 
 def lock(path: Path) -> LockFile:

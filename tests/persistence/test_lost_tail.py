@@ -15,11 +15,11 @@ from sqlite_making import Make
 from tallying import Tally
 from wal_image import WAL_HEADER, Image, copied, killed
 
-from understudy.persistence.errors import CommitsLost
-from understudy.persistence.record import ActorRow, MessageRow, verify
-from understudy.persistence.runtime import Runtime
-from understudy.persistence.sqlite import SqliteStore
-from understudy.persistence.verify import verify_store
+from greenroom.persistence.errors import CommitsLost
+from greenroom.persistence.record import ActorRow, MessageRow, verify
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.sqlite import SqliteStore
+from greenroom.persistence.verify import verify_store
 
 Damage = tuple[str, bytes]
 

@@ -13,15 +13,15 @@ from sqlite_making import Make
 from store_samples import actor, commit, message, tell
 from wal_image import Image, copied, killed
 
-from understudy.persistence.backup import back_up
-from understudy.persistence.errors import CommitsLost, StoreCorrupt
-from understudy.persistence.loss import IDS_GAP, accept, judge, look
-from understudy.persistence.mark import LIVES_MAX, Noted, read_mark
-from understudy.persistence.record import InboxRow, MessageRow, OwnerRow
-from understudy.persistence.restore import restore
-from understudy.persistence.runtime import Runtime
-from understudy.persistence.sqlite import SqliteStore
-from understudy.persistence.store import Commit
+from greenroom.persistence.backup import back_up
+from greenroom.persistence.errors import CommitsLost, StoreCorrupt
+from greenroom.persistence.loss import IDS_GAP, accept, judge, look
+from greenroom.persistence.mark import LIVES_MAX, Noted, read_mark
+from greenroom.persistence.record import InboxRow, MessageRow, OwnerRow
+from greenroom.persistence.restore import restore
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.sqlite import SqliteStore
+from greenroom.persistence.store import Commit
 
 
 def noted(path: Path | str) -> Noted:

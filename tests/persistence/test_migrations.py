@@ -13,13 +13,13 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 from store_samples import commit, message
 
-from understudy.persistence import record, upgrade
-from understudy.persistence.errors import RecordCorrupt, SchemaTooNew, StoreCorrupt, StoreUnavailable
-from understudy.persistence.migrations import migrate
-from understudy.persistence.record import SCHEMA_VERSION, MessageRow, verify
-from understudy.persistence.runtime import Runtime
-from understudy.persistence.schema import ddl, metadata
-from understudy.persistence.sqlite import SqliteStore
+from greenroom.persistence import record, upgrade
+from greenroom.persistence.errors import RecordCorrupt, SchemaTooNew, StoreCorrupt, StoreUnavailable
+from greenroom.persistence.migrations import migrate
+from greenroom.persistence.record import SCHEMA_VERSION, MessageRow, verify
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.schema import ddl, metadata
+from greenroom.persistence.sqlite import SqliteStore
 
 Connect = Any
 
@@ -124,7 +124,7 @@ async def test_open_migrates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         called.append((found, wanted))
 
     monkeypatch.setattr(upgrade, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-    monkeypatch.setattr("understudy.persistence.migrations.migrate", migrate)
+    monkeypatch.setattr("greenroom.persistence.migrations.migrate", migrate)
     made = store(path)
     await made.open()
     await made.close()
@@ -187,7 +187,7 @@ async def test_a_reader_doesnt_migrate(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "bank.db"
     await make(path)
     for module in ("beside", "upgrade"):
-        monkeypatch.setattr(f"understudy.persistence.{module}.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+        monkeypatch.setattr(f"greenroom.persistence.{module}.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     with pytest.raises(StoreUnavailable, match="migrate"):
         await store(path).open_reader()
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from store_samples import message, pairs
 
-from understudy.persistence.errors import RecordCorrupt
-from understudy.persistence.record import ROWS, MessageRow, checksum, columns, seal, verify
+from greenroom.persistence.errors import RecordCorrupt
+from greenroom.persistence.record import ROWS, MessageRow, checksum, columns, seal, verify
 
 
 @pytest.mark.parametrize("row", [row for some in pairs() for row in some], ids=lambda row: type(row).__name__)

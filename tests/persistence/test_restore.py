@@ -15,11 +15,11 @@ import pytest
 from sqlite_making import Make, Spawn, mounted
 from store_samples import actor, commit, message, tell
 
-from understudy.persistence import files
-from understudy.persistence import restore as module
-from understudy.persistence.attempts import Attempts
-from understudy.persistence.backup import back_up
-from understudy.persistence.errors import (
+from greenroom.persistence import files
+from greenroom.persistence import restore as module
+from greenroom.persistence.attempts import Attempts
+from greenroom.persistence.backup import back_up
+from greenroom.persistence.errors import (
     FileInTheWay,
     RowsDamaged,
     SchemaTooNew,
@@ -30,11 +30,11 @@ from understudy.persistence.errors import (
     StoreLocked,
     StoreUnavailable,
 )
-from understudy.persistence.migrations import migrate
-from understudy.persistence.record import ActorRow, InboxRow, MessageRow, ReplyRow
-from understudy.persistence.restore import EPOCHS_GAP, IDS_GAP, Restored, restore
-from understudy.persistence.runtime import Runtime
-from understudy.persistence.store import Commit
+from greenroom.persistence.migrations import migrate
+from greenroom.persistence.record import ActorRow, InboxRow, MessageRow, ReplyRow
+from greenroom.persistence.restore import EPOCHS_GAP, IDS_GAP, Restored, restore
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.store import Commit
 
 READER = """
 import sqlite3, sys

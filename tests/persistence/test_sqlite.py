@@ -12,9 +12,9 @@ import pytest
 from sqlite_making import Make, mounted, writer
 from store_samples import actor, commit, message, tell
 
-from understudy.persistence.driver import locate, translate, wal_reset_bug
-from understudy.persistence.engines import open_store
-from understudy.persistence.errors import (
+from greenroom.persistence.driver import locate, translate, wal_reset_bug
+from greenroom.persistence.engines import open_store
+from greenroom.persistence.errors import (
     StoreCorrupt,
     StoreDataError,
     StoreError,
@@ -22,11 +22,11 @@ from understudy.persistence.errors import (
     StoreUnavailable,
     StoreUrlInvalid,
 )
-from understudy.persistence.memory import MemoryStore
-from understudy.persistence.record import InboxRow, MessageRow
-from understudy.persistence.runtime import Runtime
-from understudy.persistence.sqlite import SqliteStore
-from understudy.persistence.store import Commit
+from greenroom.persistence.memory import MemoryStore
+from greenroom.persistence.record import InboxRow, MessageRow
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.sqlite import SqliteStore
+from greenroom.persistence.store import Commit
 
 # -- URLs -------------------------------------------------------------------------------------------
 

@@ -13,13 +13,13 @@ import pytest
 from sqlite_making import Make, Spawn, mounted, writer
 from store_samples import commit, message
 
-from understudy.persistence import openers, upgrade, upkeep
-from understudy.persistence.errors import SchemaTooNew, StoreCorrupt, StoreFull, StoreLocked, StoreUnavailable
-from understudy.persistence.migrations import migrate as run_scripts
-from understudy.persistence.record import SCHEMA_VERSION, MessageRow
-from understudy.persistence.runtime import Runtime
-from understudy.persistence.store import Commit
-from understudy.persistence.upkeep import migrate, vacuum
+from greenroom.persistence import openers, upgrade, upkeep
+from greenroom.persistence.errors import SchemaTooNew, StoreCorrupt, StoreFull, StoreLocked, StoreUnavailable
+from greenroom.persistence.migrations import migrate as run_scripts
+from greenroom.persistence.record import SCHEMA_VERSION, MessageRow
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.store import Commit
+from greenroom.persistence.upkeep import migrate, vacuum
 
 BIG = '"' + "x" * 3000 + '"'
 
@@ -114,7 +114,7 @@ async def test_a_migration_that_fails_leaves_the_store_and_its_copy(
         raise StoreCorrupt(path, "can't be migrated: on purpose")
 
     with monkeypatch.context() as patched:
-        patched.setattr("understudy.persistence.migrations.migrate", fail)
+        patched.setattr("greenroom.persistence.migrations.migrate", fail)
         with pytest.raises(StoreCorrupt, match="on purpose"):
             migrate(path, Runtime())
     done = migrate(path, Runtime())

@@ -13,13 +13,13 @@ import pytest
 from sqlite_making import Make
 from store_samples import actor, commit, message, pairs, tell
 
-from understudy.persistence import verify
-from understudy.persistence.driver import connect
-from understudy.persistence.errors import SchemaTooNew, StoreCorrupt
-from understudy.persistence.migrations import migrate
-from understudy.persistence.record import ROWS, SCHEMA_VERSION, ActorRow, InboxRow, MessageRow, ReplyRow, seal
-from understudy.persistence.store import Commit
-from understudy.persistence.verify import Findings, verify_store
+from greenroom.persistence import verify
+from greenroom.persistence.driver import connect
+from greenroom.persistence.errors import SchemaTooNew, StoreCorrupt
+from greenroom.persistence.migrations import migrate
+from greenroom.persistence.record import ROWS, SCHEMA_VERSION, ActorRow, InboxRow, MessageRow, ReplyRow, seal
+from greenroom.persistence.store import Commit
+from greenroom.persistence.verify import Findings, verify_store
 
 ACTORS = [actor(f"/bank/{name}", f'{{"balance":{balance}}}') for name, balance in (("alice", 7), ("bob", -250))]
 MESSAGES = [
@@ -93,7 +93,7 @@ async def test_what_is_said_of_a_state_and_a_message(make: Make) -> None:
     state, mail = by_table["actor"], by_table["message"]
     assert (state.key, state.address) == (("/bank/bob",), "/bank/bob")
     assert "doesn't start" in state.effect
-    assert "understudy actors reset /bank/bob" in state.remedy
+    assert "greenroom actors reset /bank/bob" in state.remedy
     assert (mail.key, mail.address) == (("300",), "/bank/eve")
     assert "dead letter" in mail.effect
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from grounds import pool, tree
 
-from understudy import (
+from greenroom import (
     Actor,
     AskFailed,
     Backoff,
@@ -19,7 +19,7 @@ from understudy import (
     StoreUnavailable,
     handler,
 )
-from understudy.persistence.errors import StoreDataError
+from greenroom.persistence.errors import StoreDataError
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 

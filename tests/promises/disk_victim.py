@@ -24,10 +24,10 @@ from grounds import SqliteGround
 from loguru import logger
 from powerloss.shim import Shim
 
-from understudy import StoreError, StoreFull, StoreUnavailable
-from understudy.actors.testing import Recorder
-from understudy.persistence.driver import connect
-from understudy.persistence.verify import verify_store
+from greenroom import StoreError, StoreFull, StoreUnavailable
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.driver import connect
+from greenroom.persistence.verify import verify_store
 
 
 async def one(shim: Shim, folder: Path, when: str, **rule: Any) -> str:

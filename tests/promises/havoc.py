@@ -17,17 +17,17 @@ from typing import Any
 import msgspec
 from sqlalchemy import text
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorSystem,
     Backoff,
     ChildSpec,
+    GreenroomError,
     Message,
     Reject,
     Request,
     SupervisorSpec,
     SystemStopped,
-    UnderstudyError,
     handler,
 )
 
@@ -389,7 +389,7 @@ async def tell_for_ever(system: ActorSystem, source: str, seed: str) -> None:
                     await system.ref(address).tell(message, **options)
         except SystemStopped:
             return
-        except UnderstudyError as error:
+        except GreenroomError as error:
             say("failed", source, number, type(error).__name__)
             continue
         say("acked", source, number)

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from understudy.actors.asks import Asks
-from understudy.actors.delivery import Delivery
-from understudy.actors.envelope import Ask
-from understudy.actors.keys import Keys
-from understudy.actors.pending import Pending
-from understudy.actors.ref import Receipt
-from understudy.persistence.committer import Committer
-from understudy.persistence.effects import Effects, Entry, Told
-from understudy.persistence.record import Head, TimerRow
+from greenroom.actors.asks import Asks
+from greenroom.actors.delivery import Delivery
+from greenroom.actors.envelope import Ask
+from greenroom.actors.keys import Keys
+from greenroom.actors.pending import Pending
+from greenroom.actors.ref import Receipt
+from greenroom.persistence.committer import Committer
+from greenroom.persistence.effects import Effects, Entry, Told
+from greenroom.persistence.record import Head, TimerRow
 
 __all__ = ("BUGS", "plant")
 

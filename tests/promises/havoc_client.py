@@ -13,7 +13,7 @@ from typing import Any
 
 from havoc import Keyed, Take, draw_message, say
 
-from understudy import Client, StoreError, UnderstudyError
+from greenroom import Client, GreenroomError, StoreError
 
 BATCH = 40
 """Messages of one source."""
@@ -42,7 +42,7 @@ async def one_batch(url: str, name: str, draw: random.Random, batch: int, again:
                     again.append((batch * BATCH + number + RETELL, (address, message, options)))
             try:
                 await work
-            except UnderstudyError as error:
+            except GreenroomError as error:
                 say("failed", source, number, type(error).__name__)
                 if isinstance(error, StoreError):
                     raise

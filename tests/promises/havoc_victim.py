@@ -29,9 +29,9 @@ from havoc import ACCOUNTS, TELLERS, TREE, Begin, Credit, End, Links, account, s
 from havoc_bugs import plant
 from loguru import logger
 
-import understudy.persistence.lent  # noqa: F401
-from understudy import ActorSystem, start
-from understudy.persistence.migrations import migrate
+import greenroom.persistence.lent  # noqa: F401
+from greenroom import ActorSystem, start
+from greenroom.persistence.migrations import migrate
 
 SETTLE_S_MAX = 15.0
 CHAIN_S_MAX = 3.0
@@ -98,7 +98,7 @@ def downgrade(path: str) -> None:
             "DROP TABLE monitor",
             "DROP TABLE incident",
             statement,
-            "UPDATE understudy_schema SET version_num = '0001'",
+            "UPDATE greenroom_schema SET version_num = '0001'",
             "PRAGMA user_version = 1",
             "COMMIT",
         ):

@@ -27,7 +27,7 @@ import sqlalchemy.ext.asyncio  # noqa: F401
 from grounds import tree
 from loguru import logger
 
-from understudy import Actor, Message, Request, handler, start
+from greenroom import Actor, Message, Request, handler, start
 
 LIFE_S_MAX = 10.0
 """Far more than all shutdown times together."""
@@ -100,7 +100,7 @@ def interrupt_at(calls: list[int]) -> None:
     def count(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal done
         # `Worker.settle` is what asyncio calls to wake somebody.
-        if "understudy" in frame.f_code.co_filename and frame.f_code.co_name != "settle":
+        if "greenroom" in frame.f_code.co_filename and frame.f_code.co_name != "settle":
             done += 1
             if left and done >= left[0]:
                 left.pop(0)

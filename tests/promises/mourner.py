@@ -11,7 +11,7 @@ import sys
 import msgspec
 from loguru import logger
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorSystem,
     Backoff,

@@ -14,8 +14,8 @@ import msgspec
 from grounds import MemoryGround, pool, tree
 from hypothesis import strategies as st
 
-from understudy import Actor, AskFailed, Backoff, Message, Reject, Request, Retry, handler
-from understudy.persistence.record import ActorRow, DeadLetterRow
+from greenroom import Actor, AskFailed, Backoff, Message, Reject, Request, Retry, handler
+from greenroom.persistence.record import ActorRow, DeadLetterRow
 
 ATTEMPTS = 4
 ALWAYS = 99

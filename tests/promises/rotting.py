@@ -13,25 +13,25 @@ from typing import Any, NamedTuple
 import msgspec
 from grounds import SqliteGround, as_spec, pool, tree
 
-from understudy import (
+from greenroom import (
     Actor,
     AskFailed,
     Backoff,
     Client,
     Down,
+    GreenroomError,
     Message,
     Request,
     StartFailed,
     StoreError,
     TreeGaveUp,
-    UnderstudyError,
     handler,
 )
-from understudy.actors.damage import check_waiting
-from understudy.actors.testing import Recorder
-from understudy.persistence.driver import connect
-from understudy.persistence.record import ROWS, DeadLetterRow, MessageRow, ReplyRow, seal
-from understudy.persistence.verify import verify_store
+from greenroom.actors.damage import check_waiting
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.driver import connect
+from greenroom.persistence.record import ROWS, DeadLetterRow, MessageRow, ReplyRow, seal
+from greenroom.persistence.verify import verify_store
 
 PAGE = 4096
 DAMAGE_EVENTS = ("message.parked", "store.row_damaged", "message.orphaned", "actor.start_failed", "store.commits_lost")
@@ -193,13 +193,13 @@ class Rotten:
             await check_waiting(system)  # as the housekeeping does
             try:
                 await system.ref("/t/alice").tell(Note(text="keyed"), key="key")
-            except UnderstudyError as error:
+            except GreenroomError as error:
                 reported.append(type(error).__name__)
             await system.idle()
             for address in BASE:
                 try:
                     answers[address] = await system.ref(address).ask(Notes())
-                except (AskFailed, UnderstudyError):
+                except (AskFailed, GreenroomError):
                     answers[address] = None
             await system.idle()
         return answers

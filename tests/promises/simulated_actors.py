@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 from random_programs import Batcher, Do, Doer
 
-from understudy import Actor, Backoff, Down, ExitReason, Message, Request, handler
-from understudy.actors.testing import Run
-from understudy.persistence.record import ActorRow
+from greenroom import Actor, Backoff, Down, ExitReason, Message, Request, handler
+from greenroom.actors.testing import Run
+from greenroom.persistence.record import ActorRow
 
 FAST = Backoff(initial_s=0.01, factor=2.0, jitter=0.0)
 

@@ -8,23 +8,23 @@ from typing import Any
 
 import pytest
 
-from understudy.actors import envelope, monitors
-from understudy.actors.asks import Asks
-from understudy.actors.delivery import Delivery
-from understudy.actors.handling import Handling
-from understudy.actors.keys import Keys
-from understudy.actors.recovery import Recovery
-from understudy.actors.ref import Receipt
-from understudy.actors.state import DurableState
-from understudy.actors.system import ActorSystem
-from understudy.actors.timer import Timer
-from understudy.actors.turn import OPEN, Turn
-from understudy.persistence import committer
-from understudy.persistence.committer import Committer
-from understudy.persistence.effects import Effects, Told, fold
-from understudy.persistence.memory import MemoryStore
-from understudy.persistence.record import AttemptRow, KeyRow, MessageRow
-from understudy.persistence.store import Store
+from greenroom.actors import envelope, monitors
+from greenroom.actors.asks import Asks
+from greenroom.actors.delivery import Delivery
+from greenroom.actors.handling import Handling
+from greenroom.actors.keys import Keys
+from greenroom.actors.recovery import Recovery
+from greenroom.actors.ref import Receipt
+from greenroom.actors.state import DurableState
+from greenroom.actors.system import ActorSystem
+from greenroom.actors.timer import Timer
+from greenroom.actors.turn import OPEN, Turn
+from greenroom.persistence import committer
+from greenroom.persistence.committer import Committer
+from greenroom.persistence.effects import Effects, Told, fold
+from greenroom.persistence.memory import MemoryStore
+from greenroom.persistence.record import AttemptRow, KeyRow, MessageRow
+from greenroom.persistence.store import Store
 
 __all__ = ("BUGS", "Plant")
 

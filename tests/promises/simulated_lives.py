@@ -26,7 +26,7 @@ from simulated_actors import (
 )
 from simulated_parts import PATIENT, Part, states
 
-from understudy import (
+from greenroom import (
     AlreadyPresent,
     AlreadyStarted,
     ChildSpec,
@@ -34,8 +34,8 @@ from understudy import (
     SupervisorSpec,
     WhichChildren,
 )
-from understudy.actors.testing import Run
-from understudy.persistence.record import DeadLetterRow, MonitorRow, TimerRow
+from greenroom.actors.testing import Run
+from greenroom.persistence.record import DeadLetterRow, MonitorRow, TimerRow
 
 
 class Zombies(Part):

@@ -27,14 +27,14 @@ from simulated_actors import (
     World,
 )
 
-from understudy import (
+from greenroom import (
     Message,
     StoreDataError,
     StoreError,
     SystemStopped,
 )
-from understudy.actors.testing import Run
-from understudy.persistence.record import ActorRow, DeadLetterRow
+from greenroom.actors.testing import Run
+from greenroom.persistence.record import ActorRow, DeadLetterRow
 
 PATIENT = {"intensity": 10**6}
 ATTEMPTS = 20

@@ -9,9 +9,9 @@ from simulated_actors import World
 from simulated_lives import Children, Mourning, Sql, Stashes, Timers, Zombies
 from simulated_parts import PATIENT, Bank, Order, Part, Programs
 
-from understudy import SupervisorSpec
-from understudy.actors.testing import Run
-from understudy.persistence.record import AttemptRow, DeadLetterRow, MessageRow
+from greenroom import SupervisorSpec
+from greenroom.actors.testing import Run
+from greenroom.persistence.record import AttemptRow, DeadLetterRow, MessageRow
 
 PARTS: tuple[type[Part], ...] = (Programs, Bank, Order, Zombies, Mourning, Timers, Stashes, Children, Sql)
 

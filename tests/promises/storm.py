@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from loguru import logger
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorNotFound,
     ActorSystem,

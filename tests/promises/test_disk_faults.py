@@ -22,14 +22,14 @@ from small_disks import SmallDisk, small_disk
 from store_samples import actor, commit, message, tell
 from tallying import Tally
 
-from understudy import Client, StoreError, StoreFull, StoreUnavailable
-from understudy.actors.testing import Recorder
-from understudy.persistence.backup import back_up
-from understudy.persistence.record import ActorRow, MessageRow, verify
-from understudy.persistence.restore import restore
-from understudy.persistence.runtime import Runtime
-from understudy.persistence.sqlite import SqliteStore
-from understudy.persistence.upkeep import vacuum
+from greenroom import Client, StoreError, StoreFull, StoreUnavailable
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.backup import back_up
+from greenroom.persistence.record import ActorRow, MessageRow, verify
+from greenroom.persistence.restore import restore
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.sqlite import SqliteStore
+from greenroom.persistence.upkeep import vacuum
 
 # -- full at any point, seen from the store -----------------------------------------------------------------
 

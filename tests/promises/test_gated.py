@@ -10,9 +10,9 @@ import pytest
 from grounds import Ground, MemoryGround, pool, tree
 from looping import rounds
 
-from understudy import Actor, Message, Request, StoreUnavailable, handler
-from understudy.actors.testing import Collector, Probe, Recorder, VirtualRuntime
-from understudy.persistence.record import MessageRow
+from greenroom import Actor, Message, Request, StoreUnavailable, handler
+from greenroom.actors.testing import Collector, Probe, Recorder, VirtualRuntime
+from greenroom.persistence.record import MessageRow
 
 
 class Add(Message):

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from grounds import Ground, pool, tree
 
-from understudy import Actor, ChildSpec, Message, handler
-from understudy.persistence.record import ActorRow, DeadLetterRow, MessageRow
+from greenroom import Actor, ChildSpec, Message, handler
+from greenroom.persistence.record import ActorRow, DeadLetterRow, MessageRow
 
 
 class Stick(Message):

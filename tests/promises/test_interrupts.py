@@ -21,7 +21,7 @@ EXIT_S_MAX = 8.0
 GAPS_S = (0.01, 0.03, 0.1)
 """Between one and the next. Two within microseconds may hit asyncio itself as it cancels the main task, which is never
 woken then, whatever runs in it."""
-COMPLAINTS = ("was destroyed", "never retrieved", "never awaited", "ResourceWarning", "understudy itself failed")
+COMPLAINTS = ("was destroyed", "never retrieved", "never awaited", "ResourceWarning", "greenroom itself failed")
 
 
 class Interrupted:

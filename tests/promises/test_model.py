@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from random_programs import SPEC, Answer, Do, Expected, Traces, left_by, programs, tell
 
-from understudy import Event, StoreDataError, StoreError, StoreFull, StoreUnavailable
-from understudy.actors.asks import Asks
-from understudy.actors.keys import Keys
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.order import CommitOrder
-from understudy.persistence.record import AttemptRow, MessageRow
+from greenroom import Event, StoreDataError, StoreError, StoreFull, StoreUnavailable
+from greenroom.actors.asks import Asks
+from greenroom.actors.keys import Keys
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.order import CommitOrder
+from greenroom.persistence.record import AttemptRow, MessageRow
 
 LIMIT_S = 20.0
 """Of real time: a program that takes longer hangs."""

@@ -27,10 +27,10 @@ from powerloss.shim import HALF
 from powerloss.workload import DESK, Order
 from tallying import Tally
 
-from understudy.persistence.attempts import SLOT_BYTES
-from understudy.persistence.migrations import migrate
-from understudy.persistence.record import MessageRow
-from understudy.persistence.sql import insert
+from greenroom.persistence.attempts import SLOT_BYTES
+from greenroom.persistence.migrations import migrate
+from greenroom.persistence.record import MessageRow
+from greenroom.persistence.sql import insert
 
 
 @pytest.fixture

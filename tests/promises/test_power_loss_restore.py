@@ -20,8 +20,8 @@ IRRELEVANT = (".partial", ".lock")
 
 RESTORE = """
 import os, sys
-from understudy.persistence.restore import restore
-from understudy.persistence.runtime import Runtime
+from greenroom.persistence.restore import restore
+from greenroom.persistence.runtime import Runtime
 folder, notes = sys.argv[1:]
 restore(f"{folder}/copy0.db", f"{folder}/p.db", Runtime(), overwrite=True)
 os.write(os.open(notes, os.O_WRONLY | os.O_CREAT), b"restored")

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from grounds import Ground, tree
 
-from understudy import Actor, Message, Request, StoreError, StoreFull, StoreUnavailable, handler
-from understudy.persistence.record import AttemptRow
+from greenroom import Actor, Message, Request, StoreError, StoreFull, StoreUnavailable, handler
+from greenroom.persistence.record import AttemptRow
 
 
 class Add(Message):

@@ -1,6 +1,6 @@
 """The whole node under simulation: a thousand things going on at once, crashes anywhere, a store that fails.
 
-`UNDERSTUDY_SEED=4711 pytest tests/promises/test_simulation.py -k seed` runs one seed alone.
+`GREENROOM_SEED=4711 pytest tests/promises/test_simulation.py -k seed` runs one seed alone.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from simulated_bugs import BUGS
 from simulated_world import PARTS, Seed
 from tallying import Tally
 
-from understudy.actors.testing import Hazards, Outcome, Simulation, SimulationFailed
-from understudy.actors.testing.simulation import SEED_VARIABLE
+from greenroom.actors.testing import Hazards, Outcome, Simulation, SimulationFailed
+from greenroom.actors.testing.simulation import SEED_VARIABLE
 
 SEEDS = 180
 MANY, CHUNK = 10_000, 250

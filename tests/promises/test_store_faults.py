@@ -9,16 +9,16 @@ import pytest
 from bookkeeping import ERRORS, SPEC, Clerk, Entries, Order, check, entered, told, workload
 from grounds import Ground, MemoryGround, SqliteGround, tree
 
-from understudy import (
+from greenroom import (
     Fenced,
     StoreCorrupt,
     StoreError,
     StoreFull,
     StoreUnavailable,
 )
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import MessageRow
-from understudy.persistence.runtime import Runtime
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import MessageRow
+from greenroom.persistence.runtime import Runtime
 
 
 @pytest.mark.parametrize("kind", [*ERRORS, "landed"])

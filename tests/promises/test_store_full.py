@@ -18,13 +18,13 @@ from bookkeeping import (
 )
 from grounds import SqliteGround
 
-from understudy import (
+from greenroom import (
     Message,
     StoreError,
     StoreFull,
 )
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import DeadLetterRow
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import DeadLetterRow
 
 
 async def test_the_page_limit_of_the_database(disk: SqliteGround) -> None:

@@ -9,23 +9,23 @@ import pytest
 from bookkeeping import FAST, SPEC, Clerk, Entries, Ledger, Memory, Order, Take, told
 from grounds import Ground, MemoryGround, SqliteGround, as_spec, pool, tree
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorNotFound,
     AskFailed,
     Client,
     ExitReason,
+    GreenroomError,
     Message,
     StoreDataError,
     StoreError,
     StoreUnavailable,
     SupervisorSpec,
     TreeGaveUp,
-    UnderstudyError,
     handler,
 )
-from understudy.actors.testing import Recorder
-from understudy.persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom.actors.testing import Recorder
+from greenroom.persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 
 
 class Poisoned(Actor[Memory]):
@@ -336,7 +336,7 @@ async def test_what_another_process_told_is_parked_or_answered(disk: SqliteGroun
         async with Client(disk.url) as client:
             for key in (None, "key"):
                 await client.tell("/t/clerk", Order(number=666), key=key)  # returns when it lies in the inbox
-            with pytest.raises(UnderstudyError, match="beast"):
+            with pytest.raises(GreenroomError, match="beast"):
                 await client.ask("/t/clerk", Take(number=666))
             await client.tell("/t/clerk", Order(number=1))
         await settled(system)

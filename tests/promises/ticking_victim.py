@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from loguru import logger
 
-from understudy import Actor, ActorSystem, Backoff, ChildSpec, Message, Request, SupervisorSpec, handler, start
+from greenroom import Actor, ActorSystem, Backoff, ChildSpec, Message, Request, SupervisorSpec, handler, start
 
 logger.remove()
 logger.add(sys.stderr, level="WARNING")

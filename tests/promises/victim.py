@@ -17,7 +17,7 @@ import msgspec
 from loguru import logger
 from sqlalchemy import text
 
-from understudy import Actor, Backoff, ChildSpec, Message, Request, SupervisorSpec, handler, start
+from greenroom import Actor, Backoff, ChildSpec, Message, Request, SupervisorSpec, handler, start
 
 logger.remove()
 logger.add(sys.stderr, level="WARNING")

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 from grounds import Ground, pool, tree
 
-from understudy import Actor, Aliases, Message, SupervisorSpec, handler
-from understudy.persistence.record import ActorRow, ChildRow, DeadLetterRow, InboxRow, MessageRow, seal
-from understudy.persistence.store import Commit
-from understudy.supervision.aliases import settle_aliases
-from understudy.supervision.children import encode_spec
-from understudy.supervision.upgrade_check import Report, check_store
+from greenroom import Actor, Aliases, Message, SupervisorSpec, handler
+from greenroom.persistence.record import ActorRow, ChildRow, DeadLetterRow, InboxRow, MessageRow, seal
+from greenroom.persistence.store import Commit
+from greenroom.supervision.aliases import settle_aliases
+from greenroom.supervision.children import encode_spec
+from greenroom.supervision.upgrade_check import Report, check_store
 
 
 class Put(Message):

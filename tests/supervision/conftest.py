@@ -13,7 +13,7 @@ import datetime
 import enum
 from pathlib import Path
 
-from understudy.actors.actor import Actor
+from greenroom.actors.actor import Actor
 
 
 class Currency(enum.Enum):

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from understudy import (
+from greenroom import (
     Actor,
     Backoff,
     ChildSpec,

@@ -9,13 +9,13 @@ from typing import Any
 
 from grounds import MemoryGround, tree
 
-from understudy import (
+from greenroom import (
     ActorSystem,
     ChildSpec,
     TaskSupervisor,
     WhichTasks,
 )
-from understudy.actors.testing import VirtualRuntime
+from greenroom.actors.testing import VirtualRuntime
 
 
 class Gate:

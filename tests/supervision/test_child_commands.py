@@ -8,8 +8,8 @@ import pytest
 from grounds import MemoryGround, tree
 from restarting import kids
 
-from understudy import SupervisorSpec
-from understudy.supervision.child_commands import ORDER_S, START_S, STOP_S_MAX, ChildCommands
+from greenroom import SupervisorSpec
+from greenroom.supervision.child_commands import ORDER_S, START_S, STOP_S_MAX, ChildCommands
 
 GRACE_S = 1.0
 """Of each stop: a cancelled handler has so long to end."""

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from config_samples import LEDGER, ROOT, SAMPLE, refused, sample_tree
 
-from understudy.supervision.config import Setting, config_schema, load_config, load_tree
-from understudy.supervision.recipe import make_recipe
-from understudy.supervision.spec import ChildSpec, SupervisorSpec, to_config
+from greenroom.supervision.config import Setting, config_schema, load_config, load_tree
+from greenroom.supervision.recipe import make_recipe
+from greenroom.supervision.spec import ChildSpec, SupervisorSpec, to_config
 
 # -- imports ------------------------------------------------------------------------------------------------
 
@@ -48,7 +48,7 @@ def test_an_import_that_raises_shows_the_end_of_its_traceback(app: Path) -> None
         ("class Till(", "SyntaxError: '(' was never closed"),
         ("raise SystemExit(3)", "SystemExit: 3"),
         (
-            "from understudy.actors.actor import Actor\nclass Till(Actor[None]):\n    max_attempts = 0",
+            "from greenroom.actors.actor import Actor\nclass Till(Actor[None]):\n    max_attempts = 0",
             "TypeError: Till: max_attempts = 0: write a whole number of at least 1",
         ),
     ],
@@ -98,9 +98,9 @@ def test_the_running_script_is_not_imported_a_second_time(app: Path) -> None:
         script.write(
             "\nif __name__ == '__main__':\n"
             "    import sys\n"
-            "    from understudy.supervision.config import load_tree\n"
-            "    from understudy.supervision.recipe import make_recipe\n"
-            "    from understudy.supervision.spec import ChildSpec\n"
+            "    from greenroom.supervision.config import load_tree\n"
+            "    from greenroom.supervision.recipe import make_recipe\n"
+            "    from greenroom.supervision.spec import ChildSpec\n"
             "    spec = load_tree('bank.toml').children[0]\n"
             "    assert make_recipe(spec).cls is Ledger\n"
             "    assert 'bank' not in sys.modules\n"
@@ -117,7 +117,7 @@ def test_the_running_script_is_not_imported_a_second_time(app: Path) -> None:
 def test_toml_json_and_code_give_the_same_tree(app: Path) -> None:
     Path("bank.toml").write_text(SAMPLE)
     assert load_tree("bank.toml", environ={}) == sample_tree()
-    Path("bank.json").write_text(json.dumps({"$schema": "understudy.json", "supervisor": to_config(sample_tree())}))
+    Path("bank.json").write_text(json.dumps({"$schema": "greenroom.json", "supervisor": to_config(sample_tree())}))
     assert load_tree("bank.json", environ={}) == sample_tree()
 
 
@@ -134,15 +134,15 @@ def test_flag_beats_environment_beats_file_beats_default(app: Path) -> None:
     config = load_config(
         "bank.toml",
         environ={
-            "UNDERSTUDY_NODE__HANG_S": "2",
-            "UNDERSTUDY_NODE__RESPAWN_INTENSITY": "2",
-            "UNDERSTUDY_LOG": "x",
+            "GREENROOM_NODE__HANG_S": "2",
+            "GREENROOM_NODE__RESPAWN_INTENSITY": "2",
+            "GREENROOM_LOG": "x",
         },
         overrides={"node.hang_s": "3.5", "node.stop_timeout_s": None},
     )
     origins = {setting.key: (setting.value, setting.origin) for setting in config.effective()}
     assert origins["node.hang_s"] == (3.5, "flag")
-    assert origins["node.respawn_intensity"] == (2, "environment UNDERSTUDY_NODE__RESPAWN_INTENSITY")
+    assert origins["node.respawn_intensity"] == (2, "environment GREENROOM_NODE__RESPAWN_INTENSITY")
     assert origins["node.stop_timeout_s"] == (1.0, "file bank.toml")
     assert origins["node.respawn_period_s"] == (60.0, "default")
     assert (config.node.hang_s, config.node.respawn_intensity) == (3.5, 2)
@@ -151,10 +151,10 @@ def test_flag_beats_environment_beats_file_beats_default(app: Path) -> None:
 def test_environment_sets_the_root_and_texts_stay_texts(app: Path) -> None:
     Path("bank.toml").write_text(ROOT)
     environ = {
-        "UNDERSTUDY_SUPERVISOR__ID": "5",
-        "UNDERSTUDY_SUPERVISOR__SHUTDOWN": "5",
-        "UNDERSTUDY_SUPERVISOR__STRATEGY": "one_for_all",
-        "UNDERSTUDY_SUPERVISOR__INTENSITY": "0",
+        "GREENROOM_SUPERVISOR__ID": "5",
+        "GREENROOM_SUPERVISOR__SHUTDOWN": "5",
+        "GREENROOM_SUPERVISOR__STRATEGY": "one_for_all",
+        "GREENROOM_SUPERVISOR__INTENSITY": "0",
     }
     tree = load_tree("bank.toml", environ=environ)
     assert (tree.id, tree.shutdown, tree.strategy, tree.intensity) == ("5", 5, "one_for_all", 0)
@@ -164,23 +164,20 @@ def test_environment_sets_the_root_and_texts_stay_texts(app: Path) -> None:
     ("environ", "message"),
     [
         (
-            {"UNDERSTUDY_NODE__HANGS": "1"},
-            'UNDERSTUDY_NODE__HANGS: this variable sets nothing. Did you mean "UNDERSTUDY_NODE__HANG_S"?',
+            {"GREENROOM_NODE__HANGS": "1"},
+            'GREENROOM_NODE__HANGS: this variable sets nothing. Did you mean "GREENROOM_NODE__HANG_S"?',
         ),
         (
-            {"UNDERSTUDY_A__B": "1"},
-            (
-                "UNDERSTUDY_A__B: this variable sets nothing. "
-                "Only [store], [node] and the root supervisor can be set so."
-            ),
+            {"GREENROOM_A__B": "1"},
+            ("GREENROOM_A__B: this variable sets nothing. Only [store], [node] and the root supervisor can be set so."),
         ),
         (
-            {"UNDERSTUDY_SUPERVISOR__INTENSITY": "many"},
-            'UNDERSTUDY_SUPERVISOR__INTENSITY: found "many", expected a whole number of at least 0',
+            {"GREENROOM_SUPERVISOR__INTENSITY": "many"},
+            'GREENROOM_SUPERVISOR__INTENSITY: found "many", expected a whole number of at least 0',
         ),
         (
-            {"UNDERSTUDY_NODE__HANG_S": "[1]"},
-            'UNDERSTUDY_NODE__HANG_S: found "[1]", expected a number of seconds above 0',
+            {"GREENROOM_NODE__HANG_S": "[1]"},
+            'GREENROOM_NODE__HANG_S: found "[1]", expected a number of seconds above 0',
         ),
     ],
 )
@@ -209,8 +206,8 @@ def test_the_path_of_a_store_is_relative_to_its_file_or_to_its_shell(app: Path) 
 
     assert url("sqlite:///bank.db") == f"sqlite:///{app}/conf/bank.db"
     assert url("sqlite:///data/bank.db?x=1") == f"sqlite:///{app}/conf/data/bank.db?x=1"
-    assert url("") == f"sqlite:///{app}/conf/understudy.db"
-    assert url("", environ={"UNDERSTUDY_STORE__URL": "sqlite:///bank.db"}) == f"sqlite:///{app}/bank.db"
+    assert url("") == f"sqlite:///{app}/conf/greenroom.db"
+    assert url("", environ={"GREENROOM_STORE__URL": "sqlite:///bank.db"}) == f"sqlite:///{app}/bank.db"
     assert url("", overrides={"store.url": "sqlite:///bank.db"}) == f"sqlite:///{app}/bank.db"
     for kept in (
         "sqlite:////srv/bank.db",
@@ -232,7 +229,7 @@ def test_effective_lists_every_value_with_its_origin_but_no_password(app: Path) 
     assert Setting("supervisor.children[1].period_s", 5.0, "default") in settings
     assert len({setting.key for setting in settings}) == len(settings)
     msgspec.json.encode(settings)  # --json
-    broken = refused("bank.toml", environ={"UNDERSTUDY_STORE__URL": "PG://me:secret@db/bank"})
+    broken = refused("bank.toml", environ={"GREENROOM_STORE__URL": "PG://me:secret@db/bank"})
     assert "secret" not in str(broken)
 
 

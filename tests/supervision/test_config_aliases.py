@@ -11,12 +11,12 @@ import pytest
 from config_samples import ACCOUNT, LEDGER, ROOT, refused
 from json_schema import violations
 
-from understudy.supervision.aliases import aliased, aliased_spec
-from understudy.supervision.config import Setting, config_schema, load_config
-from understudy.supervision.spec import ChildSpec, SupervisorSpec
+from greenroom.supervision.aliases import aliased, aliased_spec
+from greenroom.supervision.config import Setting, config_schema, load_config
+from greenroom.supervision.spec import ChildSpec, SupervisorSpec
 
 TILL = """\
-from understudy import Actor, Message, handler
+from greenroom import Actor, Message, handler
 
 
 class Sale(Message):

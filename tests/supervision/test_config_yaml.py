@@ -19,11 +19,11 @@ from config_samples import SAMPLE, refused, sample_tree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy import ChildSpec, load_tree
-from understudy.supervision.config import load_config
-from understudy.supervision.recipe import make_recipe
-from understudy.supervision.syntax import SyntaxProblem
-from understudy.supervision.yaml_syntax import CHARACTERS_MAX, parse_yaml
+from greenroom import ChildSpec, load_tree
+from greenroom.supervision.config import load_config
+from greenroom.supervision.recipe import make_recipe
+from greenroom.supervision.syntax import SyntaxProblem
+from greenroom.supervision.yaml_syntax import CHARACTERS_MAX, parse_yaml
 
 SAMPLE_YAML = """\
 store:
@@ -225,7 +225,7 @@ def test_without_the_extra_it_says_what_to_install(app: Path) -> None:
     script = (
         "import sys\n"
         "sys.modules['yaml'] = None  # as if it weren't installed\n"
-        "from understudy import ConfigError, load_tree\n"
+        "from greenroom import ConfigError, load_tree\n"
         "try:\n"
         "    load_tree('bank.yaml')\n"
         "except ConfigError as error:\n"
@@ -234,12 +234,12 @@ def test_without_the_extra_it_says_what_to_install(app: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == (
         "bank.yaml: YAML takes a library that isn't installed. "
-        "Run: pip install 'understudy[yaml]'. Or write it as TOML (.toml) or JSON (.json).\n"
+        "Run: pip install 'greenroom[yaml]'. Or write it as TOML (.toml) or JSON (.json).\n"
     )
 
 
 def test_nobody_pays_for_yaml_who_has_none() -> None:
-    script = "import sys, understudy, understudy.supervision.cli.app; print('yaml' in sys.modules)"
+    script = "import sys, greenroom, greenroom.supervision.cli.app; print('yaml' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "False\n"
 

@@ -8,7 +8,7 @@ import pytest
 from grounds import Ground
 from restarting import Child, Die, Hi, Note, failing, log
 
-from understudy import (
+from greenroom import (
     Actor,
     AlreadyStarted,
     ChildCounts,
@@ -24,7 +24,7 @@ from understudy import (
     WhichChildren,
     handler,
 )
-from understudy.persistence.record import ActorRow, ChildRow, MessageRow
+from greenroom.persistence.record import ActorRow, ChildRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

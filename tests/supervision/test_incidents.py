@@ -9,7 +9,7 @@ import pytest
 from grounds import Ground, MemoryGround, pool, tree
 from restarting import Child, Die, Hi, failing, kids, kill, log
 
-from understudy import (
+from greenroom import (
     Actor,
     Backoff,
     ChildSpec,
@@ -23,8 +23,8 @@ from understudy import (
     handler,
     start,
 )
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import IncidentRow, verify
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import IncidentRow, verify
 
 
 @pytest.fixture(autouse=True)

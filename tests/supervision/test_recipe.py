@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import msgspec
 import pytest
 
-from understudy.actors.actor import Actor
-from understudy.actors.options import Backoff
-from understudy.supervision.errors import ConfigError
-from understudy.supervision.recipe import build_args, make_recipe
-from understudy.supervision.spec import ChildSpec
+from greenroom.actors.actor import Actor
+from greenroom.actors.options import Backoff
+from greenroom.supervision.errors import ConfigError
+from greenroom.supervision.recipe import build_args, make_recipe
+from greenroom.supervision.spec import ChildSpec
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -9,7 +9,7 @@ import pytest
 from grounds import MemoryGround, pool, tree
 from restarting import Child, Die, Hi, Note, failing, kids, log
 
-from understudy import (
+from greenroom import (
     AlreadyPresent,
     ConfigError,
     CountChildren,
@@ -24,8 +24,8 @@ from understudy import (
     WhichChildren,
     start,
 )
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import ActorRow
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import ActorRow
 
 
 @pytest.fixture(autouse=True)

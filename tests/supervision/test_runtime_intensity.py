@@ -7,15 +7,15 @@ import pytest
 from grounds import Ground, tree
 from restarting import Hi, Memory, Note, failing, kids, kill, log
 
-from understudy import (
+from greenroom import (
     Actor,
     Backoff,
     SupervisorSpec,
     TreeGaveUp,
     handler,
 )
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import ActorRow, DeadLetterRow, MessageRow
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import ActorRow, DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

@@ -10,14 +10,14 @@ import pytest
 from grounds import Ground, pool, tree
 from restarting import Child, Die, Hi, Note, failing, kids, kill, log
 
-from understudy import (
+from greenroom import (
     Ignore,
     StartFailed,
     SupervisorSpec,
     TreeGaveUp,
 )
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.persistence.record import ActorRow, MessageRow
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.persistence.record import ActorRow, MessageRow
 
 
 @pytest.fixture(autouse=True)
@@ -283,7 +283,7 @@ async def test_incarnations_rise(ground: Ground) -> None:
 
 
 async def test_a_retired_static_child_is_gone_until_the_next_boot(ground: Ground) -> None:
-    from understudy import ActorNotFound
+    from greenroom import ActorNotFound
 
     spec = tree(*kids("a", "b"), strategy="one_for_all", intensity=10)
     async with ground.node(spec) as system:

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from understudy.actors.actor import Actor
-from understudy.persistence.errors import UnderstudyError
-from understudy.supervision.errors import (
+from greenroom.actors.actor import Actor
+from greenroom.persistence.errors import GreenroomError
+from greenroom.supervision.errors import (
     AlreadyPresent,
     AlreadyStarted,
     ChildNotFound,
@@ -25,10 +25,10 @@ from understudy.supervision.errors import (
     SupervisorError,
     TreeGaveUp,
 )
-from understudy.supervision.recipe import check_child, check_tree, make_recipe
-from understudy.supervision.reference import Unresolvable, refer, resolve
-from understudy.supervision.rules import validate
-from understudy.supervision.spec import ChildSpec, SupervisorSpec, to_config, walk
+from greenroom.supervision.recipe import check_child, check_tree, make_recipe
+from greenroom.supervision.reference import Unresolvable, refer, resolve
+from greenroom.supervision.rules import validate
+from greenroom.supervision.spec import ChildSpec, SupervisorSpec, to_config, walk
 
 
 class Pool:
@@ -261,7 +261,7 @@ def test_a_supervisor_names_itself_and_the_child(kind: type[SupervisorError]) ->
     assert (error.supervisor, error.child) == ("/bank/accounts", "alice")
     assert "/bank/accounts" in str(error)
     assert "'alice'" in str(error)
-    assert isinstance(error, UnderstudyError)
+    assert isinstance(error, GreenroomError)
 
 
 @pytest.mark.parametrize(

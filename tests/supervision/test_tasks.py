@@ -11,7 +11,7 @@ import pytest
 from grounds import MemoryGround, pool, tree
 from tasking import Gate, double, fail, running, spec, which
 
-from understudy import (
+from greenroom import (
     ActorNotFound,
     AskFailed,
     StartFailed,
@@ -22,7 +22,7 @@ from understudy import (
     WhichTasks,
     start,
 )
-from understudy.actors.testing import Collector, Recorder, VirtualRuntime
+from greenroom.actors.testing import Collector, Recorder, VirtualRuntime
 
 # -- run ---------------------------------------------------------------------------------------------------
 

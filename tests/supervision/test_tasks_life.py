@@ -14,7 +14,7 @@ import pytest
 from grounds import Ground, MemoryGround, tree
 from tasking import Gate, double, fail, result_of, running, spec, which
 
-from understudy import (
+from greenroom import (
     Actor,
     Backoff,
     ChildSpec,
@@ -27,8 +27,8 @@ from understudy import (
     load_tree,
     start,
 )
-from understudy.actors.testing import Recorder, VirtualRuntime
-from understudy.actors.turn import current_turn
+from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.actors.turn import current_turn
 
 # -- tasks and turns ---------------------------------------------------------------------------------------
 
@@ -293,7 +293,7 @@ def test_in_a_config_file(tmp_path: Path) -> None:
     file = tmp_path / "app.toml"
     file.write_text(
         '[supervisor]\nid = "app"\n[[supervisor.children]]\n'
-        'id = "tasks"\nactor = "understudy:TaskSupervisor"\nargs = { max_tasks = 3 }\n'
+        'id = "tasks"\nactor = "greenroom:TaskSupervisor"\nargs = { max_tasks = 3 }\n'
     )
 
     async def main() -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from tasking import result_of, running, which
 
-from understudy import (
+from greenroom import (
     Backoff,
     TaskCancelled,
 )
-from understudy.actors.testing import Recorder, VirtualRuntime
+from greenroom.actors.testing import Recorder, VirtualRuntime
 
 
 class Flaky:

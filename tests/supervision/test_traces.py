@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from grounds import MemoryGround, pool, tree
 
-from understudy import Actor, ActorNotFound, Message, handler
-from understudy.actors.testing import VirtualRuntime
-from understudy.supervision import traces
-from understudy.supervision.traces import LEASE_S, TooManyTraces, Traces
+from greenroom import Actor, ActorNotFound, Message, handler
+from greenroom.actors.testing import VirtualRuntime
+from greenroom.supervision import traces
+from greenroom.supervision.traces import LEASE_S, TooManyTraces, Traces
 
 
 class Note(Message):

@@ -9,7 +9,7 @@ import pytest
 from checking import Put, Shelf, Sign, child, message, put, state
 from grounds import Ground, SqliteGround
 
-from understudy import (
+from greenroom import (
     Aliases,
     ChildSpec,
     StartChild,
@@ -17,9 +17,9 @@ from understudy import (
     TerminateChild,
     WhichChildren,
 )
-from understudy.persistence.record import ActorRow, ChildRow, MessageRow
-from understudy.supervision.aliases import settle_aliases
-from understudy.supervision.tree_diff import Change, Child, Left, Reordered, TreeDiff, diff_tree
+from greenroom.persistence.record import ActorRow, ChildRow, MessageRow
+from greenroom.supervision.aliases import settle_aliases
+from greenroom.supervision.tree_diff import Change, Child, Left, Reordered, TreeDiff, diff_tree
 
 SHELF, SIGN = "checking:Shelf", "checking:Sign"
 

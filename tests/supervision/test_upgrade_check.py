@@ -9,9 +9,9 @@ import pytest
 from checking import TREE, Put, Shelf, brief, checked, child, message, put, state, tell
 from grounds import Ground, SqliteGround
 
-from understudy import Aliases, ChildSpec, Settings, StartChild
-from understudy.persistence.record import ChildRow, DeadLetterRow, InboxRow, MessageRow, TimerRow, seal
-from understudy.supervision.upgrade_check import FINDINGS_MAX
+from greenroom import Aliases, ChildSpec, Settings, StartChild
+from greenroom.persistence.record import ChildRow, DeadLetterRow, InboxRow, MessageRow, TimerRow, seal
+from greenroom.supervision.upgrade_check import FINDINGS_MAX
 
 # -- what can be read ------------------------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ PROBLEMS: dict[str, tuple[Any, str, str]] = {
     "a state of nobody": (
         state("/t/on"),
         "nothing in the tree has this address",
-        'Did you mean "/t/one"? Give a child that id (again); or delete what is stored: understudy actors retire /t/on',
+        'Did you mean "/t/one"? Give a child that id (again); or delete what is stored: greenroom actors retire /t/on',
     ),
     "a state under another root": (state("/u/one"), "nothing in the tree has this address", 'Did you mean "/t/one"?'),
     "a state below an actor": (state("/t/one/two"), "nothing in the tree has this address", ""),
@@ -99,7 +99,7 @@ PROBLEMS: dict[str, tuple[Any, str, str]] = {
     "a state of a supervisor": (
         state("/t/pool"),
         "there is a supervisor at this address now",
-        "Delete what is stored: understudy actors retire /t/pool",
+        "Delete what is stored: greenroom actors retire /t/pool",
     ),
     "a tag without a handler": (
         message(7, "/t/one", "Pt", '{"$type":"Pt"}'),
@@ -123,7 +123,7 @@ PROBLEMS: dict[str, tuple[Any, str, str]] = {
     "a child whose class is gone": (
         child("/t/guests/g", ChildSpec(id="g", actor="checking:Gone")),
         'actor: "checking:Gone": module "checking" has no "Gone"',
-        "Bring its class or arguments back; or forget it: understudy actors delete /t/guests/g",
+        "Bring its class or arguments back; or forget it: greenroom actors delete /t/guests/g",
     ),
     "a child whose arguments don't fit": (
         child("/t/guests/g", ChildSpec(id="g", actor=Shelf, args={"size": 3})),
@@ -133,7 +133,7 @@ PROBLEMS: dict[str, tuple[Any, str, str]] = {
     "a child of another version": (
         child("/t/guests/g", None, text='{"kind":"actor","id":"g","actor":"a:B","colour":"red"}'),
         "its stored spec isn't one of this version",
-        "understudy actors delete /t/guests/g",
+        "greenroom actors delete /t/guests/g",
     ),
 }
 
@@ -157,7 +157,7 @@ async def test_damage_is_found(ground: Ground, row: Any) -> None:
     ground.edit(type(row), row[0], type="Changed")
     (problem,) = (await checked(ground)).problems
     assert "its checksum doesn't fit" in problem.why
-    assert "understudy db verify" in problem.fix
+    assert "greenroom db verify" in problem.fix
     assert problem.address == row.address
 
 
@@ -178,7 +178,7 @@ async def test_what_is_alike_is_one_line(ground: Ground) -> None:
     report = await checked(ground, progress=lambda done, total: noted.append((done, total)))
     assert brief(report) == [("/s/*", "state", 2), ("/t/pool/*", "state", 2), ("/t/pool/*", "message", count)]
     assert [found.example for found in report.problems] == ["/s/x", "/t/pool/x", "1"]
-    assert report.problems[0].fix.endswith("understudy actors retire ADDRESS")
+    assert report.problems[0].fix.endswith("greenroom actors retire ADDRESS")
     assert noted[0] == (1000, count + 4)
     assert len(noted) == 10
 

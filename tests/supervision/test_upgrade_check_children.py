@@ -5,8 +5,8 @@ from __future__ import annotations
 from checking import TREE, Put, Shelf, Sign, brief, checked, letter, message, put, state, tell
 from grounds import Ground, tree
 
-from understudy import ChildSpec, StartChild, SupervisorSpec, TerminateChild
-from understudy.persistence.record import DeadLetterRow
+from greenroom import ChildSpec, StartChild, SupervisorSpec, TerminateChild
+from greenroom.persistence.record import DeadLetterRow
 
 
 async def test_children_that_came_at_run_time_are_known(ground: Ground) -> None:
@@ -51,7 +51,7 @@ async def test_children_that_left_the_file_are_no_problem(ground: Ground) -> Non
             ("/t/one", "message", 1),
             ("/t/pool/*", "message", 2),
         ]
-        assert report.remarks[0].fix == "`understudy check --diff` shows it"
+        assert report.remarks[0].fix == "`greenroom check --diff` shows it"
         async with ground.node(smaller) as system:
             await system.idle()
 

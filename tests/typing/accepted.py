@@ -11,18 +11,18 @@ from typing import Any, Generic, TypeVar, assert_type
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from understudy import Aliases, Settings
-from understudy.actors.actor import Actor, handler
-from understudy.actors.definition import Definition
-from understudy.actors.errors import AskTimeout, MailboxFull
-from understudy.actors.exits import Exited, ExitReason
-from understudy.actors.message import Message, Request
-from understudy.actors.options import Backoff
-from understudy.actors.ref import ActorRef, Receipt
-from understudy.actors.system import ActorSystem
-from understudy.actors.task import Task
-from understudy.actors.turn import Turn
-from understudy.supervision.tasks import TaskInfo, WhichTasks
+from greenroom import Aliases, Settings
+from greenroom.actors.actor import Actor, handler
+from greenroom.actors.definition import Definition
+from greenroom.actors.errors import AskTimeout, MailboxFull
+from greenroom.actors.exits import Exited, ExitReason
+from greenroom.actors.message import Message, Request
+from greenroom.actors.options import Backoff
+from greenroom.actors.ref import ActorRef, Receipt
+from greenroom.actors.system import ActorSystem
+from greenroom.actors.task import Task
+from greenroom.actors.turn import Turn
+from greenroom.supervision.tasks import TaskInfo, WhichTasks
 
 T = TypeVar("T")
 S = TypeVar("S")

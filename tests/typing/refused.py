@@ -9,10 +9,10 @@ from typing import assert_type
 
 import msgspec
 
-from understudy.actors.actor import Actor, handler
-from understudy.actors.message import Message, Request
-from understudy.actors.ref import ActorRef
-from understudy.actors.system import ActorSystem
+from greenroom.actors.actor import Actor, handler
+from greenroom.actors.message import Message, Request
+from greenroom.actors.ref import ActorRef
+from greenroom.actors.system import ActorSystem
 
 
 class Deposit(Message):

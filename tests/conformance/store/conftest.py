@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from understudy.persistence.memory import MemoryData, MemoryStore
-from understudy.persistence.runtime import Runtime
-from understudy.persistence.sqlite import SqliteStore
-from understudy.persistence.store import Store
+from greenroom.persistence.memory import MemoryData, MemoryStore
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.sqlite import SqliteStore
+from greenroom.persistence.store import Store
 
 
 class Place(abc.ABC):
@@ -68,7 +68,7 @@ class MemoryPlace(Place):
         self.data.owner = owner._replace(epoch=owner.epoch + 1)
 
     def damage(self, table: str, column: str, value: Any) -> None:
-        from understudy.persistence.record import ROWS
+        from greenroom.persistence.record import ROWS
 
         for kind, rows in self.data.tables.items():
             if ROWS[kind].name == table:

@@ -7,8 +7,8 @@ from typing import Any
 
 from store_samples import actor, commit, message, tell
 
-from understudy.persistence.record import ActorRow, InboxRow, MessageRow, ReplyRow, seal, verify
-from understudy.persistence.store import Commit
+from greenroom.persistence.record import ActorRow, InboxRow, MessageRow, ReplyRow, seal, verify
+from greenroom.persistence.store import Commit
 
 
 async def test_a_reader_sees_what_is_committed(stores: Any) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from store_samples import actor, commit, message, pairs
 
-from understudy.persistence.errors import Fenced, StoreDataError
-from understudy.persistence.record import ActorRow, KeyRow, MessageRow, Row, seal
-from understudy.persistence.store import Commit
+from greenroom.persistence.errors import Fenced, StoreDataError
+from greenroom.persistence.record import ActorRow, KeyRow, MessageRow, Row, seal
+from greenroom.persistence.store import Commit
 
 Write = Callable[[Any, Commit], Coroutine[Any, Any, None]]
 
@@ -31,7 +31,7 @@ def write(request: pytest.FixtureRequest) -> Write:
 
 @pytest.mark.parametrize(("row", "same", "other"), pairs(), ids=lambda value: type(value).__name__)
 async def test_put_replace_delete(stores: Any, write: Write, row: Any, same: Any, other: Any) -> None:
-    from understudy.persistence.record import ROWS
+    from greenroom.persistence.record import ROWS
 
     kind = type(row)
     width = ROWS[kind].key

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from store_samples import commit, message, tell
 
-from understudy.persistence.errors import Fenced, StoreLocked, StoreUnavailable
-from understudy.persistence.record import MessageRow
+from greenroom.persistence.errors import Fenced, StoreLocked, StoreUnavailable
+from greenroom.persistence.record import MessageRow
 
 
 async def test_first_open_gives_epoch_one_and_no_commits(stores: Any) -> None:

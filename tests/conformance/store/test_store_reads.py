@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from store_samples import UID, actor, commit, message, pairs
 
-from understudy.persistence.errors import RecordCorrupt, StoreUnavailable
-from understudy.persistence.record import (
+from greenroom.persistence.errors import RecordCorrupt, StoreUnavailable
+from greenroom.persistence.record import (
     ROWS,
     ActorRow,
     AttemptRow,
@@ -17,7 +17,7 @@ from understudy.persistence.record import (
     seal,
     verify,
 )
-from understudy.persistence.store import Commit
+from greenroom.persistence.store import Commit
 
 
 async def test_nothing_there(stores: Any) -> None:

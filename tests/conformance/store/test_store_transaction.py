@@ -10,8 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from store_samples import commit, message
 
-from understudy.persistence.errors import StoreDataError, TransactionMisused
-from understudy.persistence.record import MessageRow
+from greenroom.persistence.errors import StoreDataError, TransactionMisused
+from greenroom.persistence.record import MessageRow
 
 INSERT = text("INSERT INTO ledger VALUES (:id, :amount)")
 

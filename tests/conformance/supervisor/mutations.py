@@ -355,7 +355,7 @@ def failures(folder: Path, tests: set[str]) -> set[str]:
 
 
 def runs_the_copy(folder: Path) -> bool:
-    code = "import understudy.supervision.supervisor as module, os; print(os.path.realpath(module.__file__))"
+    code = "import greenroom.supervision.supervisor as module, os; print(os.path.realpath(module.__file__))"
     found = subprocess.check_output([sys.executable, "-c", code], cwd=folder, env=environment(folder), text=True)
     return Path(found.strip()) == (folder / SUPERVISOR).resolve()
 

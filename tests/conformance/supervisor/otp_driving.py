@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from otp_worker import Cues, End, How, Life, Watch, Watcher, Worker
 
-from understudy import (
+from greenroom import (
     ActorSystem,
     AskFailed,
     ChildSpec,
@@ -18,7 +18,7 @@ from understudy import (
     TreeGaveUp,
     WhichChildren,
 )
-from understudy.supervision.spec import Spec
+from greenroom.supervision.spec import Spec
 
 __all__ = (
     "ask",

@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter, defaultdict
 from typing import Literal
 
-from understudy import Actor, Backoff, Down, ExitReason, Ignore, Message, Request, handler
+from greenroom import Actor, Backoff, Down, ExitReason, Ignore, Message, Request, handler
 
 __all__ = ("Cues", "End", "How", "Life", "Poison", "Tie", "Watch", "Watcher", "Work", "Worker")
 

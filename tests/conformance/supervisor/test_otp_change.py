@@ -9,7 +9,7 @@ from grounds import Ground, MemoryGround
 from otp_driving import ask, end, gives_up, kid, kids, life, running, sup, top, which
 from otp_worker import Cues, Life
 
-from understudy import (
+from greenroom import (
     ActorSystem,
     ConfigError,
     GetChildSpec,
@@ -19,7 +19,7 @@ from understudy import (
     SupervisorSpec,
     TerminateChild,
 )
-from understudy.actors.testing import VirtualRuntime
+from greenroom.actors.testing import VirtualRuntime
 
 
 async def test_code_change(memory: MemoryGround, clock: VirtualRuntime, cues: Cues) -> None:

@@ -10,7 +10,7 @@ from grounds import MemoryGround
 from otp_driving import ask, between_tries, counts, end, gives_up, kid, kids, life, running, sup, top, which
 from otp_worker import Cues, End, Life
 
-from understudy import (
+from greenroom import (
     ActorNotFound,
     ActorSystem,
     AlreadyPresent,

@@ -10,8 +10,8 @@ from grounds import MemoryGround, SqliteGround
 from otp_driving import ask, counts, end, kid, sup, which
 from otp_worker import Cues
 
-from understudy import ActorSystem, StartChild, TerminateChild
-from understudy.persistence.record import ChildRow
+from greenroom import ActorSystem, StartChild, TerminateChild
+from greenroom.persistence.record import ChildRow
 
 FEW, MANY = 100, 1000
 SLACK = 4

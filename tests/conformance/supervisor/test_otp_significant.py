@@ -9,8 +9,8 @@ from grounds import MemoryGround
 from otp_driving import ask, end, kid, kids, life, running, sup, top, which
 from otp_worker import Cues, End
 
-from understudy import ActorSystem, RestartChild, StartChild, TerminateChild
-from understudy.actors.testing import Recorder
+from greenroom import ActorSystem, RestartChild, StartChild, TerminateChild
+from greenroom.actors.testing import Recorder
 
 MODES: list[Any] = ["never", "any_significant", "all_significant"]
 

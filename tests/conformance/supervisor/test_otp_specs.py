@@ -9,7 +9,7 @@ from grounds import MemoryGround
 from otp_driving import ask, kid, kids, running, sup, which
 from otp_worker import Cues, Worker
 
-from understudy import ChildSpec, ConfigError, StartChild, SupervisorSpec
+from greenroom import ChildSpec, ConfigError, StartChild, SupervisorSpec
 
 FAULTS: list[tuple[str, Any]] = [
     ("id", ""),

@@ -9,7 +9,7 @@ from grounds import Ground, MemoryGround
 from otp_driving import ask, counts, end, kid, kids, life, running, sup, top, which
 from otp_worker import Cues, Life, Worker
 
-from understudy import (
+from greenroom import (
     Actor,
     ActorNotFound,
     ChildNotFound,

@@ -10,8 +10,8 @@ from grounds import Ground, MemoryGround, SqliteGround
 from otp_driving import ask, counts, end, gives_up, kid, kids, life, running, sup, which
 from otp_worker import Cues, End, Life, Poison, Tie
 
-from understudy import ActorNotFound, ActorSystem, RestartChild, StartChild, TerminateChild, TreeGaveUp, WhichChildren
-from understudy.actors.testing import Recorder, VirtualRuntime
+from greenroom import ActorNotFound, ActorSystem, RestartChild, StartChild, TerminateChild, TreeGaveUp, WhichChildren
+from greenroom.actors.testing import Recorder, VirtualRuntime
 
 
 async def lives(system: ActorSystem, *ids: str) -> list[int]:

@@ -9,7 +9,7 @@ from grounds import Ground, MemoryGround
 from otp_driving import ask, counts, end, kid, kids, life, running, sup, which
 from otp_worker import Cues, How
 
-from understudy import AlreadyPresent, AlreadyStarted, RestartChild, StartChild, TerminateChild
+from greenroom import AlreadyPresent, AlreadyStarted, RestartChild, StartChild, TerminateChild
 
 
 async def _restarted(ground: Ground, restart: Any, *hows: How) -> None:

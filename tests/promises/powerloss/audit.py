@@ -12,10 +12,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from greenroom import ActorSystem, WhichChildren, start
+from greenroom.persistence.verify import verify_store
 from powerloss.images import write
 from powerloss.workload import CLIENT, DESK, KEYED, MOVER, PURSE, TREE, VAULTS, Clerk, Number, Order, Read
-from understudy import ActorSystem, WhichChildren, start
-from understudy.persistence.verify import verify_store
 
 __all__ = ("Books", "Said", "Violation", "check", "check_copy", "recover")
 

@@ -17,10 +17,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from greenroom.persistence.attempts import SLOT_BYTES, SLOTS
 from powerloss.audit import Books, Said, Violation, check, check_copy, recover
 from powerloss.images import Disk, write
 from powerloss.oplog import Operation
-from understudy.persistence.attempts import SLOT_BYTES, SLOTS
 
 __all__ = ("Cuts", "Found", "points", "sampled")
 
@@ -80,7 +80,7 @@ class Cuts:
         wanted = set(chosen)
         disk, said = Disk(self.before), self.listen()
         parent = RAM if RAM.is_dir() else None
-        with tempfile.TemporaryDirectory(prefix="understudy-power-", dir=parent) as scratch:
+        with tempfile.TemporaryDirectory(prefix="greenroom-power-", dir=parent) as scratch:
             for point, operation in enumerate((*self.operations, None)):
                 if point in wanted:
                     self.points += 1
@@ -162,7 +162,7 @@ def _rows(image: Mapping[str, bytes], folder: Path, *, with_mapped: bool) -> byt
             shutil.rmtree(folder)
     if with_mapped:
         slots = image.get("p.db.slots", b"")
-        if len(slots) == SLOT_BYTES * (SLOTS + 1) and slots.startswith(b"understudy slots"):
+        if len(slots) == SLOT_BYTES * (SLOTS + 1) and slots.startswith(b"greenroom slots"):
             taken = [slots[at : at + SLOT_BYTES] for at in range(0, len(slots), SLOT_BYTES) if slots[at]]
             summed.update(repr(taken).encode())
         else:

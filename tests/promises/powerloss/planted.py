@@ -8,12 +8,12 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from understudy.persistence import backup, sql
-from understudy.persistence.committer import Committer
-from understudy.persistence.record import MessageRow
-from understudy.persistence.runtime import Runtime
-from understudy.persistence.sqlite import SqliteStore
-from understudy.persistence.store import Commit
+from greenroom.persistence import backup, sql
+from greenroom.persistence.committer import Committer
+from greenroom.persistence.record import MessageRow
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.sqlite import SqliteStore
+from greenroom.persistence.store import Commit
 
 __all__ = ("BUGS", "Small", "store")
 

@@ -46,7 +46,7 @@ def library() -> Path:
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CC") or "cc", "gcc", "clang"))), None)
     if compiler is None:
         pytest.skip("no C compiler: install gcc or clang (Debian: apt-get install gcc libc6-dev)")
-    folder = Path(tempfile.mkdtemp(prefix="understudy-shim-"))
+    folder = Path(tempfile.mkdtemp(prefix="greenroom-shim-"))
     _remove_at_exit(folder)
     target = folder / "shim.so"
     command = [compiler, "-shared", "-fPIC", "-O2", "-Wall", "-o", str(target), str(SOURCE), "-ldl", "-lpthread"]

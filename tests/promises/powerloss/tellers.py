@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
+from greenroom import ActorSystem, AskFailed, ChildSpec, Client, StartChild, StoreError
+from greenroom.persistence.backup import back_up
+from greenroom.persistence.runtime import Runtime
 from powerloss.workload import CLIENT, DESK, KEYED, MOVER, VAULTS, Clerk, Move, Number, Order, Take
-from understudy import ActorSystem, AskFailed, ChildSpec, Client, StartChild, StoreError
-from understudy.persistence.backup import back_up
-from understudy.persistence.runtime import Runtime
 
 __all__ = ("Notes", "Tellers", "keep_copy")
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from loguru import logger
 
+from greenroom import start
+from greenroom.persistence import attempts
 from powerloss.planted import store
 from powerloss.tellers import Notes, Tellers, keep_copy
 from powerloss.workload import TREE
-from understudy import start
-from understudy.persistence import attempts
 
 
 def on_a_machine_of_its_own() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import text
 
-from understudy import (
+from greenroom import (
     Actor,
     Backoff,
     ChildSpec,

@@ -1,4 +1,4 @@
-"""understudy: durable actors with supervision trees for asyncio.
+"""greenroom: durable actors with supervision trees for asyncio.
 
 Every message is a row, every turn is a transaction, every failure is a message.
 """
@@ -48,6 +48,7 @@ from .actors.trace import Trace, TracedTurn
 from .persistence.errors import (
     CommitsLost,
     Fenced,
+    GreenroomError,
     SchemaTooNew,
     StoreCorrupt,
     StoreDataError,
@@ -55,7 +56,6 @@ from .persistence.errors import (
     StoreFull,
     StoreLocked,
     StoreUnavailable,
-    UnderstudyError,
 )
 from .persistence.events import Event
 from .persistence.memory import MemoryStore
@@ -177,7 +177,7 @@ __all__ = (
     "TreeGaveUp",
     "TurnClosed",
     "UndecodableMessage",
-    "UnderstudyError",
+    "GreenroomError",
     "UnhandledMessage",
     "UnknownMessageType",
     "WhichChildren",

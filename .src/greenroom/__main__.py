@@ -1,4 +1,4 @@
-"""`python -m understudy`: the command line."""
+"""`python -m greenroom`: the command line."""
 
 import sys
 
