@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ..persistence.record import Row
+from ..persistence.store.rows import Row
 from .cell import Cell
 
 __all__ = ("Activator",)

@@ -15,12 +15,12 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from ..persistence.engines import open_store
+from ..persistence.engines.open import open_store
+from ..persistence.engines.sqlite.worker import uncancelled
 from ..persistence.errors import StoreFull, StoreUnavailable
-from ..persistence.record import InboxRow
 from ..persistence.runtime import Runtime
-from ..persistence.store import Store
-from ..persistence.worker import uncancelled
+from ..persistence.store.contract import Store
+from ..persistence.store.rows import InboxRow
 from .dispatch import round_trip
 from .errors import ActorNotFound, AskTimeout, NotAMessage, ReplyError
 from .letterbox import Letterbox

@@ -1,6 +1,6 @@
 """Damage: what a node finds amiss in its store as it takes it up, and what it does about it.
 
-Every row has a checksum (persistence/record.py). A body is checked when it is read for its turn, a state when its actor
+Every row has a checksum (store/rows.py). A body is checked when it is read for its turn, a state when its actor
 starts. What is used without that, or waits for a turn that may never come, is looked at here.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..persistence.errors import RecordCorrupt
-from ..persistence.record import AttemptRow, KeyRow, verify
+from ..persistence.store.rows import AttemptRow, KeyRow, verify
 from .dispatch import PAGE, printable
 from .envelope import Envelope
 from .exits import ExitReason

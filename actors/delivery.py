@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..persistence.effects import Effects
+from ..persistence.commit.effects import Effects
 from ..persistence.errors import StoreError
 from .admission import admit_slowly
 from .dispatch import round_trip

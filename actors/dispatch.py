@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..persistence.errors import RecordCorrupt
-from ..persistence.record import MessageRow, verify
+from ..persistence.store.rows import MessageRow, verify
 from .envelope import Ask, Envelope
 from .errors import AskFailed, UndecodableMessage, UnhandledMessage, UnknownMessageType
 from .exits import ExitReason

@@ -6,8 +6,8 @@ import asyncio
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from ..persistence.effects import Told
-from ..persistence.record import MessageRow, sealed
+from ..persistence.commit.effects import Told
+from ..persistence.store.rows import MessageRow, sealed
 from .message import Message
 from .types import is_deeply_immutable
 

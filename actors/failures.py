@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..persistence.effects import Effects
+from ..persistence.commit.effects import Effects
 from ..persistence.errors import StoreError
-from ..persistence.record import AttemptRow, DeadLetterRow, MessageRow, seal
+from ..persistence.store.rows import AttemptRow, DeadLetterRow, MessageRow, seal
 from .envelope import Envelope
 from .errors import Reject, Retry
 from .exits import ExitReason

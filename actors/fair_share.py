@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .status import UP
 
 if TYPE_CHECKING:
-    from ..persistence.committer import Committer
+    from ..persistence.commit.committer import Committer
     from ..persistence.runtime import Runtime
     from .cell import Cell
 

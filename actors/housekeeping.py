@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from ..persistence.effects import Effects
+from ..persistence.commit.effects import Effects
 from ..persistence.errors import RecordCorrupt, StoreError
-from ..persistence.record import DeadLetterRow, KeyRow, ReplyRow
+from ..persistence.store.rows import DeadLetterRow, KeyRow, ReplyRow
 from .damage import check_waiting
 from .inbox import REPLY_RETENTION_S
 

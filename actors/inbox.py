@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from ..persistence.attempts import is_uid
-from ..persistence.effects import Effects
+from ..persistence.commit.effects import Effects
 from ..persistence.errors import GreenroomError, RecordCorrupt, StoreDataError, StoreError
-from ..persistence.record import DeadLetterRow, InboxRow, ReplyRow, seal, verify
+from ..persistence.store.attempts import is_uid
+from ..persistence.store.rows import DeadLetterRow, InboxRow, ReplyRow, seal, verify
 from .dispatch import decode_body
 from .envelope import Envelope
 from .errors import AskFailed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..persistence.record import MonitorRow
+from ..persistence.store.rows import MonitorRow
 from .envelope import Envelope
 from .errors import TooManyMonitors, UnhandledMessage
 from .exits import Down, Exited

@@ -6,9 +6,9 @@ from collections import OrderedDict
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from ..persistence.effects import Effects
+from ..persistence.commit.effects import Effects
 from ..persistence.errors import RecordCorrupt, StoreFull, StoreUnavailable
-from ..persistence.record import KeyRow, seal
+from ..persistence.store.rows import KeyRow, seal
 from .damage import report_damage
 from .envelope import Envelope
 from .errors import KeyConflict, KeyDamaged

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 
 from ..persistence.errors import GreenroomError
-from ..persistence.record import InboxRow, ReplyRow
 from ..persistence.runtime import Runtime
-from ..persistence.store import Store
+from ..persistence.store.contract import Store
+from ..persistence.store.rows import InboxRow, ReplyRow
 
 __all__ = ("Letterbox",)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ..persistence.worker import uncancelled
+from ..persistence.engines.sqlite.worker import uncancelled
 from .actor import Actor
 from .envelope import Ask
 from .errors import HandlerTimeout, Ignore, StartFailed

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..persistence.effects import Effects
+from ..persistence.commit.effects import Effects
 from ..persistence.errors import RecordCorrupt, StoreError
-from ..persistence.record import MonitorRow, verify
+from ..persistence.store.rows import MonitorRow, verify
 from .damage import report_damage
 from .envelope import Envelope
 from .errors import ActorNotFound

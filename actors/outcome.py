@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ..persistence.errors import GreenroomError
-from ..persistence.record import ReplyRow
+from ..persistence.store.rows import ReplyRow
 from . import errors
 from .errors import ActorError, AskFailed, AskTimeout, MailboxFull, SystemStopped
 from .exits import ExitReason

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from ..persistence.errors import StoreError
-from ..persistence.record import AttemptRow, Head, MessageRow
+from ..persistence.store.rows import AttemptRow, Head, MessageRow
 from .backlog import FEW, Backlog, Rows
 from .cell import Cell
 from .damage import intact_attempts

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from ..persistence.attempts import Started
 from ..persistence.errors import (
     Fenced,
     GreenroomError,
@@ -18,7 +17,8 @@ from ..persistence.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from ..persistence.record import MessageRow
+from ..persistence.store.attempts import Started
+from ..persistence.store.rows import MessageRow
 from . import lifecycle
 from .cell import Cell
 from .damage import report_loss

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from ..persistence.effects import Effects, Entry, Handled, Told
+from ..persistence.commit.effects import Effects, Entry, Handled, Told
 from ..persistence.errors import StoreDataError, StoreError, StoreUnavailable
-from ..persistence.record import AttemptRow, InboxRow, seal
+from ..persistence.store.rows import AttemptRow, InboxRow, seal
 from .envelope import Ask, Envelope
 from .exits import ExitReason
 from .failures import letter_effects, report_parked

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from ..persistence.record import MonitorRow, Row, seal
+from ..persistence.store.rows import MonitorRow, Row, seal
 from .envelope import Envelope, derived_uid
 from .exits import Down, Exited, ExitReason
 from .message import ENCODER, Message, tag_of

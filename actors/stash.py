@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..persistence.record import AttemptRow, MessageRow, seal
+from ..persistence.store.rows import AttemptRow, MessageRow, seal
 from .envelope import Ask, Envelope, derived_uid
 from .timer_errors import StashFull
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..persistence.errors import StoreFull, StoreUnavailable
-from ..persistence.record import ActorRow, sealed
+from ..persistence.store.rows import ActorRow, sealed
 from .actor import Actor
 from .errors import StateError
 from .message import ENCODER

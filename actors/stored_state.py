@@ -15,7 +15,7 @@ from .types import shown
 from .versions import split_type
 
 if TYPE_CHECKING:
-    from ..persistence.record import ActorRow
+    from ..persistence.store.rows import ActorRow
     from .aliases import Receiver
     from .definition import Definition
 

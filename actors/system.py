@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from ..persistence.committer import Committer
+from ..persistence.commit.committer import Committer
 from ..persistence.errors import GreenroomError, StoreError
 from ..persistence.events import Event, Events
-from ..persistence.record import OwnerRow
 from ..persistence.runtime import Runtime
-from ..persistence.store import Store
+from ..persistence.store.contract import Store
+from ..persistence.store.rows import OwnerRow
 from . import lifecycle
 from .activator import Activator
 from .asks import Asks

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..persistence.record import TimerRow, seal, verify
+from ..persistence.store.rows import TimerRow, seal, verify
 from .envelope import Envelope, derived_uid
 from .schedule import Schedule
 

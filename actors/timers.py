@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from loguru import logger
 
-from ..persistence.effects import Effects
+from ..persistence.commit.effects import Effects
 from ..persistence.errors import RecordCorrupt, StoreError
-from ..persistence.record import TimerRow
+from ..persistence.store.rows import TimerRow
 from .damage import report_damage
 from .delays import WAKE_MAX_S
 from .envelope import Envelope

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..persistence.record import TimerRow
+from ..persistence.store.rows import TimerRow
 from .dispatch import round_trip
 from .errors import NotAMessage, UnhandledMessage
 from .message import Message, tag_of

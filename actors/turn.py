@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from ..persistence.effects import Effects, Handled
+from ..persistence.commit.effects import Effects, Handled
 from ..persistence.errors import StoreError
-from ..persistence.record import ActorRow, AttemptRow, KeyRow, MessageRow, Row
+from ..persistence.store.rows import ActorRow, AttemptRow, KeyRow, MessageRow, Row
 from .envelope import Ask, Envelope, derived_uid
 from .errors import AskFailed, TurnClosed
 from .exits import ExitReason

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-from ..persistence.effects import Effects
+from ..persistence.commit.effects import Effects
 from ..persistence.errors import StoreDataError, StoreError, TransactionMisused
 from .envelope import Ask
 from .errors import TransactionTimeout

@@ -19,9 +19,9 @@ from ..actors.stack import stack_of
 from ..actors.status import PASSIVE, STOPPED, UP
 from ..actors.suspension import SUSPENDED
 from ..actors.watching import type_of
-from ..persistence.attempts import is_uid
-from ..persistence.effects import Effects
-from ..persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from ..persistence.commit.effects import Effects
+from ..persistence.store.attempts import is_uid
+from ..persistence.store.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 from .child_commands import ChildCommands, shown_status
 from .errors import AdministrationFailed
 from .spec import Spec, SupervisorSpec

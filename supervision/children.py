@@ -20,9 +20,9 @@ import msgspec
 from loguru import logger
 
 from ..actors.damage import report_damage
-from ..persistence.effects import Effects
+from ..persistence.commit.effects import Effects
 from ..persistence.errors import RecordCorrupt
-from ..persistence.record import ChildRow, seal, verify
+from ..persistence.store.rows import ChildRow, seal, verify
 from .aliases import aliased_spec
 from .errors import ConfigError
 from .recipe import check_child

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from ..persistence.effects import Effects
+from ..persistence.commit.effects import Effects
 from ..persistence.errors import RecordCorrupt, StoreError
-from ..persistence.record import IncidentRow, seal, verify
+from ..persistence.store.rows import IncidentRow, seal, verify
 
 if TYPE_CHECKING:
     from ..actors.exits import ExitReason

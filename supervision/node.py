@@ -18,12 +18,12 @@ from ..actors.inbox import Inbox
 from ..actors.settings import Settings
 from ..actors.system import ActorSystem
 from ..actors.watchdog import Watchdog
-from ..persistence.engines import open_store
+from ..persistence.engines.open import open_store
+from ..persistence.engines.sqlite.worker import uncancelled
 from ..persistence.errors import StoreDataError
 from ..persistence.events import Event
 from ..persistence.runtime import Runtime
-from ..persistence.store import Store
-from ..persistence.worker import uncancelled
+from ..persistence.store.contract import Store
 from .administration import Administration
 from .aliases import with_aliases
 from .config import load_config

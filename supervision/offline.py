@@ -15,9 +15,11 @@ import msgspec
 
 from ..actors.exits import Down, ExitReason
 from ..actors.relations import MONITOR, letter
-from ..persistence.attempts import is_uid
 from ..persistence.errors import GreenroomError
-from ..persistence.record import (
+from ..persistence.runtime import Runtime
+from ..persistence.store.attempts import is_uid
+from ..persistence.store.contract import Commit, Store
+from ..persistence.store.rows import (
     ActorRow,
     AttemptRow,
     ChildRow,
@@ -28,8 +30,6 @@ from ..persistence.record import (
     seal,
     verify,
 )
-from ..persistence.runtime import Runtime
-from ..persistence.store import Commit, Store
 from .children import LEFT, PLANNED, STARTED, STOPPED, decode_spec
 from .errors import AdministrationFailed
 from .spec import SupervisorSpec

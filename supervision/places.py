@@ -13,8 +13,8 @@ import msgspec
 from ..actors.aliases import Aliases
 from ..actors.definition import Definition
 from ..persistence.errors import RecordCorrupt
-from ..persistence.record import ChildRow
-from ..persistence.store import Store
+from ..persistence.store.contract import Store
+from ..persistence.store.rows import ChildRow
 from .aliases import aliased_spec
 from .children import LEFT, PLANNED, decode_spec
 from .errors import ConfigError

@@ -17,7 +17,7 @@ from ..actors.errors import ActorNotFound
 from ..actors.exits import ExitReason
 from ..actors.status import STOPPED
 from ..persistence.errors import GreenroomError, RecordCorrupt
-from ..persistence.record import ActorRow, ChildRow, MessageRow
+from ..persistence.store.rows import ActorRow, ChildRow, MessageRow
 from .children import LEFT, ChildRows
 from .children import STARTED as ROW_STARTED
 from .children import STOPPED as ROW_STOPPED

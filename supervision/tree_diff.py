@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from ..actors.aliases import Aliases
-from ..persistence.record import ActorRow, ChildRow, checksum
-from ..persistence.store import Store
+from ..persistence.store.contract import Store
+from ..persistence.store.rows import ActorRow, ChildRow, checksum
 from .aliases import aliased_spec
 from .children import LEFT, PLANNED, STARTED, STOPPED, decode_spec, encode_spec
 from .rules import join

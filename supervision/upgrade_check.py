@@ -19,17 +19,8 @@ from ..actors.dispatch import decode_body
 from ..actors.errors import StateError, UndecodableMessage, UnknownMessageType
 from ..actors.stored_state import UNFIT, decode_state, read_stored
 from ..persistence.errors import RecordCorrupt
-from ..persistence.record import (
-    ROWS,
-    ActorRow,
-    ChildRow,
-    DeadLetterRow,
-    InboxRow,
-    MessageRow,
-    TimerRow,
-    verify,
-)
-from ..persistence.store import Store
+from ..persistence.store.contract import Store
+from ..persistence.store.rows import ROWS, ActorRow, ChildRow, DeadLetterRow, InboxRow, MessageRow, TimerRow, verify
 from .children import LEFT, PLANNED
 from .errors import did_you_mean, show
 from .places import Place, Places

@@ -14,9 +14,9 @@ import shaking
 
 from greenroom import ActorSystem, ChildSpec, SupervisorSpec, start
 from greenroom.actors.testing import Faults, FaultyMemoryStore, FaultySqliteStore
-from greenroom.persistence.memory import MemoryData
-from greenroom.persistence.record import ROWS, seal
+from greenroom.persistence.engines.open.memory import MemoryData
 from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.store.contract.rows import ROWS, seal
 
 
 class Ground(abc.ABC):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from greenroom.persistence.record import (
+from greenroom.persistence.store.contract.contract import Commit
+from greenroom.persistence.store.contract.rows import (
     ActorRow,
     AttemptRow,
     ChildRow,
@@ -18,7 +19,6 @@ from greenroom.persistence.record import (
     TimerRow,
     seal,
 )
-from greenroom.persistence.store import Commit
 
 UID = "0123456789abcdef0123456789abcdef"
 

@@ -45,6 +45,7 @@ from .actors.task_errors import TaskCancelled, TasksFull, TaskTimeout
 from .actors.tasks import Tasks
 from .actors.timer_errors import ExtraMissing, StashFull, TooManyTimers
 from .actors.trace import Trace, TracedTurn
+from .persistence.engines.memory import MemoryStore
 from .persistence.errors import (
     CommitsLost,
     Fenced,
@@ -58,7 +59,6 @@ from .persistence.errors import (
     StoreUnavailable,
 )
 from .persistence.events import Event
-from .persistence.memory import MemoryStore
 from .supervision.config import load_tree
 from .supervision.errors import (
     AlreadyPresent,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from ...persistence.engines.memory import MemoryData
 from ...persistence.errors import Fenced, StoreError, StoreFull, StoreUnavailable
 from ...persistence.events import Event
-from ...persistence.memory import MemoryData
-from ...persistence.record import MessageRow
 from ...persistence.runtime import Runtime
-from ...persistence.store import Commit
+from ...persistence.store.contract import Commit
+from ...persistence.store.rows import MessageRow
 from ..errors import StartFailed, SystemStopped
 from .hazards import CALM, Weather
 from .loop import NodeDied

@@ -13,11 +13,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from ...persistence.memory import MemoryData, MemoryStore
-from ...persistence.record import OwnerRow
+from ...persistence.engines.memory import MemoryData, MemoryStore
+from ...persistence.engines.sqlite.engine import SqliteStore
 from ...persistence.runtime import Runtime
-from ...persistence.sqlite import SqliteStore
-from ...persistence.store import Commit
+from ...persistence.store.contract import Commit
+from ...persistence.store.rows import OwnerRow
 
 __all__ = ("Faults", "FaultyMemoryStore", "FaultySqliteStore")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...persistence.held import Lease
-from ...persistence.lent import LentConnection
+from ...persistence.engines.sqlite.lending.connection import LentConnection
+from ...persistence.engines.sqlite.lending.transaction import Lease
 
 __all__ = ("InlineConnection",)
 

@@ -10,14 +10,14 @@ from threading import Lock
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ...persistence.attempts import MemoryAttempts, Started
+from ...persistence.engines.memory import MemoryData, MemoryStore
+from ...persistence.engines.sqlite.lending.transaction import Held
+from ...persistence.engines.sqlite.worker import Worker
 from ...persistence.errors import StoreDataError, StoreError, StoreFull, StoreUnavailable
-from ...persistence.held import Held
-from ...persistence.memory import MemoryData, MemoryStore
-from ...persistence.record import MessageRow, OwnerRow
 from ...persistence.runtime import Runtime
-from ...persistence.store import Commit
-from ...persistence.worker import Worker
+from ...persistence.store.attempts import MemoryAttempts, Started
+from ...persistence.store.contract import Commit
+from ...persistence.store.rows import MessageRow, OwnerRow
 from .hazards import Weather
 from .loop import NodeDied, SimulatedLoop
 
@@ -306,7 +306,7 @@ class SimulatedStore(MemoryStore):
 
     async def _commit_both(self, lease: Any, commit: Commit) -> None:
         """Both at once, and the user's tables among what a crash leaves."""
-        from ...persistence.memory import _commit_sql
+        from ...persistence.engines.memory import _commit_sql
 
         _commit_sql(lease)
         assert self._sql is not None

@@ -23,7 +23,7 @@ from .hazards import Hazards
 from .run import Outcome, Run
 
 if TYPE_CHECKING:
-    from ...persistence.store import Store
+    from ...persistence.store.contract import Store
     from ..system import ActorSystem
 
 __all__ = ("SEED_VARIABLE", "Simulation", "SimulationFailed", "Startable", "Workload", "simulate")

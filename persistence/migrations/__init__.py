@@ -19,9 +19,9 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
-from ..driver import translate
+from ..engines.sqlite.driver import translate
+from ..engines.sqlite.upgrade import APPLICATION_ID, VERSION_TABLE, revision
 from ..errors import StoreCorrupt
-from ..upgrade import APPLICATION_ID, VERSION_TABLE, revision
 
 __all__ = ("migrate",)
 

@@ -10,8 +10,8 @@ from cyclopts import App
 
 from ...actors.stack import StackFrame
 from ...persistence.errors import RecordCorrupt
-from ...persistence.record import ActorRow, DeadLetterRow, MessageRow, verify
-from ...persistence.store import Store
+from ...persistence.store.contract import Store
+from ...persistence.store.rows import ActorRow, DeadLetterRow, MessageRow, verify
 from .. import offline
 from .desk import Desk
 from .output import AsJson, moment, note, parsed, print_json, print_pairs, print_table

@@ -9,9 +9,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ...persistence.backup import back_up
 from ...persistence.errors import FileInTheWay, RowsDamaged
-from ...persistence.restore import restore as restore_store
+from ...persistence.maintenance.backup import back_up
+from ...persistence.maintenance.restore import restore as restore_store
 from ...persistence.runtime import Runtime
 from .bars import bar, stoppable
 from .output import AsJson, note, print_json, size

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from ...persistence import progress
+from ...persistence.maintenance import progress
 
 __all__ = ("bar", "stoppable")
 

@@ -12,9 +12,9 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from ...persistence.engines import open_store
+from ...persistence.engines.open import open_store
 from ...persistence.runtime import Runtime
-from ...persistence.store import Store
+from ...persistence.store.contract import Store
 from ..config import Config
 from ..settings import hide_password, store_url_from
 from ..tree_diff import TreeDiff, diff_tree

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from ...persistence.loss import accept
+from ...persistence.engines.sqlite.sidecars.loss import accept
+from ...persistence.maintenance.vacuum import migrate as migrate_store
+from ...persistence.maintenance.vacuum import vacuum as vacuum_store
 from ...persistence.runtime import Runtime
-from ...persistence.upkeep import migrate as migrate_store
-from ...persistence.upkeep import vacuum as vacuum_store
 from . import backups, verifying
 from .bars import bar, stoppable
 from .output import AsJson, moment, note, print_json, print_pairs, size

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from ...persistence.errors import RecordCorrupt
-from ...persistence.record import DeadLetterRow, verify
-from ...persistence.store import Store
+from ...persistence.store.contract import Store
+from ...persistence.store.rows import DeadLetterRow, verify
 from .. import offline
 from .actors import administer_or
 from .desk import Desk

@@ -8,9 +8,9 @@ import msgspec
 
 from ...actors.letterbox import Letterbox
 from ...persistence.errors import GreenroomError
-from ...persistence.record import InboxRow, ReplyRow
 from ...persistence.runtime import Runtime
-from ...persistence.store import Store
+from ...persistence.store.contract import Store
+from ...persistence.store.rows import InboxRow, ReplyRow
 from .output import note
 
 __all__ = ("ADMIN_TIMEOUT_S", "Desk", "NodeRefused", "NodeSilent")

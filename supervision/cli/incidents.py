@@ -9,8 +9,8 @@ from typing import Any
 from cyclopts import App
 
 from ...persistence.errors import RecordCorrupt
-from ...persistence.record import IncidentRow, verify
-from ...persistence.store import Store
+from ...persistence.store.contract import Store
+from ...persistence.store.rows import IncidentRow, verify
 from .output import AsJson, moment, print_json, print_pairs, print_table
 from .paging import Limit, page
 from .target import CommandFailed, Target, open_desk

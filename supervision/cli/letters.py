@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from ...actors.message import TAG_FIELD
-from ...persistence.record import InboxRow
 from ...persistence.runtime import Runtime
+from ...persistence.store.rows import InboxRow
 from .desk import NodeRefused
 from .output import AsJson, note, print_json
 from .target import CommandFailed, Target, UsageWrong, open_desk

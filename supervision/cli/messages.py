@@ -9,7 +9,7 @@ from typing import Any
 from cyclopts import App
 
 from ...persistence.errors import RecordCorrupt
-from ...persistence.record import AttemptRow, InboxRow, MessageRow, verify
+from ...persistence.store.rows import AttemptRow, InboxRow, MessageRow, verify
 from .output import AsJson, moment, parsed, print_json, print_pairs, print_table
 from .paging import Limit, page
 from .target import CommandFailed, Target, open_desk

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ...persistence.errors import RecordCorrupt
-from ...persistence.record import ChildRow, verify
-from ...persistence.store import Store
+from ...persistence.store.contract import Store
+from ...persistence.store.rows import ChildRow, verify
 from ..children import LEFT, STOPPED, decode_spec
 from ..spec import ChildSpec, Spec
 

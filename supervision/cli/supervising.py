@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ...persistence.store import Store
+from ...persistence.store.contract import Store
 from .. import offline
 from .actors import administer_or
 from .desk import ADMIN_TIMEOUT_S, Desk

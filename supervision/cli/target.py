@@ -15,10 +15,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ...persistence.engines import open_store
+from ...persistence.engines.open import open_store
+from ...persistence.engines.sqlite.engine import SqliteStore
 from ...persistence.errors import GreenroomError
 from ...persistence.runtime import Runtime
-from ...persistence.sqlite import SqliteStore
 from ..config import load_store
 from ..errors import ConfigError, Problem
 from ..settings import store_url_from

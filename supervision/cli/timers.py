@@ -10,8 +10,8 @@ from cyclopts import App
 
 from ...actors.schedule import Schedule
 from ...persistence.errors import RecordCorrupt
-from ...persistence.record import TimerRow, verify
-from ...persistence.store import Store
+from ...persistence.store.contract import Store
+from ...persistence.store.rows import TimerRow, verify
 from .output import AsJson, moment, parsed, print_json, print_table
 from .paging import Limit, page
 from .target import Target, open_desk

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ...persistence.errors import StoreUnavailable
-from ...persistence.record import ActorRow
+from ...persistence.store.rows import ActorRow
 from ..config import load_config
 from .desk import Desk
 from .forest import Branch, branch_of, child_branch, live_branches, print_tree, stored_branch

@@ -6,12 +6,12 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
-from ...persistence.driver import connect
+from ...persistence.engines.sqlite.driver import connect
+from ...persistence.engines.sqlite.sidecars.loss import Loss, find, preserve, refuse
+from ...persistence.engines.sqlite.sidecars.mark import read_mark
 from ...persistence.errors import StoreCorrupt
-from ...persistence.loss import Loss, find, preserve, refuse
-from ...persistence.mark import read_mark
-from ...persistence.record import SCHEMA_VERSION
-from ...persistence.verify import Damage, Findings, verify_store
+from ...persistence.maintenance.verify import Damage, Findings, verify_store
+from ...persistence.store.rows import SCHEMA_VERSION
 from .bars import bar
 from .output import AsJson, note, print_json, print_table
 from .target import Target, store_path

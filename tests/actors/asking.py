@@ -7,17 +7,7 @@ from typing import Any
 
 import msgspec
 
-from greenroom import (
-    Actor,
-    AskAfterTell,
-    AskCycle,
-    AskFailed,
-    Backoff,
-    Message,
-    Reject,
-    Request,
-    handler,
-)
+from greenroom import Actor, AskAfterTell, AskCycle, AskFailed, Backoff, Message, Reject, Request, handler
 
 
 class Raise(Request[int]):

@@ -301,7 +301,7 @@ def unlocked(ground: Ground) -> None:
 
 def stored(ground: Ground, address: str) -> Counter[int]:
     """The numbers in an actor's row."""
-    from greenroom.persistence.record import ActorRow
+    from greenroom.persistence.store.contract.rows import ActorRow
 
     (states,) = [[row.state for row in ground.rows(ActorRow) if row.address == address]]
     return Counter(number for state in states for number in msgspec.json.decode(state, type=list[int]))

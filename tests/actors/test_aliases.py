@@ -23,7 +23,7 @@ from greenroom import (
     SupervisorSpec,
     handler,
 )
-from greenroom.persistence.record import ActorRow, ChildRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import ActorRow, ChildRow, DeadLetterRow, MessageRow
 from greenroom.supervision import offline
 
 

@@ -9,17 +9,9 @@ import pytest
 from asking import Basket, Block, Counter, Fail, Front, Get, Look, LookAndChange, Raise, Swap, Unknown, Wait, Wrong
 from grounds import Ground, tree
 
-from greenroom import (
-    AskFailed,
-    AskTimeout,
-    ChildSpec,
-    MailboxFull,
-    NotAMessage,
-    StoreFull,
-    UnhandledMessage,
-)
+from greenroom import AskFailed, AskTimeout, ChildSpec, MailboxFull, NotAMessage, StoreFull, UnhandledMessage
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ from looping import rounds
 from greenroom import Actor, ActorSystem, Backoff, Message, Request, StoreUnavailable, handler
 from greenroom.actors import delays, pending
 from greenroom.actors.backlog import Backlog
-from greenroom.persistence.beside import Beside
-from greenroom.persistence.memory import MemoryStore
-from greenroom.persistence.record import ActorRow, AttemptRow, MessageRow, seal
+from greenroom.persistence.engines.open.memory import MemoryStore
+from greenroom.persistence.engines.open.sqlite.reader import Beside
+from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, MessageRow, seal
 
 FIRST = 200
 """Heads that are read before the tree starts, in these tests."""

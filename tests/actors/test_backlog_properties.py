@@ -20,7 +20,7 @@ from greenroom.actors.backlog import Backlog
 from greenroom.actors.due_rows import DueRows
 from greenroom.actors.envelope import Envelope
 from greenroom.actors.mailbox import PriorityRow, priority_of
-from greenroom.persistence.record import MessageRow
+from greenroom.persistence.store.contract.rows import MessageRow
 
 PRIORITIES = st.sampled_from([0, 0, 0, 5, -5])
 STEPS = st.lists(

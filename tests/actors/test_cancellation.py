@@ -12,7 +12,7 @@ from grounds import Ground, MemoryGround, pool, tree
 
 from greenroom import Actor, ChildSpec, handler
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import ActorRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from tallying import Tally
 
 from greenroom import CountChildren
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

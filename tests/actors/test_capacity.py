@@ -10,8 +10,8 @@ import pytest
 from grounds import Ground, tree
 
 from greenroom import Actor, ChildSpec, MailboxFull, Message, Request, StoreUnavailable, SystemStopped, handler
-from greenroom.persistence import order
-from greenroom.persistence.record import MessageRow
+from greenroom.persistence.commit import queue as order
+from greenroom.persistence.store.contract.rows import MessageRow
 
 
 class Item(Message):

@@ -12,7 +12,7 @@ from grounds import Ground, MemoryGround, SqliteGround, pool, tree
 
 from greenroom import Actor, Backoff, ChildSpec, Client, KeyDamaged, Message, Request, StartFailed, handler
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import ActorRow, AttemptRow, DeadLetterRow, KeyRow, MessageRow
+from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, DeadLetterRow, KeyRow, MessageRow
 
 
 class Note(Message):

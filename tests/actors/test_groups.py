@@ -29,7 +29,7 @@ from greenroom import (
 )
 from greenroom.actors import groups
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
 
 
 class Job(Message):

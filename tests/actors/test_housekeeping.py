@@ -15,8 +15,8 @@ from store_samples import pairs
 from greenroom import Actor, Event, Message, Settings, StoreUnavailable, handler
 from greenroom.actors import housekeeping
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import DeadLetterRow, KeyRow, ReplyRow, seal
-from greenroom.persistence.store import Commit
+from greenroom.persistence.store.contract.contract import Commit
+from greenroom.persistence.store.contract.rows import DeadLetterRow, KeyRow, ReplyRow, seal
 
 OFTEN = 0.01
 

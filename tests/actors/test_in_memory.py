@@ -24,7 +24,7 @@ from greenroom import (
     handler,
 )
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import ActorRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow
 
 
 class Put(Message):

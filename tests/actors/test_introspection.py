@@ -24,7 +24,7 @@ from greenroom import (
     handler,
 )
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import ActorRow
+from greenroom.persistence.store.contract.rows import ActorRow
 
 SPEC = tree(Ledger, Light, Stateless, Eager, pool(Ledger), intensity=20)
 

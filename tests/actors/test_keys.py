@@ -11,7 +11,7 @@ from grounds import Ground, SqliteGround, pool, tree
 
 from greenroom import Actor, Backoff, ChildSpec, KeyConflict, Message, Request, Retry, Settings, StoreFull, handler
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import DeadLetterRow, KeyRow, MessageRow
+from greenroom.persistence.store.contract.rows import DeadLetterRow, KeyRow, MessageRow
 
 
 class Pay(Message):

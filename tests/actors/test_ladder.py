@@ -13,7 +13,7 @@ from grounds import Ground, MemoryGround, tree
 
 from greenroom import Actor, AskFailed, ChildSpec, handler
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import AttemptRow, DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

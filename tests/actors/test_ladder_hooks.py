@@ -13,7 +13,7 @@ from grounds import Ground, MemoryGround, pool, tree
 
 from greenroom import Actor, Backoff, ChildSpec, ExitReason, StartFailed, handler
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

@@ -22,14 +22,9 @@ from watching import (
     tell,
 )
 
-from greenroom import (
-    Actor,
-    SupervisorSpec,
-    TerminateChild,
-    handler,
-)
+from greenroom import Actor, SupervisorSpec, TerminateChild, handler
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import AttemptRow, DeadLetterRow, MessageRow
 
 A, B, C = "/t/a", "/t/b", "/t/c"
 

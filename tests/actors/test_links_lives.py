@@ -24,12 +24,7 @@ from watching import (
     tell,
 )
 
-from greenroom import (
-    Actor,
-    ExitReason,
-    StoreUnavailable,
-    SupervisorSpec,
-)
+from greenroom import Actor, ExitReason, StoreUnavailable, SupervisorSpec
 from greenroom.actors.testing import Recorder, VirtualRuntime
 
 A, B, C = "/t/a", "/t/b", "/t/c"

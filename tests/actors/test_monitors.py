@@ -39,7 +39,7 @@ from greenroom import (
 )
 from greenroom.actors import intents
 from greenroom.actors.testing import VirtualRuntime
-from greenroom.persistence.record import DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

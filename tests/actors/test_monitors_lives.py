@@ -29,7 +29,7 @@ from watching import (
 
 from greenroom import Actor, Settings, StartChild, StoreUnavailable, TerminateChild
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import MessageRow, MonitorRow
+from greenroom.persistence.store.contract.rows import MessageRow, MonitorRow
 from greenroom.supervision import offline
 
 

@@ -22,7 +22,7 @@ from greenroom import (
     handler,
 )
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import ActorRow, MessageRow
+from greenroom.persistence.store.contract.rows import ActorRow, MessageRow
 
 log: list[str] = []
 

@@ -11,7 +11,7 @@ from grounds import MemoryGround, pool, tree
 
 from greenroom import Actor, Message, Request, handler
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import MessageRow
+from greenroom.persistence.store.contract.rows import MessageRow
 
 
 class Go(Message):

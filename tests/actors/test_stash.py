@@ -40,7 +40,7 @@ from greenroom import (
     handler,
 )
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import AttemptRow, DeadLetterRow, MessageRow
 
 EITHER = pytest.mark.parametrize("durable", [True, False])
 

@@ -13,7 +13,7 @@ from stashing import Close, Crash, D, Door, Enter, Guests, Knock, Notes, Open, a
 
 from greenroom import ActorSystem, StoreDataError, StoreError, StoreUnavailable
 from greenroom.actors.testing import VirtualRuntime
-from greenroom.persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 
 
 class Waiting(NamedTuple):

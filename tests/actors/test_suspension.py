@@ -23,7 +23,7 @@ from greenroom import (
 )
 from greenroom.actors.cell import Cell
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import MessageRow
+from greenroom.persistence.store.contract.rows import MessageRow
 
 SPEC = tree(Ledger, Light, ("other", Ledger), pool(ChildSpec(id="x", actor=Ledger, idle_timeout_s=1.0)), intensity=20)
 

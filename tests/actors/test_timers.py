@@ -31,13 +31,10 @@ from ticking import (
     times,
 )
 
-from greenroom import (
-    Actor,
-    handler,
-)
+from greenroom import Actor, handler
 from greenroom.actors import timers as timers_module
 from greenroom.actors.testing import VirtualRuntime
-from greenroom.persistence.record import MessageRow, TimerRow
+from greenroom.persistence.store.contract.rows import MessageRow, TimerRow
 
 
 @pytest.fixture(autouse=True)

@@ -38,7 +38,7 @@ from greenroom import (
     handler,
 )
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import DeadLetterRow, MessageRow, TimerRow
+from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow, TimerRow
 from greenroom.supervision import offline
 from greenroom.supervision.administration import Administration
 

@@ -26,16 +26,9 @@ from ticking import (
     times,
 )
 
-from greenroom import (
-    Actor,
-    ChildSpec,
-    Resume,
-    Suspend,
-    TurnClosed,
-    handler,
-)
+from greenroom import Actor, ChildSpec, Resume, Suspend, TurnClosed, handler
 from greenroom.actors.testing import VirtualRuntime
-from greenroom.persistence.record import TimerRow
+from greenroom.persistence.store.contract.rows import TimerRow
 
 
 @pytest.fixture(autouse=True)

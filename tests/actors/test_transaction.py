@@ -11,13 +11,9 @@ from grounds import Ground, SqliteGround, tree
 from sqlalchemy import text
 from transacting import SPEC, Note, Plain, Put, PutAsk, Writer, items, log, state_of
 
-from greenroom import (
-    Actor,
-    AskFailed,
-    handler,
-)
+from greenroom import Actor, AskFailed, handler
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

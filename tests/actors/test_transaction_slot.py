@@ -10,16 +10,9 @@ from grounds import SqliteGround, tree
 from sqlalchemy import text
 from transacting import SPEC, Note, Plain, Put, Writer, items, log, state_of
 
-from greenroom import (
-    Backoff,
-    ChildSpec,
-    Settings,
-    StoreFull,
-    StoreUnavailable,
-    handler,
-)
+from greenroom import Backoff, ChildSpec, Settings, StoreFull, StoreUnavailable, handler
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import ActorRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

@@ -9,18 +9,9 @@ import pytest
 from grounds import Ground, pool, tree
 from turning import FAST, Add, Adder, Steps, Sum, Total
 
-from greenroom import (
-    Actor,
-    ActorNotFound,
-    ActorRef,
-    Message,
-    NotAMessage,
-    Retry,
-    UndecodableMessage,
-    handler,
-)
+from greenroom import Actor, ActorNotFound, ActorRef, Message, NotAMessage, Retry, UndecodableMessage, handler
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import ActorRow, DeadLetterRow
+from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow
 
 # -- bytes are the truth --------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from upgrading import ALICE, NEW, OLD, Account, Book, Cents, Earn, Konto, accoun
 
 from greenroom import Actor, Backoff, ChildSpec, ExitReason, StartFailed, StoreFull, handler
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import ActorRow, MessageRow
+from greenroom.persistence.store.contract.rows import ActorRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

@@ -12,14 +12,7 @@ import pytest
 from grounds import SqliteGround, tree
 from sqlalchemy import text
 
-from greenroom import (
-    Actor,
-    Backoff,
-    Message,
-    Request,
-    Retry,
-    handler,
-)
+from greenroom import Actor, Backoff, Message, Request, Retry, handler
 
 log: list[str] = []
 

@@ -6,15 +6,7 @@ import asyncio
 
 import msgspec
 
-from greenroom import (
-    Actor,
-    Backoff,
-    Message,
-    Reject,
-    Request,
-    Retry,
-    handler,
-)
+from greenroom import Actor, Backoff, Message, Reject, Request, Retry, handler
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 

@@ -25,10 +25,10 @@ from greenroom.actors.ref import Receipt
 from greenroom.actors.stepping import call
 from greenroom.actors.system import ActorSystem
 from greenroom.actors.turn import Turn
-from greenroom.persistence.effects import fold
-from greenroom.persistence.record import ActorRow, MessageRow
-from greenroom.persistence.sql import insert, upsert
-from greenroom.persistence.store import Commit
+from greenroom.persistence.commit.effects import fold
+from greenroom.persistence.engines.open.sqlite.statements import insert, upsert
+from greenroom.persistence.store.contract.contract import Commit
+from greenroom.persistence.store.contract.rows import ActorRow, MessageRow
 
 __all__ = ("TELL", "TURN", "WRITTEN", "steps_us")
 

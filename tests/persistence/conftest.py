@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlite_making import Make, Spawn
 
+from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.sqlite import SqliteStore
 
 
 @pytest.fixture

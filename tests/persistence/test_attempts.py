@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
-from greenroom.persistence.attempts import ADDRESS_BYTES_MAX, AttemptLog, Attempts, MemoryAttempts, Started
 from greenroom.persistence.errors import StoreUnavailable
+from greenroom.persistence.store.contract.attempts import (
+    ADDRESS_BYTES_MAX,
+    AttemptLog,
+    Attempts,
+    MemoryAttempts,
+    Started,
+)
 
 UID = "0123456789abcdef0123456789abcdef"
 
@@ -131,7 +137,7 @@ def test_after_a_restart_of_the_machine_nobody_is_charged(tmp_path: Path, monkey
     attempts.note(3, UID, "/c")
     attempts.hang(3, "stack")
     assert [started.verdict for started in again(attempts)] == ["solo", "started", "hang"]
-    monkeypatch.setattr("greenroom.persistence.attempts._machine_boot", lambda: b"another")
+    monkeypatch.setattr("greenroom.persistence.store.attempts._machine_boot", lambda: b"another")
     assert [(started.address, started.verdict) for started in again(attempts)] == [
         ("/a", "started"),
         ("/b", "started"),
@@ -139,7 +145,7 @@ def test_after_a_restart_of_the_machine_nobody_is_charged(tmp_path: Path, monkey
     ]
     attempts.note(1, UID, "/a", solo=True)
     assert [started.verdict for started in again(attempts)] == ["solo", "started", "started"]
-    monkeypatch.setattr("greenroom.persistence.attempts._machine_boot", lambda: b"")
+    monkeypatch.setattr("greenroom.persistence.store.attempts._machine_boot", lambda: b"")
     assert {started.verdict for started in again(attempts)} == {"started"}, "nobody knows"
     attempts.note(1, UID, "/a", solo=True)
     assert [started.verdict for started in again(attempts)] == ["solo", "started", "started"], "it never says"

@@ -6,11 +6,11 @@ import asyncio
 
 from grounds import MemoryGround
 
-from greenroom.persistence.committer import Committer
-from greenroom.persistence.effects import Effects
+from greenroom.persistence.commit.committer import Committer
+from greenroom.persistence.commit.effects import Effects
 from greenroom.persistence.errors import StoreError, StoreUnavailable
-from greenroom.persistence.record import KeyRow, seal
 from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.store.contract.rows import KeyRow, seal
 
 
 async def test_effects_after_a_failure_are_committed(memory: MemoryGround) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.open.sqlite.sidecars.lock import LockFile, holder
 from greenroom.persistence.errors import StoreLocked, StoreUnavailable
-from greenroom.persistence.lock import LockFile, holder
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.sqlite import SqliteStore
 
 
 def lock(path: Path) -> LockFile:

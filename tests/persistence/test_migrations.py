@@ -13,13 +13,14 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 from store_samples import commit, message
 
-from greenroom.persistence import record, upgrade
+from greenroom.persistence.engines.open.sqlite import upgrade
+from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.open.sqlite.schema import ddl, metadata
 from greenroom.persistence.errors import RecordCorrupt, SchemaTooNew, StoreCorrupt, StoreUnavailable
 from greenroom.persistence.migrations import migrate
-from greenroom.persistence.record import SCHEMA_VERSION, MessageRow, verify
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.schema import ddl, metadata
-from greenroom.persistence.sqlite import SqliteStore
+from greenroom.persistence.store.contract import rows as record
+from greenroom.persistence.store.contract.rows import SCHEMA_VERSION, MessageRow, verify
 
 Connect = Any
 

@@ -12,8 +12,10 @@ import pytest
 from sqlite_making import Make, mounted, writer
 from store_samples import actor, commit, message, tell
 
-from greenroom.persistence.driver import locate, translate, wal_reset_bug
-from greenroom.persistence.engines import open_store
+from greenroom.persistence.engines.open.memory import MemoryStore
+from greenroom.persistence.engines.open.open import open_store
+from greenroom.persistence.engines.open.sqlite.driver import locate, translate, wal_reset_bug
+from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
 from greenroom.persistence.errors import (
     StoreCorrupt,
     StoreDataError,
@@ -22,11 +24,9 @@ from greenroom.persistence.errors import (
     StoreUnavailable,
     StoreUrlInvalid,
 )
-from greenroom.persistence.memory import MemoryStore
-from greenroom.persistence.record import InboxRow, MessageRow
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.sqlite import SqliteStore
-from greenroom.persistence.store import Commit
+from greenroom.persistence.store.contract.contract import Commit
+from greenroom.persistence.store.contract.rows import InboxRow, MessageRow
 
 # -- URLs -------------------------------------------------------------------------------------------
 

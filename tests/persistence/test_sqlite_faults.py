@@ -17,13 +17,9 @@ from sqlalchemy import text
 from sqlite_making import Make, mounted, writer
 from store_samples import actor, commit, message, tell
 
-from greenroom.persistence.errors import (
-    StoreError,
-    StoreFull,
-    StoreUnavailable,
-)
-from greenroom.persistence.record import ActorRow, MessageRow, verify
-from greenroom.persistence.store import Commit
+from greenroom.persistence.errors import StoreError, StoreFull, StoreUnavailable
+from greenroom.persistence.store.contract.contract import Commit
+from greenroom.persistence.store.contract.rows import ActorRow, MessageRow, verify
 
 # -- a full disk, a broken disk -------------------------------------------------------------------------
 
@@ -213,7 +209,7 @@ async def test_commit_now_waits_for_the_thread(make: Make) -> None:
 async def test_a_foreign_write_lock_is_waited_for_and_then_an_error(
     tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("greenroom.persistence.driver.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("greenroom.persistence.engines.sqlite.driver.BUSY_TIMEOUT_S", 0.05)
     store = make()
     await store.open()
     other = sqlite3.connect(tmp_path / "bank.db", isolation_level=None)

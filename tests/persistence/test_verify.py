@@ -13,13 +13,21 @@ import pytest
 from sqlite_making import Make
 from store_samples import actor, commit, message, pairs, tell
 
-from greenroom.persistence import verify
-from greenroom.persistence.driver import connect
+from greenroom.persistence.engines.open.sqlite.driver import connect
 from greenroom.persistence.errors import SchemaTooNew, StoreCorrupt
+from greenroom.persistence.maintenance import verify
+from greenroom.persistence.maintenance.verify import Findings, verify_store
 from greenroom.persistence.migrations import migrate
-from greenroom.persistence.record import ROWS, SCHEMA_VERSION, ActorRow, InboxRow, MessageRow, ReplyRow, seal
-from greenroom.persistence.store import Commit
-from greenroom.persistence.verify import Findings, verify_store
+from greenroom.persistence.store.contract.contract import Commit
+from greenroom.persistence.store.contract.rows import (
+    ROWS,
+    SCHEMA_VERSION,
+    ActorRow,
+    InboxRow,
+    MessageRow,
+    ReplyRow,
+    seal,
+)
 
 ACTORS = [actor(f"/bank/{name}", f'{{"balance":{balance}}}') for name, balance in (("alice", 7), ("bob", -250))]
 MESSAGES = [

@@ -8,17 +8,7 @@ from typing import Any
 import msgspec
 from grounds import pool, tree
 
-from greenroom import (
-    Actor,
-    AskFailed,
-    Backoff,
-    Message,
-    Request,
-    StoreError,
-    StoreFull,
-    StoreUnavailable,
-    handler,
-)
+from greenroom import Actor, AskFailed, Backoff, Message, Request, StoreError, StoreFull, StoreUnavailable, handler
 from greenroom.persistence.errors import StoreDataError
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)

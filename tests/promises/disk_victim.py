@@ -26,8 +26,8 @@ from powerloss.shim import Shim
 
 from greenroom import StoreError, StoreFull, StoreUnavailable
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.driver import connect
-from greenroom.persistence.verify import verify_store
+from greenroom.persistence.engines.open.sqlite.driver import connect
+from greenroom.persistence.maintenance.verify import verify_store
 
 
 async def one(shim: Shim, folder: Path, when: str, **rule: Any) -> str:

@@ -14,9 +14,9 @@ from greenroom.actors.envelope import Ask
 from greenroom.actors.keys import Keys
 from greenroom.actors.pending import Pending
 from greenroom.actors.ref import Receipt
-from greenroom.persistence.committer import Committer
-from greenroom.persistence.effects import Effects, Entry, Told
-from greenroom.persistence.record import Head, TimerRow
+from greenroom.persistence.commit.committer import Committer
+from greenroom.persistence.commit.effects import Effects, Entry, Told
+from greenroom.persistence.store.contract.rows import Head, TimerRow
 
 __all__ = ("BUGS", "plant")
 

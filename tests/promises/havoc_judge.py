@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from havoc import ACCOUNTS, OPENING, PAGE
 
-from greenroom.persistence.verify import verify_store
+from greenroom.persistence.maintenance.verify import verify_store
 
 __all__ = ("Findings", "Said", "judge")
 

@@ -10,7 +10,7 @@ from random_programs import Batcher, Do, Doer
 
 from greenroom import Actor, Backoff, Down, ExitReason, Message, Request, handler
 from greenroom.actors.testing import Run
-from greenroom.persistence.record import ActorRow
+from greenroom.persistence.store.contract.rows import ActorRow
 
 FAST = Backoff(initial_s=0.01, factor=2.0, jitter=0.0)
 

@@ -19,12 +19,12 @@ from greenroom.actors.state import DurableState
 from greenroom.actors.system import ActorSystem
 from greenroom.actors.timer import Timer
 from greenroom.actors.turn import OPEN, Turn
-from greenroom.persistence import committer
-from greenroom.persistence.committer import Committer
-from greenroom.persistence.effects import Effects, Told, fold
-from greenroom.persistence.memory import MemoryStore
-from greenroom.persistence.record import AttemptRow, KeyRow, MessageRow
-from greenroom.persistence.store import Store
+from greenroom.persistence.commit import committer
+from greenroom.persistence.commit.committer import Committer
+from greenroom.persistence.commit.effects import Effects, Told, fold
+from greenroom.persistence.engines.open.memory import MemoryStore
+from greenroom.persistence.store.contract.contract import Store
+from greenroom.persistence.store.contract.rows import AttemptRow, KeyRow, MessageRow
 
 __all__ = ("BUGS", "Plant")
 

@@ -26,16 +26,9 @@ from simulated_actors import (
 )
 from simulated_parts import PATIENT, Part, states
 
-from greenroom import (
-    AlreadyPresent,
-    AlreadyStarted,
-    ChildSpec,
-    StartChild,
-    SupervisorSpec,
-    WhichChildren,
-)
+from greenroom import AlreadyPresent, AlreadyStarted, ChildSpec, StartChild, SupervisorSpec, WhichChildren
 from greenroom.actors.testing import Run
-from greenroom.persistence.record import DeadLetterRow, MonitorRow, TimerRow
+from greenroom.persistence.store.contract.rows import DeadLetterRow, MonitorRow, TimerRow
 
 
 class Zombies(Part):

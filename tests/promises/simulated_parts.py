@@ -27,14 +27,9 @@ from simulated_actors import (
     World,
 )
 
-from greenroom import (
-    Message,
-    StoreDataError,
-    StoreError,
-    SystemStopped,
-)
+from greenroom import Message, StoreDataError, StoreError, SystemStopped
 from greenroom.actors.testing import Run
-from greenroom.persistence.record import ActorRow, DeadLetterRow
+from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow
 
 PATIENT = {"intensity": 10**6}
 ATTEMPTS = 20

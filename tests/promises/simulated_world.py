@@ -11,7 +11,7 @@ from simulated_parts import PATIENT, Bank, Order, Part, Programs
 
 from greenroom import SupervisorSpec
 from greenroom.actors.testing import Run
-from greenroom.persistence.record import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import AttemptRow, DeadLetterRow, MessageRow
 
 PARTS: tuple[type[Part], ...] = (Programs, Bank, Order, Zombies, Mourning, Timers, Stashes, Children, Sql)
 

@@ -24,12 +24,12 @@ from tallying import Tally
 
 from greenroom import Client, StoreError, StoreFull, StoreUnavailable
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.backup import back_up
-from greenroom.persistence.record import ActorRow, MessageRow, verify
-from greenroom.persistence.restore import restore
+from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.maintenance.backup import back_up
+from greenroom.persistence.maintenance.restore import restore
+from greenroom.persistence.maintenance.vacuum import vacuum
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.sqlite import SqliteStore
-from greenroom.persistence.upkeep import vacuum
+from greenroom.persistence.store.contract.rows import ActorRow, MessageRow, verify
 
 # -- full at any point, seen from the store -----------------------------------------------------------------
 

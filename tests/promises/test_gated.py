@@ -12,7 +12,7 @@ from looping import rounds
 
 from greenroom import Actor, Message, Request, StoreUnavailable, handler
 from greenroom.actors.testing import Collector, Probe, Recorder, VirtualRuntime
-from greenroom.persistence.record import MessageRow
+from greenroom.persistence.store.contract.rows import MessageRow
 
 
 class Add(Message):

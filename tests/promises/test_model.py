@@ -16,8 +16,8 @@ from greenroom import Event, StoreDataError, StoreError, StoreFull, StoreUnavail
 from greenroom.actors.asks import Asks
 from greenroom.actors.keys import Keys
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.order import CommitOrder
-from greenroom.persistence.record import AttemptRow, MessageRow
+from greenroom.persistence.commit.queue import CommitOrder
+from greenroom.persistence.store.contract.rows import AttemptRow, MessageRow
 
 LIMIT_S = 20.0
 """Of real time: a program that takes longer hangs."""

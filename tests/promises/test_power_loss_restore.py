@@ -20,7 +20,7 @@ IRRELEVANT = (".partial", ".lock")
 
 RESTORE = """
 import os, sys
-from greenroom.persistence.restore import restore
+from greenroom.persistence.maintenance.restore import restore
 from greenroom.persistence.runtime import Runtime
 folder, notes = sys.argv[1:]
 restore(f"{folder}/copy0.db", f"{folder}/p.db", Runtime(), overwrite=True)

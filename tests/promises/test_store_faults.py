@@ -9,16 +9,10 @@ import pytest
 from bookkeeping import ERRORS, SPEC, Clerk, Entries, Order, check, entered, told, workload
 from grounds import Ground, MemoryGround, SqliteGround, tree
 
-from greenroom import (
-    Fenced,
-    StoreCorrupt,
-    StoreError,
-    StoreFull,
-    StoreUnavailable,
-)
+from greenroom import Fenced, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import MessageRow
 from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.store.contract.rows import MessageRow
 
 
 @pytest.mark.parametrize("kind", [*ERRORS, "landed"])

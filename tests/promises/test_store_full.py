@@ -18,13 +18,9 @@ from bookkeeping import (
 )
 from grounds import SqliteGround
 
-from greenroom import (
-    Message,
-    StoreError,
-    StoreFull,
-)
+from greenroom import Message, StoreError, StoreFull
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import DeadLetterRow
+from greenroom.persistence.store.contract.rows import DeadLetterRow
 
 
 async def test_the_page_limit_of_the_database(disk: SqliteGround) -> None:

@@ -25,7 +25,7 @@ from greenroom import (
     handler,
 )
 from greenroom.actors.testing import Recorder
-from greenroom.persistence.record import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 
 
 class Poisoned(Actor[Memory]):

@@ -6,15 +6,7 @@ from typing import Any
 
 import msgspec
 
-from greenroom import (
-    Actor,
-    Backoff,
-    ChildSpec,
-    ExitReason,
-    Message,
-    Request,
-    handler,
-)
+from greenroom import Actor, Backoff, ChildSpec, ExitReason, Message, Request, handler
 
 log: list[str] = []
 """What children did: "+a" started, "-a" stopped, with the kind of the reason where it isn't shutdown."""

@@ -9,12 +9,7 @@ from typing import Any
 
 from grounds import MemoryGround, tree
 
-from greenroom import (
-    ActorSystem,
-    ChildSpec,
-    TaskSupervisor,
-    WhichTasks,
-)
+from greenroom import ActorSystem, ChildSpec, TaskSupervisor, WhichTasks
 from greenroom.actors.testing import VirtualRuntime
 
 

@@ -24,7 +24,7 @@ from greenroom import (
     start,
 )
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import IncidentRow, verify
+from greenroom.persistence.store.contract.rows import IncidentRow, verify
 
 
 @pytest.fixture(autouse=True)

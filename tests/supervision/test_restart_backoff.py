@@ -25,7 +25,7 @@ from greenroom import (
     start,
 )
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import ActorRow
+from greenroom.persistence.store.contract.rows import ActorRow
 
 
 @pytest.fixture(autouse=True)

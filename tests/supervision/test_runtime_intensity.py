@@ -7,15 +7,9 @@ import pytest
 from grounds import Ground, tree
 from restarting import Hi, Memory, Note, failing, kids, kill, log
 
-from greenroom import (
-    Actor,
-    Backoff,
-    SupervisorSpec,
-    TreeGaveUp,
-    handler,
-)
+from greenroom import Actor, Backoff, SupervisorSpec, TreeGaveUp, handler
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import ActorRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

@@ -10,14 +10,9 @@ import pytest
 from grounds import Ground, pool, tree
 from restarting import Child, Die, Hi, Note, failing, kids, kill, log
 
-from greenroom import (
-    Ignore,
-    StartFailed,
-    SupervisorSpec,
-    TreeGaveUp,
-)
+from greenroom import Ignore, StartFailed, SupervisorSpec, TreeGaveUp
 from greenroom.actors.testing import Recorder, VirtualRuntime
-from greenroom.persistence.record import ActorRow, MessageRow
+from greenroom.persistence.store.contract.rows import ActorRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,7 @@ from typing import Any
 import pytest
 from tasking import result_of, running, which
 
-from greenroom import (
-    Backoff,
-    TaskCancelled,
-)
+from greenroom import Backoff, TaskCancelled
 from greenroom.actors.testing import Recorder, VirtualRuntime
 
 

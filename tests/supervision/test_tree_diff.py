@@ -9,15 +9,8 @@ import pytest
 from checking import Put, Shelf, Sign, child, message, put, state
 from grounds import Ground, SqliteGround
 
-from greenroom import (
-    Aliases,
-    ChildSpec,
-    StartChild,
-    SupervisorSpec,
-    TerminateChild,
-    WhichChildren,
-)
-from greenroom.persistence.record import ActorRow, ChildRow, MessageRow
+from greenroom import Aliases, ChildSpec, StartChild, SupervisorSpec, TerminateChild, WhichChildren
+from greenroom.persistence.store.contract.rows import ActorRow, ChildRow, MessageRow
 from greenroom.supervision.aliases import settle_aliases
 from greenroom.supervision.tree_diff import Change, Child, Left, Reordered, TreeDiff, diff_tree
 

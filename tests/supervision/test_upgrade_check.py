@@ -10,7 +10,7 @@ from checking import TREE, Put, Shelf, brief, checked, child, message, put, stat
 from grounds import Ground, SqliteGround
 
 from greenroom import Aliases, ChildSpec, Settings, StartChild
-from greenroom.persistence.record import ChildRow, DeadLetterRow, InboxRow, MessageRow, TimerRow, seal
+from greenroom.persistence.store.contract.rows import ChildRow, DeadLetterRow, InboxRow, MessageRow, TimerRow, seal
 from greenroom.supervision.upgrade_check import FINDINGS_MAX
 
 # -- what can be read ------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ import pytest
 from store_samples import UID, actor, commit, message, pairs
 
 from greenroom.persistence.errors import RecordCorrupt, StoreUnavailable
-from greenroom.persistence.record import (
+from greenroom.persistence.store.contract.contract import Commit
+from greenroom.persistence.store.contract.rows import (
     ROWS,
     ActorRow,
     AttemptRow,
@@ -17,7 +18,6 @@ from greenroom.persistence.record import (
     seal,
     verify,
 )
-from greenroom.persistence.store import Commit
 
 
 async def test_nothing_there(stores: Any) -> None:

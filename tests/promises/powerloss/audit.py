@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from greenroom import ActorSystem, WhichChildren, start
-from greenroom.persistence.verify import verify_store
+from greenroom.persistence.maintenance.verify import verify_store
 from powerloss.images import write
 from powerloss.workload import CLIENT, DESK, KEYED, MOVER, PURSE, TREE, VAULTS, Clerk, Number, Order, Read
 

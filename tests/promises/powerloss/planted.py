@@ -8,12 +8,13 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from greenroom.persistence import backup, sql
-from greenroom.persistence.committer import Committer
-from greenroom.persistence.record import MessageRow
+from greenroom.persistence.commit.committer import Committer
+from greenroom.persistence.engines.open.sqlite import statements as sql
+from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.maintenance import backup
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.sqlite import SqliteStore
-from greenroom.persistence.store import Commit
+from greenroom.persistence.store.contract.contract import Commit
+from greenroom.persistence.store.contract.rows import MessageRow
 
 __all__ = ("BUGS", "Small", "store")
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from greenroom import ActorSystem, AskFailed, ChildSpec, Client, StartChild, StoreError
-from greenroom.persistence.backup import back_up
+from greenroom.persistence.maintenance.backup import back_up
 from greenroom.persistence.runtime import Runtime
 from powerloss.workload import CLIENT, DESK, KEYED, MOVER, VAULTS, Clerk, Move, Number, Order, Take
 

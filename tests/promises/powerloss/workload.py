@@ -8,16 +8,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import text
 
-from greenroom import (
-    Actor,
-    Backoff,
-    ChildSpec,
-    Message,
-    Reject,
-    Request,
-    SupervisorSpec,
-    handler,
-)
+from greenroom import Actor, Backoff, ChildSpec, Message, Reject, Request, SupervisorSpec, handler
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 PURSE = 1000

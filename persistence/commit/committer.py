@@ -1,0 +1,379 @@
+"""The committer: finished turns in, one transaction out, waiters told in order.
+
+One task owns all writing and is never cancelled; callers wait on futures of their own, so that a cancelled caller can't
+leave a half commit behind. The states are in docs/runtime-semantics.md, section 5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
+from contextlib import asynccontextmanager
+from types import coroutine
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Fenced, StoreCorrupt, StoreDataError, StoreError, StoreFull, StoreUnavailable
+from ..runtime import Runtime
+from ..store.contract import Commit, Store
+from .bisection import bisect
+from .effects import Effects, Entry, fold, unhandled
+from .pacing import Pace
+from .queue import BATCH_TURNS_MAX, LINGER_S_MIN, CommitOrder
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+__all__ = ("Committer",)
+
+GATHER_S_MAX = 0.02
+ROW_S = 10e-6
+"""How long a commit that somebody waits for may wait for turns that are about to run: what is told and handled within
+one commit needs no row, so that a crowd of tells is on disk sooner if they are handled first. No longer, though, than
+those rows would take, written and deleted: waiting in vain costs at most as much again."""
+
+LINGER_COMMITS, LINGER_S_MAX = 10, 0.05
+"""How long effects that nobody waits for may lie: so many times what a commit takes, at most so many seconds."""
+COMMIT_WEIGHT = 0.1
+"""How much of that average the latest commit is."""
+
+
+class Committer(CommitOrder):
+    """Group commit for one store."""
+
+    def __init__(
+        self,
+        store: Store,
+        runtime: Runtime,
+        *,
+        commit_no: int,
+        refused: Callable[[Entry, StoreDataError], Effects | None],
+        broken: Callable[[StoreError, bool], object],
+        bug: Callable[[BaseException], object],
+        at_work: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """
+        Args:
+            commit_no: the owner row's, at open.
+            refused: called with the effects whose data the database refused, after everything before them is
+                committed; what it returns (the failed attempt) is committed next; None if nobody answers for them.
+            broken: called when the store failed and everything uncommitted has been dropped; and whether somebody
+                answers for it, which is about refused data.
+            bug: called with what the committer or a waiter of it raised, which none of them should.
+            at_work: whether turns are about to run.
+        """
+        super().__init__(runtime, bug)
+        self.store = store
+        self.pace = Pace(store, runtime)
+        self.commits = 0
+        self._number = commit_no
+        self._refused = refused
+        self._broken = broken
+        self._bug = bug
+        self._at_work = at_work
+        self._commit_s = 0.0
+        """How long a commit takes, on average."""
+        self._in_flight = False
+        self._held = False
+        self._closing = False
+        self._failed: tuple[list[Entry], int, Commit, BaseException] | None = None
+        """What `commit_here` couldn't commit, up to which position, and why."""
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether a turn holds the write transaction, or waits for it to be free."""
+        return self._held
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[tuple[AsyncConnection, Callable[[Effects], Any]]]:
+        """Hold the write transaction: other commits queue meanwhile. What the caller rests on is committed already.
+
+        Yields the connection for the user's SQL and `finish(effects)`, which commits both; else all is rolled back.
+        """
+        while self._held:
+            await self._next_room()
+        self._held = True  # no batch starts from here on; to wait for an empty queue could take for ever
+        try:
+            while self._in_flight:
+                await self._next_room()
+            if self.failure is not None:
+                raise self.failure
+            async with self.store.transaction() as connection:
+
+                async def finish(effects: Effects) -> int:
+                    commit = fold([effects], Commit(self._number + 1))
+                    self._in_flight = True
+                    try:
+                        await self.store.commit_held(commit)
+                    finally:
+                        self._in_flight = False
+                    self._number += 1
+                    self.commits += 1
+                    return self.position
+
+                yield connection, finish
+        finally:
+            self._held = False
+            self._drop_rest()
+            if self._queue:
+                self.request()  # a batch goes first; its landing lets the next holder in
+            else:
+                self._release_room()
+
+    # -- the owner task --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._task = self._runtime.spawn(self._run(), "greenroom committer")
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._bug(error)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the event loop ends under the node: nothing else cancels this task, or strikes it with a Ctrl-C."""
+        task = self._task
+        if task is None:
+            return False
+        if task.cancelling() > 0:
+            return True
+        return task.done() and not (task.cancelled() or isinstance(task.exception(), Exception | None))
+
+    async def close(self) -> None:
+        """Commit what is queued and end the task."""
+        self._closing = True
+        self.request()
+        if self._task is not None:
+            await asyncio.shield(self._task)
+        if self._linger is not None:
+            self._linger.cancel()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            if self._failed is not None:
+                batch, end, commit, error = self._failed
+                self._failed = None
+                await self._land(self._commit(batch, end, (commit, error)))
+                del batch, commit, error
+                continue
+            if not self.wanted or self._held or self._in_flight or not self._queue:
+                if self._closing and not self._queue:
+                    return
+                if not self._queue:
+                    self.wanted = False
+                self._wake = loop.create_future()
+                await self._wake
+                self._wake = None
+                continue
+            if self._at_work() and not self._closing:
+                await self._gather()
+                if self._held or self._in_flight or not self._queue:
+                    continue  # meanwhile somebody has committed it, or tried to: what failed comes first
+            batch = self._take()
+            await self._land(self._commit(batch, self.position))
+            del batch  # an idle node keeps nothing of it
+
+    def _take(self) -> list[Entry]:
+        """What is queued, as the batch in flight."""
+        self.wanted = False
+        batch, self._queue = self._queue, []
+        self._flying_bytes, self._bytes = self._bytes, 0
+        self._in_flight = True
+        return batch
+
+    async def _land(self, commit: Coroutine[Any, Any, None]) -> None:
+        """Finish the batch in flight."""
+        began = self._runtime.perf()
+        try:
+            await commit
+        finally:
+            self._in_flight = False
+            self._flying_bytes = 0
+        self._lasted(self._runtime.perf() - began)
+        if self.failure is not None:
+            self._drop_rest()
+        if self._queue and (self._waiters or len(self._queue) >= BATCH_TURNS_MAX or self._closing):
+            self.wanted = True
+        elif self._queue and self._linger is None:
+            self._linger = self._runtime.call_later(self.linger_s, self._lingered)
+
+    def commit_here(self) -> bool:
+        """Commit what is queued on the spot, in the task of whoever waits for it: waking another costs as much again.
+
+        Nothing waits in here, so that nobody can cancel it. What doesn't succeed at once is left to the owner task.
+
+        Returns:
+            Whether everything queued is on disk. If not, wait for `landing`: this isn't the moment, or it failed.
+        """
+        queue = self._queue
+        if not queue or self._in_flight or self._held or self._closing or self.failure is not None:
+            return False
+        if not self.pace.quick or (self._at_work() and unhandled(queue) > 0):
+            return False
+        end, size = self.position, self._bytes
+        self.wanted, self._queue, self._bytes = False, [], 0
+        commit = Commit(self._number + 1)
+        try:
+            seconds = self.pace.write_now(fold(queue, commit))
+        except BaseException as error:
+            self._in_flight, self._flying_bytes = True, size
+            self._failed = queue, end, commit, error
+            self.request()
+            if not isinstance(error, Exception):
+                raise
+            return False
+        self._number = commit.number
+        self.commits += 1
+        self._landed(end)
+        self._lasted(seconds)
+        return True
+
+    def _lasted(self, seconds: float) -> None:
+        """A commit has taken so long: those that nobody waits for shouldn't take more than a tenth of the time."""
+        self._commit_s += (seconds - self._commit_s) * COMMIT_WEIGHT
+        self.linger_s = min(max(LINGER_S_MIN, LINGER_COMMITS * self._commit_s), LINGER_S_MAX)
+
+    async def _gather(self) -> None:
+        """Let turns that are about to run go first, for a while, if that spares rows."""
+        clock, queue = self._runtime.perf, self._queue
+        began = clock()
+        rows = most = seen = 0
+        while self._at_work() and seen < len(queue) < BATCH_TURNS_MAX and not self.behind:
+            rows += unhandled(queue[seen:])
+            most = max(most, rows)
+            if rows <= 0 or clock() - began > min(most * ROW_S, GATHER_S_MAX):
+                return
+            seen = len(queue)
+            await _one_round()
+
+    async def _commit(self, batch: list[Entry], end: int, failed: tuple[Commit, BaseException] | None = None) -> None:
+        """
+        Args:
+            failed: what has been tried already, and came to this.
+        """
+        try:
+            if failed is None:
+                await self._write(batch)
+            else:
+                await self._after(*failed)
+        except StoreDataError as error:
+            await self._refuse(batch, end - len(batch), error)
+        except Exception as error:
+            self._drop(error if isinstance(error, StoreError) else StoreUnavailable(str(error) or repr(error)))
+        else:
+            self._landed(end)
+
+    async def _write(self, batch: Sequence[Entry]) -> None:
+        commit = fold(batch, Commit(self._number + 1))
+        try:
+            await self.pace.write(commit)
+        except Exception as error:
+            await self._after(commit, error)
+        else:
+            self._number = commit.number
+            self.commits += 1
+
+    async def _after(self, commit: Commit, error: BaseException) -> None:
+        """A commit has failed. If nobody knows whether it landed, look; raise its error unless it has."""
+        if not isinstance(error, Exception):  # a Ctrl-C in the middle of it
+            error = StoreUnavailable(repr(error), outcome="unknown")
+        if not isinstance(error, StoreFull | StoreUnavailable) or error.outcome != "unknown":
+            raise error
+        landed = await self.store.has_landed(commit)
+        if landed is None:
+            raise error
+        if not landed:
+            raise type(error)(error.why) from error
+        self._number = commit.number
+        self.commits += 1
+
+    async def _refuse(self, batch: list[Entry], before: int, error: StoreDataError) -> None:
+        """Commit what the database takes; charge whom it refuses; drop the rest. `before`: the batch's first."""
+        first = before + 1
+        try:
+            guilty, first, error, behind = await bisect(batch, before, error, self._write, self._landed)
+            if guilty is None:
+                self._queue[:0] = behind
+                self._bytes += self._flying_bytes
+                return
+            charge = self._refused(guilty, error)
+            if charge is not None and (charge.rows or charge.deletes):
+                await self._write([charge])
+        except StoreError as broken:
+            self._drop(broken, first if isinstance(broken, StoreDataError) else 0, charged=False)
+            return
+        self._drop(error, first, charged=charge is not None)
+
+    def fail(self, error: StoreError) -> None:
+        """The store failed somebody else (a read, a held transaction): the same consequences."""
+        if self.failure is not None:
+            return
+        if not self._in_flight:
+            self._drop(error)
+            return
+        self.failure = error  # what is in flight may land yet: who waits for it hears then what became of it
+        self._queue.clear()
+        self.wanted = False
+        self._broken(error, True)
+
+    def _drop_rest(self) -> None:
+        """What was in flight when something else failed has come to its end, and nothing else does."""
+        if self.failure is not None and self.committed < self.position and not self._in_flight:
+            self._queue.clear()
+            self._bytes = 0
+            self._lose(self.position, self.failure)
+            self._release_room()
+
+    def _landed(self, end: int) -> None:
+        self.committed = end
+        self._waiters.tell(end, None)
+        if self._room:
+            self._release_room()
+
+    def _drop(self, error: StoreError, guilty: int = 0, *, charged: bool = True) -> None:
+        """Nothing uncommitted survives: tell every waiter, then let the tree be reset from the database.
+
+        Args:
+            guilty: the position whose data was refused; everybody behind it was merely in its way.
+            charged: whether somebody answers for refused data.
+        """
+        others = error
+        if guilty:
+            others = StoreUnavailable("the database refused what another turn wrote before this; tell again")
+        self.failure = others
+        self._queue.clear()
+        self.wanted = False  # else the next effects would wait for a commit that nobody begins
+        self._bytes = 0
+        if guilty:
+            self._lose(guilty, error)
+        self._lose(self.position, others)
+        self._release_room()
+        self._broken(error, charged)
+
+    # -- recovery ------------------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Reopen the store after a failure and prove that it takes a commit. Nothing is taken until `resume`.
+
+        Raises:
+            StoreFull, StoreUnavailable: still broken. Fenced, StoreCorrupt: for good.
+        """
+        if isinstance(self.failure, Fenced | StoreCorrupt):
+            raise self.failure
+        while self._in_flight:
+            await self._next_room()
+        owner = await self.store.reopen()
+        self._number = owner.commit_no + 1
+        await self.store.commit(Commit(self._number))
+
+    def resume(self) -> None:
+        """Take effects again."""
+        self.failure = None
+
+
+@coroutine
+def _one_round() -> Generator[None, None, None]:
+    """Let the loop run everything else once."""
+    yield

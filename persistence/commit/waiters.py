@@ -1,0 +1,53 @@
+"""Waiters: who is to be told when a position in the commit order is on disk, or lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ..errors import StoreError
+
+__all__ = ("Waiter", "Waiters")
+
+Waiter = Callable[[StoreError | None], object]
+"""Called with None, or with why what it waits for was dropped."""
+
+
+class Waiters:
+    """In the order in which they came."""
+
+    def __init__(self, bug: Callable[[BaseException], object]) -> None:
+        """
+        Args:
+            bug: told of what a waiter raises; the others are told nevertheless.
+        """
+        self._waiting: list[tuple[int, Waiter | asyncio.Future[None]]] = []
+        self._bug = bug
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, position: int, waiter: Waiter | asyncio.Future[None]) -> None:
+        self._waiting.append((position, waiter))
+
+    def tell(self, end: int, error: StoreError | None) -> None:
+        """Everything up to `end` is on disk, or was dropped because of `error`."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        for item in waiting:
+            position, waiter = item
+            if position > end:
+                self._waiting.append(item)
+            elif isinstance(waiter, asyncio.Future):
+                if waiter.done():
+                    continue  # who waited was cancelled
+                if error is None:
+                    waiter.set_result(None)
+                else:
+                    waiter.set_exception(error)
+            else:
+                try:
+                    waiter(error)
+                except Exception as raised:
+                    self._bug(raised)

@@ -1,0 +1,383 @@
+"""MemoryStore: the contract without a file, for tests and for nodes that may forget.
+
+It checks what a database would check (types, NULLs, integers of 64 bits, valid Unicode), so that what works
+here works there.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
+from math import isnan
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Fenced, StoreDataError, StoreLocked, StoreUnavailable
+from ..runtime import Runtime
+from ..store.attempts import MemoryAttempts
+from ..store.contract import Commit, Store, StoreStatus
+from ..store.rows import (
+    ROWS,
+    SCHEMA_VERSION,
+    AttemptRow,
+    DeadLetterRow,
+    Head,
+    InboxRow,
+    KeyRow,
+    MessageRow,
+    OwnerRow,
+    R,
+    Row,
+    columns,
+    seal,
+    verify,
+)
+from .sqlite.driver import ERRORS, translate
+from .sqlite.lending.transaction import Held, Lease
+from .sqlite.statements import roll_back
+from .sqlite.worker import Worker, uncancelled
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+__all__ = ("MemoryData", "MemoryStore")
+
+NODE = "main"
+
+
+class MemoryData:
+    """What a `MemoryStore` stores. Hand it to the next one, and that one has restarted on the same data."""
+
+    def __init__(self) -> None:
+        self.tables: dict[type[Row], dict[Any, Any]] = {kind: {} for kind in ROWS}
+        self.owner: OwnerRow | None = None
+        self.inbox_id = 0
+        self.attempts = MemoryAttempts()
+        self.sql = b""
+        """The user's own tables, as a serialized SQLite database."""
+        self.changes = 0
+        self.locked = False
+
+    def copy(self) -> MemoryData:
+        """What a crash would leave at this moment, for another store to open: what is committed, no lock."""
+        twin = MemoryData()
+        twin.tables = {kind: dict(table) for kind, table in self.tables.items()}
+        twin.owner = self.owner
+        twin.inbox_id = self.inbox_id
+        twin.attempts = self.attempts.copy()
+        twin.sql = self.sql
+        return twin
+
+
+class MemoryStore(Store):
+    """`memory://`. Promises 2 to 10 hold as long as the process lives.
+
+    `faults` is called with each commit before it is applied; what it raises, the commit raises.
+    """
+
+    synchronous = True
+
+    def __init__(
+        self,
+        url: str = "memory://",
+        runtime: Runtime | None = None,
+        *,
+        data: MemoryData | None = None,
+        faults: Callable[[Commit], None] | None = None,
+    ) -> None:
+        self.url = url
+        self.runtime = runtime or Runtime()
+        self.data = MemoryData() if data is None else data
+        self.faults = faults
+        self.attempts = self.data.attempts
+        self._open = False
+        self._epoch = 0
+        self._own_changes = 0
+        self._seen: int | None = None
+        self._worker = Worker("greenroom-memory")
+        self._held = Held(self._worker)
+        self._sql: sqlite3.Connection | None = None
+        self._mutex = Lock()
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    async def open(self) -> OwnerRow:
+        if self._open:
+            raise RuntimeError(f"{self.url} is open already")
+        if self.data.locked:
+            raise StoreLocked(self.url, os.getpid())
+        old = self.data.owner
+        epoch, number, last = (old.epoch, old.commit_no, old.last_id) if old else (0, 0, 0)
+        self.unclean = old is not None and old.pid != 0
+        owner = self.data.owner = OwnerRow(NODE, epoch + 1, number, os.getpid(), self.runtime.now(), last)
+        self.data.locked = self._open = True
+        self._epoch = owner.epoch
+        self.attempts.open()
+        return owner
+
+    async def open_reader(self) -> None:
+        if self._open:
+            raise RuntimeError(f"{self.url} is open already")
+        if self.data.owner is None:
+            raise StoreUnavailable(f"there is no store at {self.url} yet")
+        self._open = True
+
+    async def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        if self._epoch:
+            if self.data.owner is not None and self.data.owner.epoch == self._epoch:
+                self.data.owner = self.data.owner._replace(pid=0)
+            self._epoch = 0
+            self.data.locked = False
+            self.attempts.close()
+        if self._sql is not None:
+            empty = not self._sql.execute("PRAGMA page_count").fetchone()[0]  # SQLite can't serialize that
+            self.data.sql = b"" if empty else self._sql.serialize()
+            self._sql.close()
+            self._sql = None
+        self._seen = None
+        await uncancelled(self._worker.stop())
+
+    def holder(self) -> int | None:
+        return os.getpid() if self.data.locked else None
+
+    async def reopen(self) -> OwnerRow:
+        self._check_owned()
+        return self._owned()
+
+    # -- writing --------------------------------------------------------------------------------------
+
+    async def commit(self, commit: Commit) -> None:
+        self.commit_now(commit)
+
+    def commit_now(self, commit: Commit) -> None:
+        self._check_owned()
+        if self._held.lease is not None:
+            raise RuntimeError("a turn holds the store's transaction: nothing else may commit")
+        self._check(commit)
+        self._apply(commit)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """As the contract says, on a SQLite database in memory that holds the user's tables alone."""
+        self._check_owned()
+        if self._sql is None:
+            self._sql = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            if self.data.sql:
+                self._sql.deserialize(self.data.sql)
+        async with self._held.transaction(self._sql, self._mutex, self.url) as connection:
+            yield connection
+
+    async def commit_held(self, commit: Commit) -> None:
+        lease = self._held.lease
+        if lease is None:
+            raise RuntimeError("no transaction is held")
+        self._check(commit)
+        await uncancelled(self._commit_both(lease, commit))
+
+    async def _commit_both(self, lease: Lease, commit: Commit) -> None:
+        await self._worker.call(_commit_sql, lease)
+        self._apply(commit)
+
+    def _owned(self) -> OwnerRow:
+        owner = self.data.owner
+        if owner is None or owner.epoch != self._epoch:
+            raise Fenced(NODE, self._epoch)
+        return owner
+
+    def _check_owned(self) -> None:
+        if not self._open or not self._epoch:
+            raise StoreUnavailable(f"{self.url} isn't open")
+
+    def _check(self, commit: Commit) -> None:
+        """Everything that can be wrong with a commit, so that applying it can't fail."""
+        if self.faults is not None:
+            self.faults(commit)
+        self._owned()
+        gone = set(commit.deletes.get(MessageRow, ()))
+        table = self.data.tables[MessageRow]
+        for row in commit.inserts:
+            _check_row(MessageRow, row)
+            if row.id in table and row.id not in gone:
+                raise StoreDataError(f"message {row.id} exists")
+        if len({row.id for row in commit.inserts}) != len(commit.inserts):
+            raise StoreDataError("a message is inserted twice")
+        for kind, rows in commit.puts.items():
+            for row in rows:
+                _check_row(kind, row)
+
+    def _apply(self, commit: Commit) -> None:
+        data = self.data
+        owner = self._owned()
+        data.owner = owner._replace(commit_no=commit.number, last_id=max(owner.last_id, commit.last_id))
+        messages = data.tables[MessageRow]
+        for key in commit.deletes.get(MessageRow, ()):
+            messages.pop(key, None)
+        for row in commit.inserts:
+            messages[row.id] = row
+        for kind, rows in commit.puts.items():
+            for row in rows:
+                data.tables[kind][_key(kind, row)] = row
+        for kind, keys in commit.deletes.items():
+            if kind is not MessageRow:
+                for key in keys:
+                    data.tables[kind].pop(key, None)
+        data.changes += 1
+        self._own_changes += 1
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    def _table(self, kind: type[Row]) -> dict[Any, Any]:
+        if not self._open:
+            raise StoreUnavailable(f"{self.url} isn't open")
+        return self.data.tables[kind]
+
+    async def get(self, kind: type[R], *key: Any) -> R | None:
+        columns = kind._fields[: ROWS[kind].key]
+        if len(key) != len(columns):
+            raise TypeError(f"{kind.__name__} has the key {', '.join(columns)}, not {len(key)} values")
+        row: R | None = self._table(kind).get(key[0] if len(key) == 1 else key)
+        return None if row is None else verify(row)
+
+    async def scan(
+        self,
+        kind: type[R],
+        *,
+        after: tuple[Any, ...] | None = None,
+        limit: int = 1000,
+        descending: bool = False,
+        **equal: Any,
+    ) -> list[R]:
+        table = self._table(kind)
+        width = ROWS[kind].key
+        if after is not None and len(after) != width:
+            raise TypeError(f"{kind.__name__} has a key of {width} columns, not {len(after)}")
+        bound = after[0] if after is not None and width == 1 else after
+        keys = sorted(table, reverse=descending)
+        wanted = (
+            table[key]
+            for key in keys
+            if (bound is None or (key < bound if descending else key > bound)) and _equals(table[key], equal)
+        )
+        _equals_columns(kind, equal)
+        return list(islice(wanted, limit))
+
+    async def heads(self, after: int = 0, limit: int = 10_000) -> list[Head]:
+        table = self._table(MessageRow)
+        rows = (table[key] for key in sorted(table) if key > after)
+        return [Head(row.id, row.address, row.priority, row.due) for row in islice(rows, limit)]
+
+    async def messages(self, ids: Sequence[int]) -> list[MessageRow]:
+        table = self._table(MessageRow)
+        return [table[key] for key in dict.fromkeys(ids) if key in table]
+
+    async def count(self, kind: type[Row], **equal: Any) -> int:
+        _equals_columns(kind, equal)
+        return sum(1 for row in self._table(kind).values() if _equals(row, equal))
+
+    async def keys_below(self, kind: type[Row], column: str, value: float, limit: int) -> list[Any]:
+        _equals_columns(kind, {column: value})
+        found = (key for key, row in self._table(kind).items() if getattr(row, column) < value)
+        return list(islice(found, limit))
+
+    async def keys_beyond(self, kind: type[Row], column: str, kept: int, limit: int) -> list[Any]:
+        _equals_columns(kind, {column: None})
+        table = self._table(kind)
+        if len(table) <= kept:
+            return []
+        newest_first = sorted(table, key=lambda key: (getattr(table[key], column), key), reverse=True)
+        return newest_first[kept : kept + limit]
+
+    async def last_id(self) -> int:
+        ids: list[int] = [key for kind in (MessageRow, AttemptRow, DeadLetterRow) for key in self._table(kind)]
+        ids += [row.message_id for row in self._table(KeyRow).values()]
+        return max(ids, default=0)
+
+    async def owner(self) -> OwnerRow | None:
+        self._table(MessageRow)
+        return self.data.owner
+
+    async def status(self) -> StoreStatus:
+        owner = await self.owner() or (None,) * len(OwnerRow._fields)
+        return StoreStatus(
+            {
+                "engine": "memory",
+                "schema_version": SCHEMA_VERSION,
+                **{f"rows_{ROWS[kind].name}": len(table) for kind, table in self.data.tables.items()},
+                **{f"owner_{name}": value for name, value in zip(OwnerRow._fields, owner, strict=True)},
+            }
+        )
+
+    # -- other processes --------------------------------------------------------------------------------
+
+    async def submit(self, rows: Iterable[Any]) -> list[int]:
+        table = self._table(InboxRow)
+        numbered: list[InboxRow] = []
+        for position, row in enumerate(rows, self.data.inbox_id + 1):
+            numbered.append(seal(row._replace(id=position)))
+            _check_row(InboxRow, numbered[-1])
+        if numbered:
+            table.update((row.id, row) for row in numbered)
+            self.data.inbox_id = numbered[-1].id
+            self.data.changes += 1
+        return [row.id for row in numbered]
+
+    def inbox_changed(self) -> bool:
+        self._table(InboxRow)
+        foreign = self.data.changes - self._own_changes
+        seen, self._seen = self._seen, foreign
+        return seen != foreign
+
+
+def _commit_sql(lease: Lease) -> None:
+    with lease.closing() as connection:
+        try:
+            connection.execute("COMMIT")
+        except ERRORS as error:
+            roll_back(connection)
+            raise translate(error, lease.where) from error
+
+
+def _key(kind: type[Row], row: Any) -> Any:
+    width = ROWS[kind].key
+    return row[0] if width == 1 else tuple(row[:width])
+
+
+_COLUMNS = {kind: columns(kind) for kind in ROWS}
+
+
+def _check_row(kind: type[Row], row: Any) -> None:
+    for value, (name, kind_of, nullable) in zip(row, _COLUMNS[kind], strict=True):
+        if value is None:
+            fits = nullable
+        elif kind_of is int:
+            fits = type(value) is int and -(1 << 63) <= value < 1 << 63
+        elif kind_of is float:
+            fits = type(value) is float and not isnan(value)
+        else:
+            fits = type(value) is str and _encodes(value)
+        if not fits:
+            raise StoreDataError(f"{ROWS[kind].name}.{name} can't be {value!r:.100}")
+
+
+def _encodes(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _equals(row: Any, equal: dict[str, Any]) -> bool:
+    return all(getattr(row, column) == value for column, value in equal.items())
+
+
+def _equals_columns(kind: type[Row], equal: dict[str, Any]) -> None:
+    for column in equal:
+        if column not in kind._fields:
+            raise TypeError(f"{kind.__name__} has no column {column!r}, only {', '.join(kind._fields)}")

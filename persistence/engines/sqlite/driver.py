@@ -1,0 +1,182 @@
+"""What we ask of SQLite itself: where a database is, how it is opened, what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, quote
+
+from ...errors import Outcome, StoreCorrupt, StoreDataError, StoreError, StoreFull, StoreUnavailable, StoreUrlInvalid
+
+__all__ = ("ERRORS", "Location", "connect", "create_file", "fetch", "locate", "translate", "wal_reset_bug")
+
+BUSY_TIMEOUT_S = 5.0
+"""How long a connection waits for another process's write transaction; those take milliseconds."""
+
+FILE_BYTES_MIN = 512
+"""SQLite's smallest page. SQLite: fileformat.html"""
+
+ERRORS = (sqlite3.Error, OverflowError, UnicodeEncodeError, MemoryError)
+"""What executing a statement may raise; `translate` knows them all."""
+
+SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA")
+
+
+class Location(NamedTuple):
+    path: str
+    """Absolute, links resolved: two ways to one file give one path."""
+    synchronous: str | None
+    """What the URL asks for (`?synchronous=normal`)."""
+    accept_loss: bool = False
+    """Whether a database that lacks commits is taken all the same (`?lost_commits=accept`)."""
+
+
+def locate(url: str) -> Location:
+    """The file of `sqlite:///relative/to/cwd.db` or `sqlite:////absolute.db`.
+
+    Raises:
+        StoreUrlInvalid: no path, an in-memory database, or an unknown option.
+    """
+    scheme, separator, rest = url.partition(":///")
+    if scheme != "sqlite" or not separator:
+        raise StoreUrlInvalid(url, "a SQLite URL has three slashes, and a fourth before an absolute path")
+    path, _, query = rest.partition("?")
+    if not path or path == ":memory:":
+        raise StoreUrlInvalid(url, "it names no file, and a database in SQLite's memory would outlive nothing")
+    synchronous: str | None = None
+    accept_loss = False
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name == "synchronous" and value.upper() in SYNCHRONOUS:
+            synchronous = value.upper()
+        elif name == "lost_commits" and value in ("accept", "refuse"):
+            accept_loss = value == "accept"
+        else:
+            there_is = "synchronous=normal, full or extra, and lost_commits=refuse or accept"
+            raise StoreUrlInvalid(url, f"unknown option {name}={value}; there is {there_is}")
+    return Location(os.path.realpath(path), synchronous, accept_loss)
+
+
+def create_file(path: str) -> bool:
+    """Create the database's file, empty, readable by its owner alone. SQLite gives its mode to WAL and SHM.
+
+    Returns:
+        Whether it is new.
+
+    Raises:
+        StoreFull, StoreUnavailable
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StoreUnavailable(f"{path} can't be created: {error.strerror}") from error
+    try:
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, 0o600)  # the umask may have taken bits of ours
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def connect(path: str, *, reads_only: bool = False, checkpoints: bool = False) -> sqlite3.Connection:
+    """A connection to an existing file, in autocommit mode, that may be used from any one thread at a time.
+
+    Only the node's writer checkpoints: a checkpoint that races another connection's commit can corrupt the
+    database in SQLite 3.7.0 to 3.51.2 (SQLite: wal.html, "The WAL-Reset Bug").
+
+    Raises:
+        StoreUnavailable, StoreCorrupt
+    """
+    try:
+        size = os.stat(path).st_size  # by `stat`: opening and closing the file would drop SQLite's own locks
+    except OSError as error:
+        raise StoreUnavailable(f"{path} can't be opened: {error.strerror}") from error
+    if 0 < size < FILE_BYTES_MIN:  # SQLite would take it for an empty database, and overwrite it
+        raise StoreCorrupt(path, "is no SQLite database")
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(path)}?mode=rw",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+        )
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    try:
+        if not checkpoints:
+            connection.execute("PRAGMA wal_autocheckpoint=0")
+            if sys.version_info >= (3, 12):
+                connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)
+        if reads_only:
+            connection.execute("PRAGMA query_only=1")
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        raise translate(error, path) from error
+    return connection
+
+
+_CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
+_DATA = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE})
+
+
+def translate(error: BaseException, path: str, *, outcome: Outcome = "dropped") -> StoreError:
+    """The store's error for one of the driver's. SQLite: rescode.html
+
+    `outcome` is "unknown" when COMMIT itself failed; a refusal of the data is always a clean one.
+    """
+    if isinstance(error, StoreError):
+        return error
+    code = getattr(error, "sqlite_errorcode", None)
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    if code is None:
+        if isinstance(error, (OverflowError, UnicodeEncodeError, sqlite3.DataError, sqlite3.IntegrityError)):
+            return StoreDataError(f"{name}: {error}")
+        if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)) and "closed" not in str(error):
+            return StoreDataError(f"{name}: {error}")  # raised by the driver at binding
+        return StoreUnavailable(f"{path}: {name}: {error}", outcome=outcome)
+    primary = code & 0xFF
+    if primary in _DATA:
+        return StoreDataError(f"{name}: {error}")
+    if primary in _CORRUPT:
+        return StoreCorrupt(path, f"{name}: {error}")
+    if primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:  # no room for the WAL's index
+        return StoreFull(f"{path}: {error}", outcome=outcome)
+    return StoreUnavailable(f"{path}: {name}: {error}", outcome=outcome)
+
+
+def wal_reset_bug(version: tuple[int, int, int]) -> bool:
+    """Whether this SQLite has the WAL-reset bug. SQLite: wal.html, fixed in 3.51.3, 3.50.7 and 3.44.6."""
+    if version[:2] == (3, 50):
+        return version < (3, 50, 7)
+    if version[:2] == (3, 44):
+        return version < (3, 44, 6)
+    return (3, 7, 0) <= version < (3, 51, 3)
+
+
+def fetch(connection: sqlite3.Connection, text: str, parameters: Sequence[Any]) -> list[Any]:
+    """Every row of a query. Text that isn't UTF-8 comes back with its bytes escaped, and fails its checksum.
+
+    Raises:
+        ERRORS: as the driver does.
+    """
+    try:
+        return connection.execute(text, parameters).fetchall()
+    except sqlite3.OperationalError as error:
+        if "decode to UTF-8" not in str(error):
+            raise
+    usual, connection.text_factory = connection.text_factory, _escaped
+    try:
+        return connection.execute(text, parameters).fetchall()
+    finally:
+        connection.text_factory = usual
+
+
+def _escaped(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")

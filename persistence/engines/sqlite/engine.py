@@ -1,0 +1,301 @@
+"""SqliteStore: a node's rows in one SQLite file, in WAL mode.
+
+The owner's half: taking the file, and writing. There is one writing connection, used by one thread at a time
+under a mutex: the loop's in `commit_now`, the writer's own in `commit`. It alone checkpoints. Reading and
+submitting are in `beside`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from ...errors import Fenced, Outcome, StoreCorrupt, StoreUnavailable
+from ...runtime import Runtime
+from ...store.attempts import Attempts
+from ...store.contract import Commit
+from ...store.rows import OwnerRow
+from . import statements as sql
+from .driver import ERRORS, connect, create_file, locate, translate
+from .lending.transaction import Held, Lease
+from .reader import Beside
+from .sidecars.lock import LockFile, holder
+from .sidecars.loss import Loss, adopt, judge, look, refuse
+from .sidecars.mark import Mark, read_mark
+from .upgrade import prepare
+from .worker import Worker, uncancelled
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+__all__ = ("SqliteStore",)
+
+NODE = "main"
+"""A SQLite file holds one node."""
+
+WAL_BYTES_KEPT = 64 << 20
+"""A WAL that grew beyond this is cut at its next reset."""
+
+_RAISE_EPOCH = """INSERT INTO owner (node, epoch, commit_no, pid, started, last_id) VALUES (?, 1, 0, ?, ?, 0)
+    ON CONFLICT (node) DO UPDATE SET epoch = epoch + 1, pid = excluded.pid, started = excluded.started"""
+_SET_PID = "UPDATE owner SET pid=? WHERE node=? AND epoch=?"
+
+
+class SqliteStore(Beside):
+    """`sqlite:///bank.db` is relative to the working directory, `sqlite:////srv/bank.db` absolute.
+
+    `synchronous_level` is SQLite's `PRAGMA synchronous` for the writer: "FULL" loses nothing at a power cut,
+    "NORMAL" may lose the last commits, never their order (SQLite: pragma.html#pragma_synchronous). The URL's
+    `?synchronous=` goes before it.
+
+    `commit_now` blocks its thread for the disk's sync, and up to `driver.BUSY_TIMEOUT_S` if another process
+    is writing just then.
+    """
+
+    synchronous = True
+
+    def __init__(self, url: str, runtime: Runtime, *, synchronous_level: str = "FULL") -> None:
+        location = locate(url)
+        super().__init__(location.path)
+        self.url = url
+        self.runtime = runtime
+        self.synchronous_level = location.synchronous or synchronous_level
+        self._accepts_loss = location.accept_loss or self.synchronous_level == "NORMAL"
+        self.attempts = Attempts(f"{self.path}.slots", f"{self.path}.hang")
+        self._mark = Mark(f"{self.path}.mark")
+        self._lock = LockFile(f"{self.path}.lock", self.path)
+        self._worker = Worker("greenroom-writer")
+        self._held = Held(self._worker)
+        self._mutex = Lock()
+        self._writer: sqlite3.Connection | None = None
+        self._variables = 0
+        self._epoch = 0
+        self._writer_seen: int | None = None
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    async def open(self) -> OwnerRow:
+        if self._reader is not None:
+            raise RuntimeError(f"{self.path} is open already")
+        try:
+            return await self._worker.call(self._take)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        await uncancelled(self._close())
+
+    async def _close(self) -> None:
+        await self._close_beside()  # the writer goes last: SQLite's last connection checkpoints
+        await self._worker.call(self._give_back)
+        await self._worker.stop()
+
+    async def reopen(self) -> OwnerRow:
+        self._check_free()
+        if not self._epoch:
+            raise StoreUnavailable(f"{self.path} isn't open")
+        return await uncancelled(self._reopen())
+
+    async def _reopen(self) -> OwnerRow:
+        """Who reads meanwhile goes on with the old connections; they are closed where they are used."""
+        old = self._reader
+        await self._side.call(self._disconnect)
+        try:
+            return await self._worker.call(self._connect_again)
+        finally:
+            if old is not None and old is not self._reader:
+                old.close()
+
+    def _take(self) -> OwnerRow:
+        self._lock.acquire()
+        create_file(self.path)
+        if (loss := look(self.path)) is not None:
+            self._bear(loss)
+        prepare(self.path)
+        noted = read_mark(self._mark.path)
+        writer = self._connect()
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            before = self._last_life(writer)
+            inbox: int = writer.execute(sql.INBOX_LAST_ID).fetchone()[0]
+            if (loss := judge(noted, before, inbox)) is not None:
+                self._bear(loss)
+                adopt(writer, loss)
+            self.unclean = before is not None and before.pid != 0
+            writer.execute(_RAISE_EPOCH, (NODE, os.getpid(), self.runtime.now()))
+            owner = OwnerRow._make(writer.execute(sql.OWNER).fetchone())
+            writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+        self._epoch = owner.epoch
+        self.attempts.open()
+        self._mark.open(owner, inbox if loss is None else max(inbox, loss.inbox), before)
+        return owner
+
+    def _last_life(self, writer: sqlite3.Connection) -> OwnerRow | None:
+        """The owner row as it was left.
+
+        Raises:
+            StoreCorrupt: it makes no sense. It has no checksum, for each commit writes it.
+        """
+        if (why := sql.wrong_owner(writer, NODE)) is not None:
+            raise StoreCorrupt(self.path, f"its owner row is damaged: {why}. Restore a backup")
+        row = writer.execute(sql.OWNER).fetchone()
+        return None if row is None else OwnerRow._make(row)
+
+    def _bear(self, loss: Loss) -> None:
+        """
+        Raises:
+            CommitsLost: nobody has said that the node is to go on without them.
+        """
+        error = refuse(self.path, loss)
+        if not self._accepts_loss:
+            raise error
+        self.loss = str(loss)
+
+    def _connect(self) -> sqlite3.Connection:
+        writer = self._writer = connect(self.path, checkpoints=True)
+        try:
+            writer.execute(f"PRAGMA synchronous={self.synchronous_level}")
+            writer.execute(f"PRAGMA journal_size_limit={WAL_BYTES_KEPT}")
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+        self._variables = sql.variables(writer)
+        self._reader = connect(self.path, reads_only=True)
+        return writer
+
+    def _connect_again(self) -> OwnerRow:
+        with self._mutex:
+            self._disconnect_writer()
+            writer = self._connect()
+            try:
+                # A write, however small: it proves that the store takes one, and it overwrites what an
+                # ambiguous commit may have left beyond the WAL's end, where a crash would bring it back.
+                # (Twice, for SQLite doesn't write what doesn't change.)
+                writer.execute("BEGIN IMMEDIATE")
+                for pid in (0, os.getpid()):
+                    if writer.execute(_SET_PID, (pid, NODE, self._epoch)).rowcount != 1:
+                        raise Fenced(NODE, self._epoch)
+                owner = OwnerRow._make(writer.execute(sql.OWNER).fetchone())
+                if owner.commit_no < self._mark.commit_no:  # not what failed, but what had returned before that
+                    self._bear(Loss(self._mark.commit_no - owner.commit_no, 0, self._epoch, 0))
+                writer.execute("COMMIT")
+            except sqlite3.Error as error:
+                sql.roll_back(writer)
+                raise translate(error, self.path) from error
+            except BaseException:
+                sql.roll_back(writer)
+                raise
+            self._mark.note(owner.commit_no)
+            return owner
+
+    def _disconnect_writer(self) -> None:
+        writer, self._writer, self._writer_seen = self._writer, None, None
+        if writer is not None:
+            with suppress(sqlite3.Error):
+                writer.close()
+
+    def _give_back(self) -> None:
+        with self._mutex:
+            if self._writer is not None and self._epoch:
+                with suppress(sqlite3.Error):  # a store that broke stays marked as one that wasn't given back
+                    self._writer.execute(_SET_PID, (0, NODE, self._epoch))
+            self._disconnect_writer()
+            if self._reader is not None:  # opened after the beside was closed: an `open` that failed
+                self._reader.close()
+                self._reader = None
+        self.attempts.close()
+        self._mark.close()
+        self._lock.release()
+        self._epoch = 0
+
+    # -- writing --------------------------------------------------------------------------------------
+
+    async def commit(self, commit: Commit) -> None:
+        """As the contract says. Cancelling the caller doesn't stop the commit, it only hides its outcome."""
+        self._check_free()
+        await self._worker.call(self._write, commit)
+
+    def commit_now(self, commit: Commit) -> None:
+        self._check_free()
+        self._write(commit)
+
+    def _check_free(self) -> None:
+        if self._held.lease is not None:
+            raise RuntimeError("a turn holds the store's transaction: nothing else may commit")
+
+    def _write(self, commit: Commit) -> None:
+        with self._mutex:
+            writer = self._writer
+            if writer is None:
+                raise StoreUnavailable(f"{self.path} isn't open")
+            outcome: Outcome = "dropped"
+            try:
+                writer.execute("BEGIN IMMEDIATE")
+                sql.write(writer, commit, NODE, self._epoch, self._variables)
+                outcome = "unknown"
+                writer.execute("COMMIT")
+                self._mark.note(commit.number)
+            except BaseException as error:
+                sql.roll_back(writer)
+                if isinstance(error, ERRORS):
+                    raise translate(error, self.path, outcome=outcome) from error
+                raise
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """As the contract says.
+
+        In there `commit()`, `rollback()`, BEGIN and the like raise `TransactionMisused`; savepoints
+        (`begin_nested`) work. Statements after the block, or after `commit_held`, raise it too.
+        """
+        if self._writer is None:
+            raise StoreUnavailable(f"{self.path} isn't open")
+        async with self._held.transaction(self._writer, self._mutex, self.path) as connection:
+            yield connection
+
+    async def commit_held(self, commit: Commit) -> None:
+        lease = self._held.lease
+        if lease is None:
+            raise RuntimeError("no transaction is held")
+        await self._worker.call(self._write_held, lease, commit)
+
+    def _write_held(self, lease: Lease, commit: Commit) -> None:
+        outcome: Outcome = "dropped"
+        with lease.closing() as writer:
+            try:
+                sql.write(writer, commit, NODE, self._epoch, self._variables)
+                outcome = "unknown"
+                writer.execute("COMMIT")
+                self._mark.note(commit.number)
+            except BaseException as error:
+                sql.roll_back(writer)
+                if isinstance(error, ERRORS):
+                    raise translate(error, self.path, outcome=outcome) from error
+                raise
+
+    # -- other processes --------------------------------------------------------------------------------
+
+    def holder(self) -> int | None:
+        return holder(self._lock.path)
+
+    def inbox_changed(self) -> bool:
+        """Asks the writer, whose own commits don't count as changes; while it is busy the reader, for which
+        they do. SQLite: pragma.html#pragma_data_version
+        """
+        if self._writer is None or self._held.lease is not None or self._worker.unsettled:
+            return super().inbox_changed()
+        with self._mutex:  # free, since the worker is: it isn't waited for
+            try:
+                seen, self._writer_seen = (
+                    self._writer_seen,
+                    self._writer.execute("PRAGMA data_version").fetchone()[0],
+                )
+            except ERRORS as error:
+                raise translate(error, self.path) from error
+        return seen != self._writer_seen

@@ -1,0 +1,120 @@
+"""What SQLAlchemy and aiosqlite get to see of a connection whose transaction is held for the user's SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from typing import Any, cast
+
+import aiosqlite
+
+from ....errors import TransactionMisused
+from ..driver import translate
+from .transaction import Lease
+
+__all__ = ("LentConnection",)
+
+_FETCH_ROWS = 256
+
+_CONTROL = re.compile(
+    r"""(?: \s | ; | --[^\n]*\n | /\*.*?\*/ )*
+    (?P<word> BEGIN | COMMIT | END | ROLLBACK (?! [^;]*? \b TO \b ) ) \b""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+"""Statements that would begin or end the transaction; a savepoint's ROLLBACK TO isn't one."""
+
+
+class LentConnection(aiosqlite.Connection):
+    """An aiosqlite connection on a leased one. Its thread is its own, the database connection isn't."""
+
+    def __init__(self, lease: Lease) -> None:
+        super().__init__(lambda: cast(sqlite3.Connection, _Lent(lease)), _FETCH_ROWS)
+        self._lease = lease
+        self._stopped = False
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """Its thread ends with the first of these, and would never answer a second.
+
+        There is a second if SQLAlchemy, cancelled again while it closes, ends the thread without waiting.
+        """
+        if self._stopped:
+            return None
+        self._stopped = True
+        return super().stop()
+
+    async def close(self) -> None:
+        """SQLAlchemy closes a connection when a task is cancelled in a statement of it.
+
+        The statement may have long to run, and closing waits behind it: so it is interrupted first.
+        """
+        if not self._lease.over:
+            self._lease.lost = TransactionMisused("the connection was closed, or a statement was cancelled")
+            self._lease.end()
+        await super().close()
+
+
+class _LentCursor(sqlite3.Cursor):
+    def __init__(self, connection: sqlite3.Connection, lease: Lease) -> None:
+        super().__init__(connection)
+        self._lease = lease
+
+    def execute(self, sql: str, parameters: Any = (), /) -> _LentCursor:
+        self._run(sql, super().execute, parameters)
+        return self
+
+    def executemany(self, sql: str, parameters: Any, /) -> _LentCursor:
+        self._run(sql, super().executemany, parameters)
+        return self
+
+    def executescript(self, sql: str, /) -> _LentCursor:
+        raise TransactionMisused("executescript commits before it runs")
+
+    def _run(self, sql: str, execute: Any, parameters: Any) -> None:
+        lease = self._lease
+        if control := _CONTROL.match(sql):
+            raise TransactionMisused(f"{control['word'].upper()} was executed")
+        with lease.mutex:
+            lease.check()
+            try:
+                execute(sql, parameters)
+            except sqlite3.Error as error:
+                if not lease.connection.in_transaction:
+                    lease.lost = translate(error, lease.where)
+                raise
+
+
+class _Lent:
+    """What aiosqlite takes for its connection."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lease.connection, name)
+
+    def cursor(self, *_: Any) -> sqlite3.Cursor:
+        lease = self._lease
+        cursor = lease.connection.cursor(lambda connection: _LentCursor(connection, lease))
+        lease.cursors.add(cursor)
+        return cursor
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return self.cursor().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        return self.cursor().executemany(sql, parameters)
+
+    def executescript(self, sql: str, /) -> sqlite3.Cursor:
+        return self.cursor().executescript(sql)
+
+    def commit(self) -> None:
+        if not self._lease.over and self._lease.connection.in_transaction:
+            raise TransactionMisused("commit() was called")
+
+    def rollback(self) -> None:
+        if not self._lease.over and self._lease.connection.in_transaction:
+            raise TransactionMisused("rollback() was called")
+
+    def close(self) -> None:
+        """Ends the loan, not the connection."""

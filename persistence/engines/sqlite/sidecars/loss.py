@@ -1,0 +1,162 @@
+"""Loss: a database that doesn't hold what was committed to it, and what is done about it.
+
+The mark beside a database says how far it had come (`mark`). A database of the same history that shows less has lost
+the tail of its WAL, or its whole WAL, or is an older copy. Nothing that SQLite says would tell.
+
+The node refuses to start then: what it promised to keep is gone, somebody should know before it goes on, and the
+damaged WAL, which the next commit would overwrite, may still be of use. docs/decisions/0004-lost-commits.md
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing, suppress
+from typing import NamedTuple
+from urllib.parse import quote
+
+from ....errors import CommitsLost, StoreError, StoreUnavailable
+from ....store.rows import SCHEMA_VERSION, OwnerRow
+from .. import statements as sql
+from ..driver import connect, translate
+from ..upgrade import inspect
+from .files import os_errors, partial, publish, size_of
+from .lock import owned
+from .mark import Mark, Noted, life_of, read_mark
+
+__all__ = ("Loss", "accept", "adopt", "find", "judge", "look", "preserve", "refuse")
+
+IDS_GAP = 10**12
+"""Sequence numbers that the lost commits are taken to have given out. There is room for millions of such gaps."""
+
+
+class Loss(NamedTuple):
+    """What is missing."""
+
+    commits: int
+    """Commits that had returned, and so were acknowledged."""
+    submissions: int
+    """What other processes had put into the inbox, and been told that it is on disk."""
+    epoch: int
+    """Of the latest boot that the mark knows."""
+    inbox: int
+    """The highest id that the inbox had given."""
+
+    def __str__(self) -> str:
+        parts = [f"{self.commits:,} commit{'' if self.commits == 1 else 's'}"] if self.commits else []
+        if self.submissions:
+            parts.append(f"{self.submissions:,} submission{'' if self.submissions == 1 else 's'} of other processes")
+        return " and ".join(parts)
+
+
+def judge(noted: Noted | None, owner: OwnerRow | None, inbox: int) -> Loss | None:
+    """What a database with this owner row, and this last id of its inbox, lacks of what is noted; None for nothing."""
+    if noted is None or owner is None or life_of(owner) not in noted.lives:
+        return None
+    commits = max(0, noted.commit_no - owner.commit_no)
+    submissions = max(0, noted.inbox - inbox)
+    if not commits and not submissions:
+        return None
+    return Loss(commits, submissions, noted.lives[-1].epoch, noted.inbox)
+
+
+def find(connection: sqlite3.Connection, noted: Noted | None) -> Loss | None:
+    """The same of an open database. The mark is to be read before: beside a running node both move on.
+
+    Raises:
+        sqlite3.Error
+    """
+    if sql.wrong_owner(connection) is not None:
+        return None
+    row = connection.execute(sql.OWNER).fetchone()
+    inbox = connection.execute(sql.INBOX_LAST_ID).fetchone()[0]
+    return judge(noted, None if row is None else OwnerRow._make(row), inbox)
+
+
+def look(path: str) -> Loss | None:
+    """The same of a database that nobody may have open, before SQLite is let at it: only read, its WAL stays as it is.
+
+    (The last connection to close would bring what is whole of the WAL into the database and delete the rest.)
+    """
+    noted = read_mark(f"{path}.mark")
+    if noted is None or not size_of(path):
+        return None
+    try:
+        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, isolation_level=None)) as connection:
+            return find(connection, noted)
+    except sqlite3.Error:
+        return None  # no store yet, or a damaged one: who opens it says so
+
+
+def refuse(path: str, loss: Loss) -> CommitsLost:
+    """The error, once the damaged WAL is safe."""
+    return CommitsLost(path, str(loss), keep_wal(path))
+
+
+def preserve(path: str) -> None:
+    """Before a database that nobody may have open is opened to be read: that alone could cost a damaged WAL."""
+    if look(path) is not None:
+        keep_wal(path)
+
+
+def keep_wal(path: str) -> str | None:
+    """Copy the WAL, which the next commit would overwrite, to `path.lost-wal-N`; once for each loss.
+
+    Returns:
+        Where the copy is; None if there is no WAL, or no room.
+    """
+    noted = read_mark(f"{path}.mark")
+    if noted is None or not size_of(f"{path}-wal"):
+        return None
+    kept = f"{path}.lost-wal-{noted.commit_no}"
+    if not os.path.lexists(kept):
+        with suppress(StoreError), os_errors(kept), partial(kept) as copied:
+            shutil.copyfile(f"{path}-wal", copied)
+            publish(copied, kept, overwrite=True)
+    return kept if os.path.lexists(kept) else None
+
+
+def adopt(connection: sqlite3.Connection, loss: Loss) -> None:
+    """In the open transaction: no number of what is lost is given to something else.
+
+    Raises:
+        sqlite3.Error
+    """
+    connection.execute("UPDATE owner SET epoch = max(epoch, ?), last_id = last_id + ?", (loss.epoch, IDS_GAP))
+    inbox: int = connection.execute(sql.INBOX_LAST_ID).fetchone()[0]
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'inbox'")
+    connection.execute("INSERT INTO sqlite_sequence VALUES ('inbox', ?)", (max(inbox, loss.inbox),))
+
+
+def accept(path: str) -> Loss | None:
+    """Let the node go on without what is missing, from its next start on.
+
+    Returns:
+        What that is; None if nothing is.
+
+    Raises:
+        StoreLocked: a node runs on it.
+        StoreFull, StoreUnavailable, StoreCorrupt, SchemaTooNew
+    """
+    if not os.path.exists(path):
+        raise StoreUnavailable(f"there is no store at {path}")
+    with owned(path):
+        loss = look(path)
+        if loss is None:
+            return None
+        keep_wal(path)
+        try:
+            with closing(connect(path)) as connection:
+                if inspect(connection, path) != SCHEMA_VERSION:
+                    raise StoreUnavailable(f"{path} has another schema version: `greenroom db migrate` first")
+                connection.execute("BEGIN IMMEDIATE")
+                adopt(connection, loss)
+                connection.execute("COMMIT")
+                owner = OwnerRow._make(connection.execute(sql.OWNER).fetchone())
+        except sqlite3.Error as error:
+            raise translate(error, path) from error
+        mark = Mark(f"{path}.mark")
+        mark.open(owner, loss.inbox, None)
+        mark.close()
+        return loss

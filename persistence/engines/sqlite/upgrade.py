@@ -1,0 +1,127 @@
+"""Whose a SQLite file is, which schema it has, and how it gets the current one."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+
+from loguru import logger
+
+from ...errors import SchemaTooNew, StoreCorrupt, StoreUnavailable
+from ...store.rows import ROWS, SCHEMA_VERSION, OwnerRow
+from .driver import connect, translate
+
+__all__ = ("APPLICATION_ID", "VERSION_TABLE", "inspect", "prepare", "revision")
+
+APPLICATION_ID = 0x4752454E
+"""`PRAGMA application_id` of a file that is ours ("GREN"). SQLite: pragma.html#pragma_application_id"""
+
+VERSION_TABLE = "greenroom_schema"
+"""Where alembic keeps its revision; a name of our own, for users may run alembic on the same file."""
+
+_COLUMNS = {**{table.name: row._fields for row, table in ROWS.items()}, "owner": OwnerRow._fields}
+
+
+def revision(version: int) -> str:
+    """Alembic's name of a schema version."""
+    return f"{version:04d}"
+
+
+def inspect(connection: sqlite3.Connection, path: str) -> int:
+    """The file's schema version; 0 if it has none of our tables yet.
+
+    A file may hold tables of the user's beside ours, if its `application_id` and `user_version` are free.
+
+    Raises:
+        SchemaTooNew: a newer greenroom wrote it.
+        StoreCorrupt: it is another application's, or our tables are damaged.
+    """
+    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")}
+    ours = tables & set(_COLUMNS)
+    if application != APPLICATION_ID:
+        if application or version:
+            raise StoreCorrupt(
+                path,
+                f"is another application's database (application_id {application}, user_version {version})",
+            )
+        if not ours:
+            return 0
+        version = _restored_version(connection, tables, path, ours)
+    if version > SCHEMA_VERSION:
+        raise SchemaTooNew(path, version, SCHEMA_VERSION)
+    if version < 1:
+        raise StoreCorrupt(path, f"is marked as ours and says schema version {version}")
+    if version == SCHEMA_VERSION:
+        _check_columns(connection, path)
+    return version
+
+
+def _restored_version(connection: sqlite3.Connection, tables: set[str], path: str, ours: set[str]) -> int:
+    """A dump that was read back has our tables, the version among them, but no marks in its header."""
+    if VERSION_TABLE in tables:
+        row = connection.execute(f'SELECT version_num FROM "{VERSION_TABLE}"').fetchone()
+        with suppress(TypeError, ValueError):
+            return int(row[0])
+    raise StoreCorrupt(path, f"has tables of its own under names that greenroom needs: {', '.join(sorted(ours))}")
+
+
+def _check_columns(connection: sqlite3.Connection, path: str) -> None:
+    for name, fields in _COLUMNS.items():
+        found = tuple(row[1] for row in connection.execute(f'PRAGMA table_info("{name}")'))
+        if found != fields:
+            what = f"has the columns {', '.join(found)}, not {', '.join(fields)}" if found else "is missing"
+            raise StoreCorrupt(path, f"table {name} {what}")
+
+
+def prepare(path: str) -> None:
+    """Give the file the current schema: at once if it has none, by alembic if it has an older one.
+
+    Only for the owner, under its lock. One transaction: a failure leaves the file as it was.
+
+    Raises:
+        SchemaTooNew, StoreCorrupt: as `inspect`.
+        StoreFull, StoreUnavailable: it can't be written.
+    """
+    connection = connect(path)
+    try:
+        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            raise StoreUnavailable(f"{path}: the file system can't do WAL (it offers journal_mode {mode})")
+        version = inspect(connection, path)
+        if version == 0:
+            _create(connection)
+        elif version < SCHEMA_VERSION:
+            from ...migrations import migrate  # alembic: only who needs it waits for its import
+
+            logger.info("migrating {} from schema version {} to {}", path, version, SCHEMA_VERSION)
+            migrate(connection, path, version, SCHEMA_VERSION)
+        elif connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            _transact(connection, _marks(SCHEMA_VERSION))
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    finally:
+        connection.close()
+
+
+def _marks(version: int) -> tuple[str, ...]:
+    return (f"PRAGMA application_id={APPLICATION_ID}", f"PRAGMA user_version={version}")
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    from .schema import ddl  # SQLAlchemy: a third of a second that only a new database costs
+
+    _transact(connection, (*ddl(), *_marks(SCHEMA_VERSION)))
+
+
+def _transact(connection: sqlite3.Connection, statements: tuple[str, ...]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,106 @@
+"""Upkeep of a store on which no node runs: its file made smaller, its schema brought up to date.
+
+Beside a running node neither is done: a VACUUM holds the write lock while it writes the whole database anew, and all
+commits would wait for it. What the node frees it uses again.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import NamedTuple
+
+from ..engines.sqlite.driver import connect, translate
+from ..engines.sqlite.sidecars.files import free_name, size_of
+from ..engines.sqlite.sidecars.lock import owned
+from ..engines.sqlite.upgrade import inspect, prepare
+from ..errors import StoreUnavailable
+from ..runtime import Runtime
+from ..store.rows import SCHEMA_VERSION
+from .backup import back_up
+from .progress import Progress, unseen
+
+__all__ = ("Migrated", "Vacuumed", "migrate", "vacuum")
+
+INSTRUCTIONS = 100_000
+"""Of SQLite's machine, between looks for a Ctrl-C."""
+
+
+class Vacuumed(NamedTuple):
+    """Sizes in bytes, of the database and its WAL together."""
+
+    before: int
+    after: int
+
+
+class Migrated(NamedTuple):
+    found: int
+    """The schema version that there was."""
+    now: int
+    backup: str | None
+    """Where the database of before lies; None if none was made."""
+
+
+def vacuum(path: str) -> Vacuumed:
+    """Write the database anew, without the pages that are free. Needs up to twice its size on the disk meanwhile.
+
+    SQLite: lang_vacuum.html
+
+    Raises:
+        StoreLocked: a node runs on it.
+        StoreFull: there isn't so much room; it stays as it was.
+        StoreUnavailable, StoreCorrupt, SchemaTooNew
+    """
+    _check_present(path)
+    with owned(path):
+        before = size_of(path) + size_of(f"{path}-wal")
+        try:
+            with closing(connect(path, checkpoints=True)) as connection:
+                connection.set_progress_handler(lambda: 0, INSTRUCTIONS)  # where a Ctrl-C is noticed
+                _check_used(inspect(connection, path), path)
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+                raise KeyboardInterrupt from None
+            raise translate(error, path) from error
+        return Vacuumed(before, size_of(path) + size_of(f"{path}-wal"))
+
+
+def migrate(path: str, runtime: Runtime, *, backup: bool = True, progress: Progress = unseen) -> Migrated:
+    """Give the database the schema of this release, as the next start of its node would.
+
+    Args:
+        backup: copy it before, to `path.schema-N` beside it.
+
+    Raises:
+        StoreLocked: a node runs on it.
+        SchemaTooNew, StoreCorrupt
+        StoreFull, StoreUnavailable: it stays as it was.
+    """
+    _check_present(path)
+    with owned(path):
+        try:
+            with closing(connect(path, reads_only=True)) as connection:
+                found = inspect(connection, path)
+        except sqlite3.Error as error:
+            raise translate(error, path) from error
+        _check_used(found, path)
+        kept: str | None = None
+        if found != SCHEMA_VERSION:
+            if backup:
+                kept = back_up(path, free_name(f"{path}.schema-{found}"), runtime, progress=progress).path
+            prepare(path)
+        return Migrated(found, SCHEMA_VERSION, kept)
+
+
+def _check_present(path: str) -> None:
+    """Before the lock, which would leave its file."""
+    if not os.path.exists(path):
+        raise StoreUnavailable(f"there is no store at {path}")
+
+
+def _check_used(version: int, path: str) -> None:
+    if version == 0:
+        raise StoreUnavailable(f"{path} is empty: no node has run on it")
