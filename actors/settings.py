@@ -30,7 +30,7 @@ class Settings:
         if incidents_kept < 1:
             raise ValueError(f"Settings(incidents_kept={incidents_kept!r}): write a whole number of at least 1")
         self.incidents_kept = incidents_kept
-        """The newest are kept (supervision/incidents.py)."""
+        """The newest are kept (supervision/supervisor/incidents.py)."""
         if dead_letters_kept < 1:
             raise ValueError(f"Settings(dead_letters_kept={dead_letters_kept!r}): write a whole number of at least 1")
         self.dead_letters_kept = dead_letters_kept

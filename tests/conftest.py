@@ -10,7 +10,7 @@ from grounds import Ground, MemoryGround, SqliteGround
 from shaking import shake
 from tallying import tally
 
-from greenroom.actors.testing import VirtualRuntime
+from greenroom.testing import VirtualRuntime
 
 __all__ = ("shake", "tally")
 

@@ -13,10 +13,10 @@ from typing import Any
 import shaking
 
 from greenroom import ActorSystem, ChildSpec, SupervisorSpec, start
-from greenroom.actors.testing import Faults, FaultyMemoryStore, FaultySqliteStore
 from greenroom.persistence.engines.open.memory import MemoryData
 from greenroom.persistence.runtime import Runtime
 from greenroom.persistence.store.contract.rows import ROWS, seal
+from greenroom.testing import Faults, FaultyMemoryStore, FaultySqliteStore
 
 
 class Ground(abc.ABC):

@@ -59,7 +59,7 @@ from .persistence.errors import (
     StoreUnavailable,
 )
 from .persistence.events import Event
-from .supervision.config import load_tree
+from .supervision.config.load import load_tree
 from .supervision.errors import (
     AlreadyPresent,
     AlreadyStarted,
@@ -72,8 +72,9 @@ from .supervision.errors import (
     TooManyChildren,
     TreeGaveUp,
 )
-from .supervision.node import start
-from .supervision.protocol import (
+from .supervision.node.start import start
+from .supervision.spec.spec import ChildSpec, RestartBackoff, SupervisorSpec
+from .supervision.supervisor.protocol import (
     ChildCounts,
     ChildInfo,
     CountChildren,
@@ -85,8 +86,7 @@ from .supervision.protocol import (
     TerminateChild,
     WhichChildren,
 )
-from .supervision.spec import ChildSpec, RestartBackoff, SupervisorSpec
-from .supervision.tasks import TaskInfo, TaskSupervisor, WhichTasks
+from .supervision.supervisor.task_supervisor import TaskInfo, TaskSupervisor, WhichTasks
 
 __all__ = (
     "Actor",

@@ -9,12 +9,25 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from ...persistence.errors import GreenroomError
-from . import actors as actor_commands
-from . import checks, completion, db, dead, incidents, init, letters, messages, run, supervising, timers, trees
-from .comparing import fill_in
+from .commands import actors as actor_commands
+from .commands import (
+    checks,
+    completion,
+    db,
+    dead,
+    incidents,
+    init,
+    letters,
+    messages,
+    run,
+    supervising,
+    timers,
+    trees,
+)
+from .commands.comparing import fill_in
 from .exit_codes import CODES_HELP, ExitCode, code_of
-from .log import set_up_log
-from .target import UsageWrong
+from .process.log import set_up_log
+from .view.target import UsageWrong
 
 __all__ = ("app", "run_app")
 

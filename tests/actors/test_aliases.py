@@ -24,7 +24,7 @@ from greenroom import (
     handler,
 )
 from greenroom.persistence.store.contract.rows import ActorRow, ChildRow, DeadLetterRow, MessageRow
-from greenroom.supervision import offline
+from greenroom.supervision.offline.edit import edit as offline
 
 
 class Einzahlung(Message):

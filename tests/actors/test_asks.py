@@ -10,8 +10,8 @@ from asking import Basket, Block, Counter, Fail, Front, Get, Look, LookAndChange
 from grounds import Ground, tree
 
 from greenroom import AskFailed, AskTimeout, ChildSpec, MailboxFull, NotAMessage, StoreFull, UnhandledMessage
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
+from greenroom.testing import Recorder
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from cancelling import Account, Add, Chain, Odd, Slow, Total, cancelled_after, o
 from grounds import Ground, MemoryGround, pool, tree
 
 from greenroom import Actor, ChildSpec, handler
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow
+from greenroom.testing import Recorder
 
 
 @pytest.fixture(autouse=True)

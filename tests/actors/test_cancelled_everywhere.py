@@ -12,8 +12,8 @@ from suspending import WAYS, Watch, cut
 from tallying import Tally
 
 from greenroom import CountChildren
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
+from greenroom.testing import Recorder
 
 
 @pytest.fixture(autouse=True)

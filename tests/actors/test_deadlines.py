@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from greenroom.actors.deadlines import RESOLUTION_S, Deadlines
-from greenroom.actors.testing import VirtualRuntime
+from greenroom.testing import VirtualRuntime
 
 
 class Item:

@@ -28,8 +28,8 @@ from greenroom import (
     handler,
 )
 from greenroom.actors import groups
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
+from greenroom.testing import Recorder, VirtualRuntime
 
 
 class Job(Message):

@@ -14,9 +14,9 @@ from store_samples import pairs
 
 from greenroom import Actor, Event, Message, Settings, StoreUnavailable, handler
 from greenroom.actors import housekeeping
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.store.contract.contract import Commit
 from greenroom.persistence.store.contract.rows import DeadLetterRow, KeyRow, ReplyRow, seal
+from greenroom.testing import Recorder
 
 OFTEN = 0.01
 

@@ -23,8 +23,8 @@ from greenroom import (
     TurnClosed,
     handler,
 )
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow
+from greenroom.testing import Recorder, VirtualRuntime
 
 
 class Put(Message):

@@ -23,8 +23,8 @@ from greenroom import (
     SupervisorSpec,
     handler,
 )
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.store.contract.rows import ActorRow
+from greenroom.testing import Recorder
 
 SPEC = tree(Ledger, Light, Stateless, Eager, pool(Ledger), intensity=20)
 

@@ -10,8 +10,8 @@ import pytest
 from grounds import Ground, SqliteGround, pool, tree
 
 from greenroom import Actor, Backoff, ChildSpec, KeyConflict, Message, Request, Retry, Settings, StoreFull, handler
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.store.contract.rows import DeadLetterRow, KeyRow, MessageRow
+from greenroom.testing import Recorder
 
 
 class Pay(Message):

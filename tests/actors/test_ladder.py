@@ -12,8 +12,8 @@ from ending import Notes, Run, Worker, log, notes, running, worker
 from grounds import Ground, MemoryGround, tree
 
 from greenroom import Actor, AskFailed, ChildSpec, handler
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.store.contract.rows import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.testing import Recorder
 
 
 @pytest.fixture(autouse=True)

@@ -23,8 +23,8 @@ from watching import (
 )
 
 from greenroom import Actor, SupervisorSpec, TerminateChild, handler
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.store.contract.rows import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.testing import Recorder, VirtualRuntime
 
 A, B, C = "/t/a", "/t/b", "/t/c"
 

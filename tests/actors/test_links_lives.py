@@ -25,7 +25,7 @@ from watching import (
 )
 
 from greenroom import Actor, ExitReason, StoreUnavailable, SupervisorSpec
-from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.testing import Recorder, VirtualRuntime
 
 A, B, C = "/t/a", "/t/b", "/t/c"
 

@@ -38,8 +38,8 @@ from greenroom import (
     handler,
 )
 from greenroom.actors import intents
-from greenroom.actors.testing import VirtualRuntime
 from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
+from greenroom.testing import VirtualRuntime
 
 
 @pytest.fixture(autouse=True)

@@ -28,9 +28,9 @@ from watching import (
 )
 
 from greenroom import Actor, Settings, StartChild, StoreUnavailable, TerminateChild
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.store.contract.rows import MessageRow, MonitorRow
-from greenroom.supervision import offline
+from greenroom.supervision.offline.edit import edit as offline
+from greenroom.testing import Recorder, VirtualRuntime
 
 
 @pytest.fixture(autouse=True)

@@ -21,8 +21,8 @@ from greenroom import (
     TreeGaveUp,
     handler,
 )
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.store.contract.rows import ActorRow, MessageRow
+from greenroom.testing import Recorder, VirtualRuntime
 
 log: list[str] = []
 

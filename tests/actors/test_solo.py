@@ -10,8 +10,8 @@ import pytest
 from grounds import MemoryGround, pool, tree
 
 from greenroom import Actor, Message, Request, handler
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.testing import Recorder
 
 
 class Go(Message):

@@ -39,8 +39,8 @@ from greenroom import (
     TurnClosed,
     handler,
 )
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.store.contract.rows import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.testing import Recorder, VirtualRuntime
 
 EITHER = pytest.mark.parametrize("durable", [True, False])
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from stashing import Close, Crash, D, Door, Enter, Guests, Knock, Notes, Open, ask, guests, house, knock, tell
 
 from greenroom import ActorSystem, StoreDataError, StoreError, StoreUnavailable
-from greenroom.actors.testing import VirtualRuntime
 from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom.testing import VirtualRuntime
 
 
 class Waiting(NamedTuple):

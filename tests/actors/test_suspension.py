@@ -22,8 +22,8 @@ from greenroom import (
     Suspend,
 )
 from greenroom.actors.cell import Cell
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.testing import Recorder, VirtualRuntime
 
 SPEC = tree(Ledger, Light, ("other", Ledger), pool(ChildSpec(id="x", actor=Ledger, idle_timeout_s=1.0)), intensity=20)
 

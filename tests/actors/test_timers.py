@@ -33,8 +33,8 @@ from ticking import (
 
 from greenroom import Actor, handler
 from greenroom.actors import timers as timers_module
-from greenroom.actors.testing import VirtualRuntime
 from greenroom.persistence.store.contract.rows import MessageRow, TimerRow
+from greenroom.testing import VirtualRuntime
 
 
 @pytest.fixture(autouse=True)

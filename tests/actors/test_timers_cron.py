@@ -13,8 +13,8 @@ from ticking import EPOCH, T, Ticker, labels, plan, ticks, timers, times
 
 from greenroom import ExtraMissing
 from greenroom.actors.schedule import Schedule, make_schedule
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.store.contract.rows import TimerRow
+from greenroom.testing import Recorder, VirtualRuntime
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NEW_YORK = ZoneInfo("America/New_York")

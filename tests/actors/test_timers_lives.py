@@ -37,10 +37,10 @@ from greenroom import (
     TerminateChild,
     handler,
 )
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow, TimerRow
-from greenroom.supervision import offline
-from greenroom.supervision.administration import Administration
+from greenroom.supervision.node.start.administration import Administration
+from greenroom.supervision.offline.edit import edit as offline
+from greenroom.testing import Recorder, VirtualRuntime
 
 POOL = tree(pool(ChildSpec(id="ticker", actor=Ticker, idle_timeout_s=5.0)))
 P = "/t/pool/a"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from ticking import EPOCH, T, Tick
 
 from greenroom import Actor, ActorSystem, Message, Reject, RestartChild, StoreUnavailable, TerminateChild, handler
-from greenroom.actors.testing import VirtualRuntime
 from greenroom.persistence.store.contract.rows import ActorRow, MessageRow, TimerRow
+from greenroom.testing import VirtualRuntime
 
 RESTS = ("sleep", "stop", "boot", "crash")
 """Steps during which the actor doesn't run, for so many seconds."""

@@ -32,7 +32,7 @@ from greenroom import (
 )
 from greenroom.actors import timer as timer_module
 from greenroom.actors import timing as timing_module
-from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.testing import Recorder, VirtualRuntime
 
 
 @pytest.fixture(autouse=True)

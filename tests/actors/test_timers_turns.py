@@ -27,8 +27,8 @@ from ticking import (
 )
 
 from greenroom import Actor, ChildSpec, Resume, Suspend, TurnClosed, handler
-from greenroom.actors.testing import VirtualRuntime
 from greenroom.persistence.store.contract.rows import TimerRow
+from greenroom.testing import VirtualRuntime
 
 
 @pytest.fixture(autouse=True)

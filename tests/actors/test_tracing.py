@@ -24,7 +24,7 @@ from greenroom import (
     TracedTurn,
     handler,
 )
-from greenroom.actors.testing import Recorder
+from greenroom.testing import Recorder
 
 SPEC = tree(Ledger, Light, Stateless, ("other", Ledger), pool(Ledger), intensity=20)
 

@@ -12,8 +12,8 @@ from sqlalchemy import text
 from transacting import SPEC, Note, Plain, Put, PutAsk, Writer, items, log, state_of
 
 from greenroom import Actor, AskFailed, handler
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
+from greenroom.testing import Recorder
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from transacting import SPEC, Note, Plain, Put, Writer, items, log, state_of
 
 from greenroom import Backoff, ChildSpec, Settings, StoreFull, StoreUnavailable, handler
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow
+from greenroom.testing import Recorder
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from grounds import Ground, tree
 from turning import FAILURES, FAST, Add, Adder, Relay, Sender, Steps, Sum, Total
 
 from greenroom import Actor, Backoff, Message, Retry, TurnClosed, handler
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom.testing import Recorder
 
 
 @pytest.mark.parametrize("waits", [False, True])

@@ -6,7 +6,7 @@ import pytest
 from grounds import MemoryGround, tree
 
 from greenroom import Actor, Client, ExitReason, Message, Request, handler
-from greenroom.actors.testing import FaultyMemoryStore, VirtualRuntime
+from greenroom.testing import FaultyMemoryStore, VirtualRuntime
 
 
 class Put(Message):

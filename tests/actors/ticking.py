@@ -11,9 +11,9 @@ import pytest
 from grounds import tree
 
 from greenroom import Actor, ActorSystem, Backoff, ChildSpec, Message, Request, SupervisorSpec, handler
-from greenroom.actors.testing import VirtualRuntime
 from greenroom.persistence.runtime import Runtime
 from greenroom.persistence.store.contract.rows import TimerRow
+from greenroom.testing import VirtualRuntime
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 EPOCH = 1_700_000_000.0

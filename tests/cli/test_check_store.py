@@ -11,7 +11,7 @@ import pytest
 from programs import Done, Place, Running
 
 from greenroom import Message
-from greenroom.supervision.cli import comparing
+from greenroom.supervision.cli.commands import comparing
 
 SHOP = """
 from typing import Any

@@ -15,9 +15,9 @@ from snippets import DOCS, Block, blocks
 
 from greenroom import Backoff, ChildSpec, SupervisorSpec
 from greenroom.actors.options import Options
-from greenroom.supervision.config import load_config
-from greenroom.supervision.settings import ConfigFile, settable
-from greenroom.supervision.spec import RestartBackoff
+from greenroom.supervision.config.load.load import load_config
+from greenroom.supervision.config.load.sections import ConfigFile, settable
+from greenroom.supervision.spec.spec.spec import RestartBackoff
 
 PAGE = DOCS / "config.md"
 BANK = """

@@ -25,9 +25,9 @@ from loguru import logger
 from powerloss.shim import Shim
 
 from greenroom import StoreError, StoreFull, StoreUnavailable
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.engines.open.sqlite.driver import connect
 from greenroom.persistence.maintenance.verify import verify_store
+from greenroom.testing import Recorder
 
 
 async def one(shim: Shim, folder: Path, when: str, **rule: Any) -> str:

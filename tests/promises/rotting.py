@@ -28,10 +28,10 @@ from greenroom import (
     handler,
 )
 from greenroom.actors.damage import check_waiting
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.engines.open.sqlite.driver import connect
 from greenroom.persistence.maintenance.verify import verify_store
 from greenroom.persistence.store.contract.rows import ROWS, DeadLetterRow, MessageRow, ReplyRow, seal
+from greenroom.testing import Recorder
 
 PAGE = 4096
 DAMAGE_EVENTS = ("message.parked", "store.row_damaged", "message.orphaned", "actor.start_failed", "store.commits_lost")

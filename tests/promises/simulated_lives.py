@@ -27,8 +27,8 @@ from simulated_actors import (
 from simulated_parts import PATIENT, Part, states
 
 from greenroom import AlreadyPresent, AlreadyStarted, ChildSpec, StartChild, SupervisorSpec, WhichChildren
-from greenroom.actors.testing import Run
 from greenroom.persistence.store.contract.rows import DeadLetterRow, MonitorRow, TimerRow
+from greenroom.testing import Run
 
 
 class Zombies(Part):

@@ -28,8 +28,8 @@ from simulated_actors import (
 )
 
 from greenroom import Message, StoreDataError, StoreError, SystemStopped
-from greenroom.actors.testing import Run
 from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow
+from greenroom.testing import Run
 
 PATIENT = {"intensity": 10**6}
 ATTEMPTS = 20

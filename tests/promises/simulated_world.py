@@ -10,8 +10,8 @@ from simulated_lives import Children, Mourning, Sql, Stashes, Timers, Zombies
 from simulated_parts import PATIENT, Bank, Order, Part, Programs
 
 from greenroom import SupervisorSpec
-from greenroom.actors.testing import Run
 from greenroom.persistence.store.contract.rows import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.testing import Run
 
 PARTS: tuple[type[Part], ...] = (Programs, Bank, Order, Zombies, Mourning, Timers, Stashes, Children, Sql)
 

@@ -11,8 +11,8 @@ from grounds import Ground, MemoryGround, pool, tree
 from looping import rounds
 
 from greenroom import Actor, Message, Request, StoreUnavailable, handler
-from greenroom.actors.testing import Collector, Probe, Recorder, VirtualRuntime
 from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.testing import Collector, Probe, Recorder, VirtualRuntime
 
 
 class Add(Message):

@@ -15,9 +15,9 @@ from random_programs import SPEC, Answer, Do, Expected, Traces, left_by, program
 from greenroom import Event, StoreDataError, StoreError, StoreFull, StoreUnavailable
 from greenroom.actors.asks import Asks
 from greenroom.actors.keys import Keys
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.commit.queue import CommitOrder
 from greenroom.persistence.store.contract.rows import AttemptRow, MessageRow
+from greenroom.testing import Recorder, VirtualRuntime
 
 LIMIT_S = 20.0
 """Of real time: a program that takes longer hangs."""

@@ -15,8 +15,8 @@ from simulated_bugs import BUGS
 from simulated_world import PARTS, Seed
 from tallying import Tally
 
-from greenroom.actors.testing import Hazards, Outcome, Simulation, SimulationFailed
-from greenroom.actors.testing.simulation import SEED_VARIABLE
+from greenroom.supervision.simulation.simulate import SEED_VARIABLE
+from greenroom.testing import Hazards, Outcome, Simulation, SimulationFailed
 
 SEEDS = 180
 MANY, CHUNK = 10_000, 250

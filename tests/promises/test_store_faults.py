@@ -10,9 +10,9 @@ from bookkeeping import ERRORS, SPEC, Clerk, Entries, Order, check, entered, tol
 from grounds import Ground, MemoryGround, SqliteGround, tree
 
 from greenroom import Fenced, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.runtime import Runtime
 from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.testing import Recorder, VirtualRuntime
 
 
 @pytest.mark.parametrize("kind", [*ERRORS, "landed"])

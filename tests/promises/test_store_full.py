@@ -19,8 +19,8 @@ from bookkeeping import (
 from grounds import SqliteGround
 
 from greenroom import Message, StoreError, StoreFull
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.store.contract.rows import DeadLetterRow
+from greenroom.testing import Recorder
 
 
 async def test_the_page_limit_of_the_database(disk: SqliteGround) -> None:

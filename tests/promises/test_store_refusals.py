@@ -24,8 +24,8 @@ from greenroom import (
     TreeGaveUp,
     handler,
 )
-from greenroom.actors.testing import Recorder
 from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom.testing import Recorder
 
 
 class Poisoned(Actor[Memory]):

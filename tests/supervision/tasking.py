@@ -10,7 +10,7 @@ from typing import Any
 from grounds import MemoryGround, tree
 
 from greenroom import ActorSystem, ChildSpec, TaskSupervisor, WhichTasks
-from greenroom.actors.testing import VirtualRuntime
+from greenroom.testing import VirtualRuntime
 
 
 class Gate:

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from config_samples import LEDGER, ROOT, SAMPLE, refused, sample_tree
 
-from greenroom.supervision.config import Setting, config_schema, load_config, load_tree
-from greenroom.supervision.recipe import make_recipe
-from greenroom.supervision.spec import ChildSpec, SupervisorSpec, to_config
+from greenroom.supervision.config.load.load import Setting, config_schema, load_config, load_tree
+from greenroom.supervision.spec.spec.resolution import make_recipe
+from greenroom.supervision.spec.spec.spec import ChildSpec, SupervisorSpec, to_config
 
 # -- imports ------------------------------------------------------------------------------------------------
 
@@ -98,9 +98,9 @@ def test_the_running_script_is_not_imported_a_second_time(app: Path) -> None:
         script.write(
             "\nif __name__ == '__main__':\n"
             "    import sys\n"
-            "    from greenroom.supervision.config import load_tree\n"
-            "    from greenroom.supervision.recipe import make_recipe\n"
-            "    from greenroom.supervision.spec import ChildSpec\n"
+            "    from greenroom.supervision.config.load import load_tree\n"
+            "    from greenroom.supervision.spec.resolution import make_recipe\n"
+            "    from greenroom.supervision.spec.spec import ChildSpec\n"
             "    spec = load_tree('bank.toml').children[0]\n"
             "    assert make_recipe(spec).cls is Ledger\n"
             "    assert 'bank' not in sys.modules\n"

@@ -24,8 +24,8 @@ from greenroom import (
     WhichChildren,
     start,
 )
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.store.contract.rows import ActorRow
+from greenroom.testing import Recorder, VirtualRuntime
 
 
 @pytest.fixture(autouse=True)

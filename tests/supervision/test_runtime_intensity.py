@@ -8,8 +8,8 @@ from grounds import Ground, tree
 from restarting import Hi, Memory, Note, failing, kids, kill, log
 
 from greenroom import Actor, Backoff, SupervisorSpec, TreeGaveUp, handler
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow
+from greenroom.testing import Recorder, VirtualRuntime
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from grounds import Ground, pool, tree
 from restarting import Child, Die, Hi, Note, failing, kids, kill, log
 
 from greenroom import Ignore, StartFailed, SupervisorSpec, TreeGaveUp
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.persistence.store.contract.rows import ActorRow, MessageRow
+from greenroom.testing import Recorder, VirtualRuntime
 
 
 @pytest.fixture(autouse=True)

@@ -25,10 +25,10 @@ from greenroom.supervision.errors import (
     SupervisorError,
     TreeGaveUp,
 )
-from greenroom.supervision.recipe import check_child, check_tree, make_recipe
-from greenroom.supervision.reference import Unresolvable, refer, resolve
-from greenroom.supervision.rules import validate
-from greenroom.supervision.spec import ChildSpec, SupervisorSpec, to_config, walk
+from greenroom.supervision.spec.spec.references import Unresolvable, refer, resolve
+from greenroom.supervision.spec.spec.resolution import check_child, check_tree, make_recipe
+from greenroom.supervision.spec.spec.spec import ChildSpec, SupervisorSpec, to_config, walk
+from greenroom.supervision.spec.spec.validation import validate
 
 
 class Pool:

@@ -22,7 +22,7 @@ from greenroom import (
     WhichTasks,
     start,
 )
-from greenroom.actors.testing import Collector, Recorder, VirtualRuntime
+from greenroom.testing import Collector, Recorder, VirtualRuntime
 
 # -- run ---------------------------------------------------------------------------------------------------
 

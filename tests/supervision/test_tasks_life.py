@@ -27,8 +27,8 @@ from greenroom import (
     load_tree,
     start,
 )
-from greenroom.actors.testing import Recorder, VirtualRuntime
 from greenroom.actors.turn import current_turn
+from greenroom.testing import Recorder, VirtualRuntime
 
 # -- tasks and turns ---------------------------------------------------------------------------------------
 

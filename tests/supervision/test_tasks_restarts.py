@@ -10,7 +10,7 @@ import pytest
 from tasking import result_of, running, which
 
 from greenroom import Backoff, TaskCancelled
-from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.testing import Recorder, VirtualRuntime
 
 
 class Flaky:

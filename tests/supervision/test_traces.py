@@ -6,9 +6,9 @@ import pytest
 from grounds import MemoryGround, pool, tree
 
 from greenroom import Actor, ActorNotFound, Message, handler
-from greenroom.actors.testing import VirtualRuntime
-from greenroom.supervision import traces
-from greenroom.supervision.traces import LEASE_S, TooManyTraces, Traces
+from greenroom.supervision.node.start import traces
+from greenroom.supervision.node.start.traces import LEASE_S, TooManyTraces, Traces
+from greenroom.testing import VirtualRuntime
 
 
 class Note(Message):

@@ -11,7 +11,7 @@ from grounds import Ground, SqliteGround
 
 from greenroom import Aliases, ChildSpec, Settings, StartChild
 from greenroom.persistence.store.contract.rows import ChildRow, DeadLetterRow, InboxRow, MessageRow, TimerRow, seal
-from greenroom.supervision.upgrade_check import FINDINGS_MAX
+from greenroom.supervision.offline.edit.upgrade_check import FINDINGS_MAX
 
 # -- what can be read ------------------------------------------------------------------------------------------
 

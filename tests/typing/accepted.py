@@ -22,7 +22,7 @@ from greenroom.actors.ref import ActorRef, Receipt
 from greenroom.actors.system import ActorSystem
 from greenroom.actors.task import Task
 from greenroom.actors.turn import Turn
-from greenroom.supervision.tasks import TaskInfo, WhichTasks
+from greenroom.supervision.supervisor.supervisor.task_supervisor import TaskInfo, WhichTasks
 
 T = TypeVar("T")
 S = TypeVar("S")

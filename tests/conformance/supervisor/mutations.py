@@ -40,12 +40,12 @@ class Mutation(NamedTuple):
     """Each of them notices."""
 
 
-SUPERVISOR = "supervision/supervisor.py"
-ADMINISTERED = "supervision/administered.py"
-INTENSITY = "supervision/intensity.py"
-STRATEGIES = "supervision/strategies.py"
-TREE = "supervision/tree.py"
-RULES = "supervision/rules.py"
+SUPERVISOR = "supervision/supervisor/supervisor.py"
+ADMINISTERED = "supervision/supervisor/requests.py"
+INTENSITY = "supervision/supervisor/intensity.py"
+STRATEGIES = "supervision/supervisor/strategies.py"
+TREE = "supervision/supervisor/tree.py"
+RULES = "supervision/spec/validation.py"
 
 MUTATIONS = (
     Mutation(
@@ -355,7 +355,7 @@ def failures(folder: Path, tests: set[str]) -> set[str]:
 
 
 def runs_the_copy(folder: Path) -> bool:
-    code = "import greenroom.supervision.supervisor as module, os; print(os.path.realpath(module.__file__))"
+    code = "import greenroom.supervision.supervisor.supervisor as module, os; print(os.path.realpath(module.__file__))"
     found = subprocess.check_output([sys.executable, "-c", code], cwd=folder, env=environment(folder), text=True)
     return Path(found.strip()) == (folder / SUPERVISOR).resolve()
 

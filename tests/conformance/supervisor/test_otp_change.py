@@ -19,7 +19,7 @@ from greenroom import (
     SupervisorSpec,
     TerminateChild,
 )
-from greenroom.actors.testing import VirtualRuntime
+from greenroom.testing import VirtualRuntime
 
 
 async def test_code_change(memory: MemoryGround, clock: VirtualRuntime, cues: Cues) -> None:

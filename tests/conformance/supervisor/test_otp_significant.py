@@ -10,7 +10,7 @@ from otp_driving import ask, end, kid, kids, life, running, sup, top, which
 from otp_worker import Cues, End
 
 from greenroom import ActorSystem, RestartChild, StartChild, TerminateChild
-from greenroom.actors.testing import Recorder
+from greenroom.testing import Recorder
 
 MODES: list[Any] = ["never", "any_significant", "all_significant"]
 

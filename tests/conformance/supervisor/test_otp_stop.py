@@ -11,7 +11,7 @@ from otp_driving import ask, end, kid, kids, running, sup, top, watch, which
 from otp_worker import Cues, End, Work
 
 from greenroom import ActorSystem, AskFailed, StartChild, TerminateChild
-from greenroom.actors.testing import VirtualRuntime
+from greenroom.testing import VirtualRuntime
 
 
 async def busy(system: ActorSystem, cues: Cues, address: str, *, stubborn: bool = False) -> None:

@@ -11,7 +11,7 @@ from otp_driving import ask, counts, end, gives_up, kid, kids, life, running, su
 from otp_worker import Cues, End, Life, Poison, Tie
 
 from greenroom import ActorNotFound, ActorSystem, RestartChild, StartChild, TerminateChild, TreeGaveUp, WhichChildren
-from greenroom.actors.testing import Recorder, VirtualRuntime
+from greenroom.testing import Recorder, VirtualRuntime
 
 
 async def lives(system: ActorSystem, *ids: str) -> list[int]:

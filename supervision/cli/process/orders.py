@@ -1,0 +1,38 @@
+"""Orders: what `run` hands to the process that is the node."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = ("Orders", "Verbosity")
+
+Verbosity = Literal["quiet", "normal", "verbose"]
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    tree: str
+    """The config file."""
+    overrides: dict[str, Any] = {}
+    """Flags, as `load_config` takes them."""
+    until_idle: bool = False
+    verbosity: Verbosity = "normal"
+
+    def command(self) -> list[str]:
+        """The command that starts the node.
+
+        `-P`: the working directory isn't importable, or a `queue.py` that lies there would stand in for the library's.
+        """
+        return [
+            sys.executable,
+            "-P",
+            "-m",
+            "greenroom.supervision.cli.process.child",
+            msgspec.json.encode(self).decode(),
+        ]
+
+    @classmethod
+    def read(cls, argument: str) -> Orders:
+        return msgspec.json.decode(argument, type=cls)

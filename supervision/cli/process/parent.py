@@ -1,0 +1,125 @@
+"""Parent: the small process that starts the node again when it dies. It knows nothing of actors, and imports none.
+
+What can't be cured by another start (a mistake in the config, a locked store, a tree that gave up) the node says by its
+exit status, and the parent leaves it at that. Any other end, by signal, by watchdog or by itself, is a crash.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections import deque
+from typing import Any
+
+from loguru import logger
+
+from ....actors.watchdog import HANG_EXIT
+from ....persistence.runtime import Runtime
+from ...config.sections import NodeSettings
+from ...supervisor.intensity import Intensity
+from ..exit_codes import ExitCode, verdict_of
+from .log import clock_time
+from .signals import Signals
+
+__all__ = ("Parent",)
+
+KILL_GRACE_S = 2.0
+"""Beyond its `stop_timeout_s` a node has so long to end itself before it is killed."""
+DEATHS_SHOWN_MAX = 10
+
+
+class Parent:
+    def __init__(self, command: list[str], settings: NodeSettings, runtime: Runtime | None = None) -> None:
+        self._command = command
+        self._settings = settings
+        self._runtime = runtime or Runtime()
+        self._intensity = Intensity(settings.respawn_intensity, settings.respawn_period_s)
+        self._deaths: deque[str] = deque(maxlen=DEATHS_SHOWN_MAX)
+        self._stops = 0
+        """How often it was asked to stop."""
+
+    def run(self) -> ExitCode:
+        """Run the node until it is done, whatever kills it in between."""
+        with Signals() as signals:
+            while True:
+                began = self._runtime.monotonic()
+                how, code = self._live(signals)
+                if code is not None:
+                    return code
+                lived_s = self._runtime.monotonic() - began
+                now = clock_time(self._runtime.now())
+                self._deaths.append(f"{now}  {how} after {lived_s:.1f} s")
+                if self._intensity.exceeded(self._runtime.monotonic()):
+                    self._give_up()
+                    return ExitCode.GAVE_UP
+                logger.warning("the node was {}; it starts again ({})", how, self._left())
+
+    def _live(self, signals: Signals) -> tuple[str, ExitCode | None]:
+        """One life of the node: how it died, and the exit code if it isn't to be started again."""
+        try:
+            # Its own process group: Ctrl-C is for the parent to pass on, once and as an orderly stop.
+            group: dict[str, Any] = {"process_group": 0}
+            if sys.platform == "win32":
+                group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+            # Its stdin is the lifeline: it ends when the parent does, in whatever way.
+            process: subprocess.Popen[Any] = subprocess.Popen(self._command, stdin=subprocess.PIPE, **group)
+        except OSError as error:
+            return f"not started ({error})", None
+        try:
+            status = self._wait(process, signals)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+        code = verdict_of(status)
+        if code is None and self._stops:
+            # Killed by the first stop: it hadn't begun yet. By anything else: not in order.
+            code = ExitCode.DONE if status == -signal.SIGTERM else ExitCode.FAILED
+            if code:
+                logger.error("the node was {} while it stopped", how_it_died(status))
+        return how_it_died(status), code
+
+    def _wait(self, process: subprocess.Popen[Any], signals: Signals) -> int:
+        deadline: float | None = None
+        while (status := process.poll()) is None:
+            asked = signals.wait() if deadline is None else signals.wait(deadline - self._runtime.monotonic())
+            if asked and not self._stops:
+                logger.info("stopping the node (once more to kill it)")
+                process.terminate()
+                deadline = self._runtime.monotonic() + self._settings.stop_timeout_s + KILL_GRACE_S
+                asked -= 1
+                self._stops = 1
+            if asked or (deadline is not None and self._runtime.monotonic() >= deadline):
+                self._stops += 1
+                process.kill()
+                deadline = None
+        return status
+
+    def _left(self) -> str:
+        settings = self._settings
+        left = settings.respawn_intensity - len(self._intensity.history())
+        return f"{left} of {settings.respawn_intensity} respawns left within {settings.respawn_period_s:g} s"
+
+    def _give_up(self) -> None:
+        settings = self._settings
+        deaths = "\n".join(f"  {death}" for death in self._deaths)
+        logger.error(
+            "the node died more than {} times within {:g} s (node.respawn_intensity, node.respawn_period_s). "
+            "It isn't started again. Its last deaths:\n{}\n"
+            "What it hadn't finished is in its store: `greenroom messages list`, `greenroom dead list`.",
+            settings.respawn_intensity,
+            settings.respawn_period_s,
+            deaths,
+        )
+
+
+def how_it_died(status: int) -> str:
+    """In words that follow "was"."""
+    if status == HANG_EXIT:
+        return f"ended by its watchdog (exit {status})"
+    if status < 0:
+        try:
+            return f"killed by {signal.Signals(-status).name}"
+        except ValueError:
+            return f"killed by signal {-status}"
+    return f"gone without a word (exit {status})"

@@ -1,0 +1,75 @@
+"""Progress: how far a node is on its way to being idle. A live line in a terminal, else one every few seconds."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from loguru import logger
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from ....persistence.events import Event
+from .log import set_up_log
+from .orders import Verbosity
+
+if TYPE_CHECKING:
+    from ....actors.system import ActorSystem
+
+__all__ = ("Progress",)
+
+LIVE_S = 0.25
+PLAIN_S = 5.0
+
+
+class Progress:
+    def __init__(self, verbosity: Verbosity) -> None:
+        self._verbosity: Verbosity = verbosity
+        self.failed = 0
+        """Failed attempts since the start."""
+        self.parked = 0
+        """Dead letters since the start."""
+        self._began = self._last = (0.0, 0)
+
+    def note(self, event: Event) -> None:
+        """A subscriber of events."""
+        if event.name == "message.failed":
+            self.failed += 1
+        elif event.name == "message.parked":
+            self.parked += 1
+            self.failed += bool(event.measures.get("attempts"))
+
+    def begin(self, system: ActorSystem) -> None:
+        """The tree is up."""
+        self._began = self._last = (system.runtime.monotonic(), system.runners.handling.turns)
+
+    async def show(self, system: ActorSystem) -> None:
+        """Until cancelled."""
+        runtime = system.runtime
+        if not sys.stderr.isatty():
+            while True:
+                await runtime.sleep(PLAIN_S)
+                logger.info(self.line(system))
+        console = Console(stderr=True)
+        # Log lines go above the live one.
+        set_up_log(self._verbosity, lambda line: console.print(Text(line.rstrip("\n")), soft_wrap=True))
+        try:
+            with Live(console=console, auto_refresh=False, transient=True) as live:
+                while True:
+                    live.update(Text(self.line(system), no_wrap=True, overflow="ellipsis"), refresh=True)
+                    await runtime.sleep(LIVE_S)
+        finally:
+            set_up_log(self._verbosity)
+
+    def line(self, system: ActorSystem, *, whole: bool = False) -> str:
+        """The numbers of this moment; the rate is since the last line, or over the whole time."""
+        pending = sum(cell.mailbox.count for cell in system.cells.values())
+        before, count = self._began if whole else self._last
+        now, turns = system.runtime.monotonic(), system.runners.handling.turns
+        rate = (turns - count) / (now - before) if now > before else 0.0
+        self._last = (now, turns)
+        return (
+            f"{turns:,} turns, {self.failed:,} failed, {pending:,} pending, {system.delays.retries:,} retrying, "
+            f"{self.parked:,} dead letters, {system.committer.commits:,} commits, {rate:,.0f} turns/s"
+        )

@@ -1,0 +1,144 @@
+"""The sections of a config file beside the tree: `[store]` and `[node]`, and the rules of their keys."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from ...actors.aliases import Aliases
+from ...actors.settings import Settings
+from ..spec.spec import SupervisorSpec
+from ..spec.validation import SUPERVISOR_RULES, Rule, is_count, is_positive
+
+__all__ = (
+    "NODE_RULES",
+    "STORE_RULES",
+    "ConfigFile",
+    "NodeSettings",
+    "StoreSettings",
+    "config_schema",
+    "hide_password",
+    "settable",
+    "store_url_from",
+)
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the rows are."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9+]*://")] = "sqlite:///greenroom.db"
+    """The path of a SQLite store is relative to the config file's folder; where a flag or the environment
+    gives it, to the working directory."""
+
+
+class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The node's process: how it is watched, respawned and stopped, and what it keeps on record."""
+
+    hang_s: Seconds = 30.0
+    """Seconds the event loop may stand still before the watchdog ends the node."""
+    respawn_intensity: Annotated[int, msgspec.Meta(ge=0)] = 10
+    """Respawns within `respawn_period_s` that `greenroom run` makes; one more, and it gives up."""
+    respawn_period_s: Seconds = 60.0
+    stop_timeout_s: Seconds = 30.0
+    """Seconds for the whole tree to stop in, when the node is told to."""
+    incidents_kept: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    """Incidents on record: exits, and what supervisors did about them. The newest are kept."""
+    dead_letters_kept: Annotated[int, msgspec.Meta(ge=1)] = 100_000
+    """Dead letters in the store. Beyond that the oldest are deleted."""
+    dead_letters_kept_s: Seconds | Literal["infinity"] = "infinity"
+    """Seconds after which a dead letter is deleted."""
+
+    def system(self, aliases: Aliases | None = None) -> Settings:
+        """What of it is the actor system's."""
+        kept_s = self.dead_letters_kept_s
+        return Settings(
+            aliases=aliases,
+            incidents_kept=self.incidents_kept,
+            dead_letters_kept=self.dead_letters_kept,
+            dead_letters_kept_s=math.inf if kept_s == "infinity" else kept_s,
+        )
+
+
+class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A config file of greenroom: a store, a node, and a tree of supervisors and actors."""
+
+    supervisor: SupervisorSpec
+    store: StoreSettings = StoreSettings()
+    node: NodeSettings = NodeSettings()
+    aliases: Aliases = Aliases()
+    """What renamed actor classes and messages were called before (docs/upgrading.md)."""
+
+
+_URL = re.compile(r"[a-z][a-z0-9+]*://")
+
+
+def _is_url(value: Any) -> bool:
+    return isinstance(value, str) and _URL.match(value) is not None
+
+
+def _advise_url(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        return "Expected sqlite:///path/to/file.db, for example."
+    return "" if ":" in value else f'Did you mean "sqlite:///{value}"?'
+
+
+_SECONDS = Rule("a number of seconds above 0", is_positive)
+_COUNT = Rule("a whole number of at least 1", is_count)
+_LIMIT = Rule(
+    'a number of seconds above 0, or "infinity"', lambda value: value == "infinity" or is_positive(value), ("infinity",)
+)
+
+STORE_RULES = {"url": Rule("a URL as sqlite:///bank.db or postgresql://host/bank", _is_url, advise=_advise_url)}
+NODE_RULES = {
+    "hang_s": _SECONDS,
+    "respawn_intensity": Rule("a whole number of at least 0", lambda value: is_count(value, 0)),
+    "respawn_period_s": _SECONDS,
+    "stop_timeout_s": _SECONDS,
+    "incidents_kept": _COUNT,
+    "dead_letters_kept": _COUNT,
+    "dead_letters_kept_s": _LIMIT,
+}
+
+
+def settable() -> dict[str, Rule]:
+    """The key paths that environment and flags can set: every single value outside of the children."""
+    sections = {"store": STORE_RULES, "node": NODE_RULES, "supervisor": SUPERVISOR_RULES}
+    return {f"{section}.{name}": rule for section, rules in sections.items() for name, rule in rules.items()}
+
+
+def store_url_from(url: str, folder: Path) -> str:
+    """The URL, with the relative path of a SQLite file taken from `folder`."""
+    engine, _, rest = url.partition(":///")
+    path, question, query = rest.partition("?")
+    if not engine.startswith("sqlite") or not path or path.startswith((":memory:", "file:")):
+        return url
+    return f"{engine}:///{folder / path}{question}{query}"  # an absolute path stays what it is
+
+
+def hide_password(url: str) -> str:
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
+
+
+def config_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of config files, for editors. JSON files may name it under `$schema`.
+
+    `kind` isn't demanded: an entry with `actor` is an actor, any other a supervisor.
+    """
+    schema = msgspec.json.schema(ConfigFile)
+    definitions = schema["$defs"]
+    for name in ("ChildSpec", "SupervisorSpec"):
+        definitions[name]["required"].remove("kind")
+    definitions["SupervisorSpec"]["properties"]["children"]["items"].pop("discriminator")
+    for definition in definitions.values():
+        if "description" in definition:
+            definition["description"] = definition["description"].partition("\n\n")[0].replace("\n    ", " ")
+    for name in ("BackoffChanges", "RestartBackoffTable"):
+        definitions[name]["additionalProperties"] = False
+    definitions["ConfigFile"]["properties"]["$schema"] = {"type": "string"}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "greenroom config", **schema}

@@ -1,0 +1,75 @@
+"""Log: what a node reports, one line an event, through loguru."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loguru import logger
+
+from ...persistence.events import Event
+
+__all__ = ("log_event",)
+
+_TEXT_MAX = 300
+
+# Event name to level and text. What isn't here the runtime logs itself, where it happens (node.broken, node.recovered,
+# node.gave_up, supervisor.gave_up, message.orphaned).
+_LINES: dict[str, tuple[str, str]] = {
+    "node.started": (
+        "INFO",
+        "{address} is up: boot {boot}, {pending} messages pending, {suspects} watched after a crash",
+    ),
+    "node.stopped": ("INFO", "{address} has stopped"),
+    "actor.started": ("TRACE", "{address} started, incarnation {incarnation}"),
+    "actor.exited": ("WARNING", "{address} exited: {reason}"),
+    "actor.start_failed": ("WARNING", "{address} didn't start: {reason}"),
+    "actor.stop_failed": ("WARNING", "{address} failed while it stopped: {reason}"),
+    "actor.abandoned": (
+        "WARNING",
+        "{address} didn't end {after_s:g} s after its cancellation and was abandoned, incarnation {incarnation}",
+    ),
+    "actor.passivated": ("TRACE", "{address} left memory"),
+    "actor.retired": ("INFO", "{address} retired"),
+    "message.failed": (
+        "WARNING",
+        "{type} to {address} failed, attempt {attempt}: {reason}; again in {retry_s:.1f} s",
+    ),
+    "message.parked": ("ERROR", "{type} to {address} is a dead letter now ({cause}, {attempts} attempts): {reason}"),
+    "task.restarting": ("WARNING", "the task {task_name} of {address} failed: {reason}; again in {retry_s:g} s"),
+    "task.failed": ("ERROR", "the task {task_name} of {address} failed after {restarts} restarts: {reason}"),
+    "task.abandoned": ("WARNING", "the task {task_name} of {address} swallowed its cancellation and was abandoned"),
+    "store.wal_large": (
+        "WARNING",
+        "the store's WAL has {bytes} bytes and can't begin anew, for somebody reads all the time: {held_by}",
+    ),
+    "store.commits_lost": (
+        "ERROR",
+        "the store lacks the last {missing} that it had taken; it goes on without them, as it was told to",
+    ),
+    "store.row_damaged": ("ERROR", "{text}: {effect}"),
+    "store.dead_letters_deleted": ("WARNING", "{count} old dead letters were deleted: {limit}"),
+    "supervisor.restarting": ("WARNING", "{address} restarts {child} ({strategy}, {children} children)"),
+}
+
+
+def log_event(event: Event) -> None:
+    """A subscriber of a node's events."""
+    line = _LINES.get(event.name)
+    if line is None:
+        return
+    level, text = line
+    measures = event.measures
+    if event.name == "actor.exited" and measures.get("kind") != "error":
+        level = "DEBUG"
+    if event.name == "task.failed" and measures.get("awaited"):
+        level = "DEBUG"  # whoever waits for it has the error
+    logger.log(level, text.format(address=event.address, reason=_reason(measures), **measures))
+    if measures.get("traceback"):
+        logger.debug("{}\n{}", event.address, measures["traceback"].rstrip())
+
+
+def _reason(measures: dict[str, Any]) -> str:
+    """In one line."""
+    text = ": ".join(str(part) for part in (measures.get("error"), measures.get("text")) if part)
+    first, _, rest = (text or str(measures.get("kind", ""))).partition("\n")
+    return f"{first[:_TEXT_MAX]}…" if rest or len(first) > _TEXT_MAX else first

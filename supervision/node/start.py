@@ -1,0 +1,192 @@
+"""Node: store, system and tree together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ...actors import lifecycle
+from ...actors.aliases import Aliases
+from ...actors.cell import Cell
+from ...actors.damage import report_loss
+from ...actors.errors import StartFailed
+from ...actors.housekeeping import Housekeeping
+from ...actors.inbox import Inbox
+from ...actors.settings import Settings
+from ...actors.system import ActorSystem
+from ...actors.watchdog import Watchdog
+from ...persistence.engines.open import open_store
+from ...persistence.engines.sqlite.worker import uncancelled
+from ...persistence.errors import StoreDataError
+from ...persistence.events import Event
+from ...persistence.runtime import Runtime
+from ...persistence.store.contract import Store
+from ..config.load import load_config
+from ..spec.aliases import with_aliases
+from ..spec.resolution import check_tree
+from ..spec.spec import SupervisorSpec
+from ..supervisor.tree import Tree
+from .administration import Administration
+from .log import log_event
+
+__all__ = ("start",)
+
+DEFAULT_STORE = "memory://"
+
+
+@asynccontextmanager
+async def start(
+    tree: SupervisorSpec | str | os.PathLike[str],
+    *,
+    store: str | Store | None = None,
+    hang_s: float | None = None,
+    settings: Settings | None = None,
+    runtime: Runtime | None = None,
+    on_event: Callable[[Event], object] = log_event,
+) -> AsyncIterator[ActorSystem]:
+    """Run a tree of actors for the length of an `async with` block.
+
+        async with start(tree, store="sqlite:///bank.db") as system:
+            await system.ref("/bank/accounts/alice").tell(Deposit(amount=5))
+
+    What the last run left is taken up: states, mailboxes, attempts. Leaving the block stops the tree in order and
+    commits.
+
+    Args:
+        tree: a spec, or the path of a config file (which then names the store, and what is kept on record, too).
+        store: a URL, or an open-able `Store`; by default the config file's, else `memory://`, which keeps nothing.
+        hang_s: seconds for which the event loop may stand still before a watchdog ends the *process*, naming the
+            handler. None: no
+            watchdog (`greenroom run` sets one, since it has a parent that starts the node again).
+        settings: of the system; by default the config file's, else those of `Settings()`.
+        runtime: clock, randomness and scheduling.
+        on_event: called with every event, from the boot on; by default it goes to the log (loguru).
+
+    Raises:
+        ConfigError: the tree, or the file, has mistakes; all of them are listed.
+        StoreLocked, SchemaTooNew, StoreCorrupt, StoreFull, StoreUnavailable: the store can't be had.
+        CommitsLost: the store lacks commits that had been acknowledged.
+        StartFailed: a child's start failed; what had started was stopped again.
+    """
+    runtime = runtime or Runtime()
+    aliases = Aliases()
+    if not isinstance(tree, SupervisorSpec):
+        config = load_config(tree)
+        tree, aliases = config.tree, config.aliases
+        store = store or config.store.url
+        settings = settings or config.node.system()
+    else:
+        check_tree(tree)
+    settings = with_aliases(settings, aliases, tree)
+    if store is None:
+        store = DEFAULT_STORE
+    engine = open_store(store, runtime) if isinstance(store, str) else store
+    owner = await engine.open()
+    try:
+        planted = _Planted()
+        system = ActorSystem(engine, runtime, owner, planted, settings)
+        system.events.subscribe(on_event)
+        planted.tree = Tree(system, tree)
+        watchdog = None if hang_s is None else Watchdog(system, hang_s)
+        try:
+            if watchdog is not None:
+                watchdog.start()  # before the boot: that is when suspects run
+            await _boot(system, planted.tree)
+            yield system
+        finally:
+            try:
+                await uncancelled(runtime.see_out(system.stop()))
+            finally:
+                system.halt()
+                if watchdog is not None:
+                    watchdog.stop()
+    finally:
+        await uncancelled(engine.close())
+
+
+async def _boot(system: ActorSystem, tree: Tree) -> None:
+    """Take up what the last life left, and start the tree."""
+    recovery = system.recovery
+    system.gave_up_error = tree.gave_up
+    system.committer.start()
+    await tree.load()
+    root = system.root = tree.plant()
+    report_loss(system)
+    recovery.note_suspects(system.attempts.left)
+    pending = await recovery.load()
+    await system.pending.park_damaged()
+    await system.timers.catch_up()
+    await tree.rows.commit()
+    await _start_root(system, root)
+    if system.runners.solo:
+        await _unless_reset(system, recovery.run_suspects())
+        await _intact(system)
+    recovery.activate_homeless()
+    system.inbox = Inbox(system, Administration(system, tree))
+    system.serve(system.inbox.run(), "greenroom inbox")
+    system.serve(Housekeeping(system).run(), "greenroom housekeeping")
+    system.events.emit("node.started", root.address, boot=system.boot, pending=pending, suspects=len(recovery.suspects))
+
+
+async def _start_root(system: ActorSystem, root: Cell) -> None:
+    """Start the tree; if the store has failed by now, or fails meanwhile, that is what has failed.
+
+    Raises:
+        StoreFull, StoreUnavailable, Fenced, StartFailed
+    """
+    if system.recovery.reset_by is None:
+        await _unless_reset(system, system.runtime.spawn(lifecycle.start(root), "greenroom start"))
+    await _intact(system)
+
+
+async def _unless_reset(system: ActorSystem, step: Awaitable[None]) -> None:
+    """A step of the boot. A reset of the tree cuts it off, with whatever it has in hand; `_intact` tells why."""
+    try:
+        await step
+    except (StartFailed, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if system.recovery.reset_by is None or (task is not None and task.cancelling()):
+            raise
+
+
+async def _intact(system: ActorSystem) -> None:
+    """A boot ends with the store that fails in it; but refused data are somebody's, and the tree comes back.
+
+    Raises:
+        StoreFull, StoreUnavailable, Fenced
+    """
+    recovery = system.recovery
+    while recovery.reset_by is not None:
+        if recovery.task is None or not isinstance(recovery.reset_by, StoreDataError):
+            raise recovery.reset_by
+        recovery.reset_by = None
+        await asyncio.wait((recovery.task,))
+    if system.gave_up is not None:
+        raise system.gave_up
+
+
+class _Planted:
+    """The system is made before the tree, and the tree knows the system."""
+
+    tree: Tree
+
+    def activate(self, parent: Any, key: str) -> Any:
+        return self.tree.activate(parent, key)
+
+    def forget(self, cell: Any) -> None:
+        self.tree.forget(cell)
+
+    def started(self, cell: Any) -> None:
+        self.tree.started(cell)
+
+    def retired(self, cell: Any) -> Any:
+        return self.tree.retired(cell)
+
+    def route(self, cell: Any, key: str) -> str:
+        return self.tree.route(cell, key)
+
+    async def reload(self) -> None:
+        await self.tree.reload()

@@ -1,0 +1,230 @@
+"""Offline: administration of a store on which no node runs. Each change is one commit under the node's own lock.
+
+    await retire(store, "/bank/accounts/alice")
+
+The same changes on a running node are `Administration`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from ...actors.exits import Down, ExitReason
+from ...actors.relations import MONITOR, letter
+from ...persistence.errors import GreenroomError
+from ...persistence.runtime import Runtime
+from ...persistence.store.attempts import is_uid
+from ...persistence.store.contract import Commit, Store
+from ...persistence.store.rows import (
+    ActorRow,
+    AttemptRow,
+    ChildRow,
+    DeadLetterRow,
+    MessageRow,
+    MonitorRow,
+    TimerRow,
+    seal,
+    verify,
+)
+from ..errors import AdministrationFailed
+from ..spec.spec import SupervisorSpec
+from ..supervisor.child_rows import LEFT, PLANNED, STARTED, STOPPED, decode_spec
+
+__all__ = ("NotStored", "delete", "discard", "requeue", "reset", "retire", "start", "stop")
+
+
+class NotStored(GreenroomError):
+    """What is to be changed isn't there."""
+
+
+async def reset(store: Store, address: str) -> dict[str, Any]:
+    """Forget an actor's state; its mailbox stays. At the next start it begins afresh.
+
+    Raises:
+        StoreLocked: a node runs on the store. NotStored, StoreError
+    """
+    async with _owned(store) as commit:
+        await _delete_state(store, commit, address)
+    return {"address": address, "reset": True}
+
+
+async def retire(store: Store, address: str) -> dict[str, Any]:
+    """Delete an actor's state, its mailbox, their attempts, its timers and its monitors.
+
+    Who monitors it has its `Down` at the next boot.
+
+    Raises:
+        StoreLocked, NotStored, StoreError
+    """
+    async with _owned(store) as commit:
+        ids = [row.id async for row in store.iterate(MessageRow, address=address)]
+        timers = [(row.address, row.name) async for row in store.iterate(TimerRow, address=address)]
+        try:
+            await _delete_state(store, commit, address)
+        except NotStored:
+            if not ids:
+                raise
+        commit.delete(MessageRow, *ids).delete(AttemptRow, *ids).delete(TimerRow, *timers)
+        async for row in store.iterate(MonitorRow, watcher=address):
+            commit.delete(MonitorRow, row.id)
+        async for row in store.iterate(MonitorRow, target=address):
+            commit.delete(MonitorRow, row.id)
+            if row.kind == MONITOR:
+                down = Down(address=address, reason=ExitReason.normal(), monitor=row.id)
+                told = letter(row.id, row.watcher, True, down)
+                commit.last_id += 1
+                told.id = commit.last_id
+                commit.inserts.append(told.row())
+    return {"address": address, "retired": True, "messages": len(ids)}
+
+
+async def stop(store: Store, address: str) -> dict[str, Any]:
+    """Keep a child, and what is below it, from starting with the node. A dynamic supervisor's is forgotten.
+
+    Raises:
+        StoreLocked, NotStored, StoreError
+        AdministrationFailed: it is the root, or is made from a template.
+        RecordCorrupt: its record is damaged; it can only be deleted.
+    """
+    async with _owned(store) as commit:
+        row, dynamic = await _child(store, address)
+        if dynamic:  # as in a running node
+            await _delete_child(store, commit, row)
+        elif verify(row).status != LEFT:
+            commit.put(seal(row._replace(status=STOPPED)))
+    return {"address": address, "stopped": True, "kept": not dynamic}
+
+
+async def start(store: Store, address: str) -> dict[str, Any]:
+    """Let a child that was stopped, or that the tree doesn't name any more, start with the node.
+
+    Raises: as `stop`.
+    """
+    async with _owned(store) as commit:
+        row, _ = await _child(store, address)
+        if verify(row).status in (STOPPED, LEFT):
+            # One that the tree names is planned again at the boot.
+            commit.put(seal(row._replace(status=STARTED)))
+    return {"address": address, "started": False, "next": True}
+
+
+async def delete(store: Store, address: str) -> dict[str, Any]:
+    """Forget a child and all that is below it, damaged ones too; state and mail stay.
+
+    Raises:
+        StoreLocked, NotStored, StoreError
+        AdministrationFailed: it is the root, or is made from a template.
+    """
+    async with _owned(store) as commit:
+        row, _ = await _child(store, address)
+        await _delete_child(store, commit, row)
+    return {"address": address, "deleted": True, "planned": row.status == PLANNED}
+
+
+async def requeue(store: Store, ids: Sequence[int]) -> dict[str, Any]:
+    """Make messages of dead letters again: all of them or none, at the end of their mailboxes, without failed attempts.
+
+    Raises:
+        StoreLocked, NotStored, StoreError
+        RecordCorrupt: one of them is damaged; it can only be discarded.
+    """
+    async with _owned(store) as commit:
+        letters = [verify(await _letter(store, letter_id)) for letter_id in dict.fromkeys(ids)]
+        for letter in letters:
+            commit.last_id += 1
+            message = MessageRow(
+                id=commit.last_id,
+                address=letter.address,
+                priority=0,
+                due=None,
+                uid=letter.uid if is_uid(letter.uid) else Runtime().uid(),  # parked because it was damaged
+                sender=letter.sender,
+                key=None,
+                type=letter.type,
+                body=letter.body,
+            )
+            commit.inserts.append(seal(message))
+            commit.delete(DeadLetterRow, letter.id)
+    return {"requeued": len(letters)}
+
+
+async def discard(store: Store, ids: Sequence[int]) -> dict[str, Any]:
+    """Delete dead letters, damaged ones too: all of them or none.
+
+    Raises:
+        StoreLocked, NotStored, StoreError
+    """
+    async with _owned(store) as commit:
+        wanted = list(dict.fromkeys(ids))
+        for letter_id in wanted:
+            await _letter(store, letter_id)
+        commit.delete(DeadLetterRow, *wanted)
+    return {"discarded": len(wanted)}
+
+
+async def _letter(store: Store, letter_id: int) -> DeadLetterRow:
+    found = await store.scan(DeadLetterRow, id=letter_id)
+    if not found:
+        raise NotStored(f"there is no dead letter {letter_id}; nothing was changed")
+    return found[0]
+
+
+async def _child(store: Store, address: str) -> tuple[ChildRow, bool]:
+    """The record of a child, unverified, and whether its supervisor is a dynamic one."""
+    above, _, child_id = address.rpartition("/")
+    if not above:
+        raise AdministrationFailed(f"{address} is the root of the tree: `greenroom run` starts it, or doesn't")
+    parent = await _record(store, above)
+    spec = None
+    if parent is not None:
+        try:
+            spec = decode_spec(verify(parent).spec)
+        except msgspec.MsgspecError:
+            pass  # of another version
+    if isinstance(spec, SupervisorSpec) and spec.strategy == "dynamic":
+        if spec.template is not None:
+            why = "is made from a template: nobody starts it, it comes with its next message"
+            raise AdministrationFailed(f"{address} {why}. `greenroom actors retire` deletes its state and its mail")
+        dynamic = True
+    else:
+        dynamic = False
+    row = await _record(store, address)
+    if row is None:
+        raise NotStored(f"the store knows of no child {child_id} of {above}. `greenroom tree` shows what there is")
+    return row, dynamic
+
+
+async def _record(store: Store, address: str) -> ChildRow | None:
+    above, _, child_id = address.rpartition("/")
+    rows = await store.scan(ChildRow, supervisor=above, id=child_id)
+    return rows[0] if rows else None
+
+
+async def _delete_child(store: Store, commit: Commit, row: ChildRow) -> None:
+    """Its record, and those of all that is below it."""
+    commit.delete(ChildRow, (row.supervisor, row.id))
+    async for below in store.iterate(ChildRow, supervisor=f"{row.supervisor}/{row.id}"):
+        await _delete_child(store, commit, below)
+
+
+async def _delete_state(store: Store, commit: Commit, address: str) -> None:
+    if not await store.scan(ActorRow, address=address):
+        raise NotStored(f"nothing is stored of {address}")
+    commit.delete(ActorRow, address)
+
+
+@asynccontextmanager
+async def _owned(store: Store) -> AsyncIterator[Commit]:
+    """The store taken as its node would take it, and a commit that is written at the end of the block."""
+    owner = await store.open()
+    try:
+        commit = Commit(owner.commit_no + 1)
+        commit.last_id = max(owner.last_id, await store.last_id())
+        yield commit
+        await store.commit(commit)
+    finally:
+        await store.close()

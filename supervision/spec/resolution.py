@@ -1,0 +1,166 @@
+"""Recipe: a child spec brought to life: its class imported, its options merged, its arguments converted.
+
+    recipe = make_recipe(spec)
+    actor = recipe.cls(**recipe.kwargs())
+
+`check_tree` and `check_child` make every recipe of a tree once, so that what can be wrong with it is found
+before anything starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import msgspec
+
+from ...actors.actor import Actor
+from ...actors.options import OPTION_NAMES, Options
+from ..errors import ConfigError, Problem, in_order, show
+from .arguments import convert_args
+from .references import Unresolvable, refer, resolve
+from .spec import ChildSpec, Spec, SupervisorSpec
+from .validation import DEPTH_MAX, is_reference, join, validate, validate_fields
+
+__all__ = ("Recipe", "build_args", "check_child", "check_tree", "make_recipe", "problems_of")
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """All that it takes to make incarnations of one child."""
+
+    spec: ChildSpec
+    cls: type[Actor[Any]]
+    options: Options
+    """The class's, with what the spec overrides."""
+
+    def kwargs(self) -> dict[str, Any]:
+        """The constructor's arguments, made anew at each call: no two incarnations share a list."""
+        return convert_args(self.cls, self.spec.args)[0] if self.spec.args else {}
+
+
+def make_recipe(spec: ChildSpec) -> Recipe:
+    """The recipe of one child.
+
+    Raises:
+        ConfigError: its class can't be imported or is no actor, or an argument or option doesn't fit.
+    """
+    recipe, problems = _prepare(spec, "", None)
+    if recipe is None:
+        raise ConfigError(_title(spec), [*validate_fields(spec), *problems])
+    return recipe
+
+
+def build_args(spec: ChildSpec) -> dict[str, Any]:
+    """The keyword arguments for the actor's class, converted as its `__init__` is annotated.
+
+    Raises:
+        ConfigError: as `make_recipe`.
+    """
+    return make_recipe(spec).kwargs()
+
+
+def check_tree(spec: SupervisorSpec) -> None:
+    """Check a whole tree: the rules of its specs, its classes, their options and arguments. Starts nothing.
+
+    Raises:
+        ConfigError: with every problem there is.
+    """
+    if not isinstance(spec, SupervisorSpec):
+        problem = Problem(found=spec, expected="a SupervisorSpec as the root of the tree")
+        raise ConfigError("tree", [problem])
+    if problems := [*validate(spec), *problems_of(spec)]:
+        raise ConfigError(_title(spec), in_order(problems))
+
+
+def check_child(spec: Spec, parent: SupervisorSpec | None) -> None:
+    """Check what `StartChild` brings, as a child of `parent`. Duplicate ids are the supervisor's to refuse.
+
+    Raises:
+        ConfigError: with every problem there is.
+    """
+    if problems := [*validate(spec, parent=parent), *problems_of(spec)]:
+        raise ConfigError(_title(spec), in_order(problems))
+
+
+def problems_of(spec: object, key: str = "", folder: Path | None = None, depth: int = 1) -> Iterator[Problem]:
+    """What is wrong with the classes, options and arguments of a spec and those below it, in order.
+
+    What `validate` finds isn't repeated here, and what it refused isn't looked at.
+    """
+    if isinstance(spec, ChildSpec):
+        yield from _prepare(spec, key, folder)[1]
+    elif isinstance(spec, SupervisorSpec) and depth <= DEPTH_MAX:
+        yield from problems_of(spec.template, join(key, "template"), folder)
+        if isinstance(spec.children, list | tuple):
+            for place, child in enumerate(spec.children):
+                yield from problems_of(child, f"{join(key, 'children')}[{place}]", folder, depth + 1)
+
+
+def _prepare(spec: ChildSpec, key: str, folder: Path | None) -> tuple[Recipe | None, list[Problem]]:
+    problems: list[Problem] = []
+    if not is_reference(spec.actor):
+        return None, problems
+    try:
+        cls = resolve(spec.actor, folder)
+    except Unresolvable as error:
+        return None, [_unresolved(join(key, "actor"), error)]
+    if not _is_actor(cls):
+        expected = f"a subclass of Actor: {refer(cls)} is {'Actor itself' if cls is Actor else 'none'}"
+        return None, [Problem(key=join(key, "actor"), found=spec.actor, expected=expected)]
+    if isinstance(spec.args, dict):
+        problems += convert_args(cls, spec.args, join(key, "args"))[1]
+    if any(validate_fields(spec)):
+        return None, problems
+    options = _options(cls, spec, key, folder, problems)
+    if problems or options is None:
+        return None, problems
+    return Recipe(spec=spec, cls=cls, options=options), []
+
+
+def _is_actor(cls: type) -> TypeGuard[type[Actor[Any]]]:
+    return issubclass(cls, Actor) and cls is not Actor
+
+
+def _options(
+    cls: type[Actor[Any]], spec: ChildSpec, key: str, folder: Path | None, problems: list[Problem]
+) -> Options | None:
+    given = {name: value for name in OPTION_NAMES if (value := getattr(spec, name)) is not None}
+    for name in ("retry_on", "reject_on"):
+        if isinstance(given.get(name), tuple):
+            given[name] = tuple(_errors(given[name], join(key, name), folder, problems))
+    for name in ("handler_timeout_s", "idle_timeout_s"):
+        if given.get(name) == "infinity":
+            given[name] = None
+    try:
+        return cls.__definition__.options.replaced(**given)
+    except (TypeError, ValueError) as error:
+        name = str(error).partition(" ")[0]
+        problems.append(Problem(key=join(key, name) if name in OPTION_NAMES else key, why=str(error)))
+        return None
+
+
+def _errors(
+    references: tuple[Any, ...], key: str, folder: Path | None, problems: list[Problem]
+) -> Iterator[type[Exception]]:
+    for place, reference in enumerate(references):
+        at = f"{key}[{place}]"
+        if not isinstance(reference, str):
+            continue
+        try:
+            cls = resolve(reference, folder)
+        except Unresolvable as error:
+            problems.append(_unresolved(at, error))
+            continue
+        if issubclass(cls, Exception):
+            yield cls
+        else:
+            problems.append(Problem(key=at, found=reference, expected="a subclass of Exception"))
+
+
+def _unresolved(key: str, error: Unresolvable) -> Problem:
+    return Problem(key=key, why=f"{show(error.reference)}: {error.why}", hint=error.hint, found=error.reference)
+
+
+def _title(spec: object) -> str:
+    return f"{type(spec).__name__} {show(getattr(spec, 'id', None))}"

@@ -1,0 +1,151 @@
+"""Dynamic: activation and passivation of children under a template."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from typing import TYPE_CHECKING, cast
+
+from ...actors import lifecycle
+from ...actors.cell import Cell
+from ...actors.errors import ActorNotFound
+from ...actors.exits import ExitReason
+from ...actors.stash import is_empty
+from ...actors.status import GONE, PASSIVE, STOPPED, UP
+from ..spec.resolution import Recipe
+from ..spec.spec import Spec, SupervisorSpec
+from .supervisor import shutdown_seconds
+
+if TYPE_CHECKING:
+    from .tree import Tree
+
+__all__ = ("Dynamic",)
+
+IDLE_TIMEOUT_S = 60.0
+"""Of children under a template, where neither their class nor their spec says otherwise."""
+SWEEP_PER_TIMEOUT = 4
+"""How often within the idle timeout idle children are looked for."""
+
+
+class Dynamic:
+    """Children that come with their first message, and leave memory when they have been idle for long."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self.system = tree.system
+        self.templates: dict[str, Recipe] = {}
+        """By supervisor."""
+        self._sweeps: dict[str, asyncio.TimerHandle] = {}
+
+    def activate(self, parent: Cell, key: str) -> Cell | None:
+        """The cell for an address under a template; it starts with its first message."""
+        recipe = self.templates.get(parent.address)
+        if recipe is None:
+            return None
+        if not key.isprintable() or len(key) > 200:
+            raise ActorNotFound(f"{parent.address}/{key}", "a key is printable and at most 200 characters long")
+        spec = cast(SupervisorSpec, parent.spec)
+        siblings = self._tree.siblings(parent.address)
+        if len(siblings) >= spec.max_children:
+            self._make_room(parent, siblings)
+        cell = Cell(
+            self.system,
+            f"{parent.address}/{key}",
+            recipe.cls.__definition__,
+            recipe.options,
+            recipe.kwargs,
+            supervisor=parent,
+            spec=recipe.spec,
+            on_demand=True,
+        )
+        cell.last_used = self.system.runtime.monotonic()
+        self._tree.enter(cell)
+        if parent.address not in self._sweeps:
+            self._schedule_sweep(parent)
+        return cell
+
+    def _idle_timeout_s(self, parent: Cell) -> float | None:
+        recipe = self.templates[parent.address]
+        if recipe.options.idle_timeout_s is None and recipe.spec.idle_timeout_s is None:
+            return IDLE_TIMEOUT_S
+        return recipe.options.idle_timeout_s
+
+    def _schedule_sweep(self, parent: Cell) -> None:
+        timeout_s = self._idle_timeout_s(parent)
+        if timeout_s is not None:
+            self._sweeps[parent.address] = self.system.runtime.call_later(
+                timeout_s / SWEEP_PER_TIMEOUT, self._sweep, parent, timeout_s
+            )
+
+    def _sweep(self, parent: Cell, timeout_s: float) -> None:
+        del self._sweeps[parent.address]
+        if self.system.closing:
+            return
+        horizon = self.system.runtime.monotonic() - timeout_s
+        for child in self._tree.children_of(parent):
+            if child.last_used <= horizon:
+                self._passivate(child)
+        if self._tree.siblings(parent.address):
+            self._schedule_sweep(parent)
+
+    def _make_room(self, parent: Cell, siblings: dict[str, Cell]) -> None:
+        """At `max_children`: those that have been idle longest leave memory, a hundredth of them at once, for to look
+        through all of them for each newcomer would take longer than all else."""
+        idle = (child for child in siblings.values() if self._at_rest(child))
+        for child in heapq.nsmallest(max(1, len(siblings) // 100), idle, key=lambda child: child.last_used):
+            self._passivate(child)
+
+    def _at_rest(self, child: Cell) -> bool:
+        """Nothing waits, nothing runs, everything it did is on disk."""
+        return (
+            not child.queued
+            and not child.mailbox.count
+            and child.turn is None
+            and child.admission is None
+            and child.status in (UP, PASSIVE)
+            and child.after <= self.system.committer.committed
+            and not self.system.delays.has(child.address)
+            and is_empty(child.stash)
+            and (child.durable or not self.system.timers.of(child.address))
+        )
+
+    def _passivate(self, child: Cell) -> None:
+        """Let an idle child leave memory; its next message brings it back. That is no exit."""
+        if not self._at_rest(child):
+            return
+        if child.status is UP and child.definition.overrides_on_stop:
+            child.queued = True  # nothing else may begin meanwhile; a message waits for the next incarnation
+            self.system.background(self._stop_and_leave(child), f"greenroom passivation of {child.address}")
+            return
+        self._leave(child)
+
+    async def _stop_and_leave(self, child: Cell) -> None:
+        await lifecycle.stop(
+            child,
+            lifecycle.IDLE,
+            shutdown_seconds(cast(Spec, child.spec).shutdown),
+            then=PASSIVE,
+        )
+        child.queued = False
+        if child.mailbox.count or child.after > self.system.committer.committed:
+            child.wake()
+            return
+        self._leave(child)
+
+    def _leave(self, child: Cell) -> None:
+        if child.status is GONE:
+            return
+        child.fence(PASSIVE)
+        self.system.remove(child)
+        self.system.events.emit("actor.passivated", child.address)
+
+    async def stop_together(self, children: list[Cell]) -> None:
+        """Dynamic children: all at once, each with its own shutdown time (OTP: one timeout for all)."""
+        running = [child for child in children if child.status not in (PASSIVE, STOPPED, GONE)]
+
+        async def stop(child: Cell) -> None:
+            timeout_s = shutdown_seconds(cast(Spec, child.spec).shutdown)
+            reason = ExitReason.killed() if timeout_s == 0 else ExitReason.shutdown()
+            await lifecycle.stop(child, reason, timeout_s, then=PASSIVE)
+
+        await asyncio.gather(*(stop(child) for child in running))

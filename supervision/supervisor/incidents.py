@@ -1,0 +1,100 @@
+"""Incidents: who exited, why, and what the supervisor did about it; as rows, so that they outlive the node.
+
+The newest of them are kept (`Settings.incidents_kept`). They are also the restart history: after a crash of the node
+a supervisor's restart intensity goes on from the restarts on record, so that a tree that takes its node down again and
+again gives up as it would in one life. An orderly stop of the node is forgiven: the next start counts from nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from ...persistence.commit.effects import Effects
+from ...persistence.errors import RecordCorrupt, StoreError
+from ...persistence.store.rows import IncidentRow, seal, verify
+
+if TYPE_CHECKING:
+    from ...actors.exits import ExitReason
+    from ...actors.system import ActorSystem
+
+__all__ = ("Incidents",)
+
+HISTORY = 1_000
+"""Incidents that are read at the boot for the restart intensities: a window with more of them has long given up."""
+SWEPT = 500
+"""Rows deleted in one commit, where the retention was lowered."""
+
+
+class Incidents:
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self._kept = system.settings.incidents_kept
+        self._last = 0
+        self._history: dict[str, list[float]] = {}
+
+    async def load(self) -> None:
+        """Find the last number, and, if the last life ended in a crash, the restarts that still count."""
+        system = self._system
+        rows = await system.store.scan(IncidentRow, descending=True, limit=HISTORY)
+        self._history.clear()
+        if not rows:
+            return
+        self._last = rows[0].id
+        if system.store.unclean:
+            for row in reversed(list(_intact(rows))):
+                if row.charged:
+                    self._history.setdefault(row.supervisor, []).append(row.at)
+        await self._sweep()
+
+    async def _sweep(self) -> None:
+        """Delete what is beyond the retention, if that was lowered since the last life."""
+        store, committer = self._system.store, self._system.committer
+        while True:
+            old = [row.id for row in await store.scan(IncidentRow, limit=SWEPT) if row.id <= self._last - self._kept]
+            if not old:
+                return
+            committer.submit(Effects(deletes=[(IncidentRow, number) for number in old]))
+            await committer.flush()
+
+    def history(self, supervisor: str) -> list[float]:
+        """When the last life's charged restarts were, in epoch seconds, oldest first. Told once."""
+        return self._history.pop(supervisor, [])
+
+    def record(
+        self, supervisor: str, address: str, incarnation: int, reason: ExitReason, action: str, *, charged: bool
+    ) -> None:
+        """One incident. It is written with the next commit, and nobody waits for it."""
+        system = self._system
+        self._last += 1
+        row = IncidentRow(
+            id=self._last,
+            at=system.runtime.now(),
+            supervisor=supervisor,
+            address=address,
+            boot=system.boot,
+            incarnation=incarnation,
+            kind=reason.kind,
+            error=reason.error,
+            text=reason.text,
+            traceback=reason.traceback,
+            action=action,
+            charged=int(charged),
+        )
+        old = self._last - self._kept
+        try:
+            system.committer.submit(
+                Effects(rows=(seal(row),), deletes=((IncidentRow, old),) if old > 0 else (), size=len(row.traceback))
+            )
+        except StoreError:
+            logger.debug("an incident of {} isn't on record: the store is broken", address)
+
+
+def _intact(rows: Iterable[IncidentRow]) -> Iterable[IncidentRow]:
+    for row in rows:
+        try:
+            yield verify(row)
+        except RecordCorrupt as error:
+            logger.warning("an incident is damaged, and left alone: {}", error)

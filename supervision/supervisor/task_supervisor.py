@@ -1,0 +1,287 @@
+"""TaskSupervisor: runs coroutines under supervision, bounded in number, in memory.
+
+    tree = SupervisorSpec(id="app", children=[ChildSpec(id="tasks", actor=TaskSupervisor, args={"max_tasks": 100})])
+    async with start(tree) as system:
+        page = await system.tasks("/app/tasks").run(fetch, url)
+
+What those who start tasks see of it is in actors/tasks.py. Elixir: Task.Supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import msgspec
+
+from ...actors.actor import Actor, handler
+from ...actors.errors import ActorNotFound
+from ...actors.exits import ExitReason
+from ...actors.lifecycle import CANCEL_GRACE_S
+from ...actors.message import Request
+from ...actors.task import Task, TaskHost
+from ...actors.task_errors import TaskCancelled, TasksFull
+from .intensity import Intensity
+
+if TYPE_CHECKING:
+    from ...actors.cell import Cell
+    from ...actors.incarnation import Incarnation
+
+__all__ = ("TaskInfo", "TaskSupervisor", "WhichTasks")
+
+
+class TaskInfo(msgspec.Struct, frozen=True):
+    """One task that runs, or waits for its next attempt."""
+
+    id: int
+    """Its number under this incarnation of its supervisor, from 1."""
+    name: str
+    """The function's."""
+    since: float
+    """When it was started first: epoch seconds."""
+    restarts: int
+    """How often it was run again."""
+
+
+class WhichTasks(Request[list[TaskInfo]]):
+    """Asks a `TaskSupervisor` for the tasks that it runs, the oldest first. OTP: supervisor(3), which_children."""
+
+
+class Outcome(NamedTuple):
+    """How one attempt ended, if it wasn't cancelled."""
+
+    result: Any
+    error: Exception | None
+
+
+class TaskSupervisor(Actor[None], TaskHost):
+    """Stands in the tree under a fixed id, and runs what `system.tasks(address)` brings.
+
+    When it stops, in its place in the tree's order, its tasks are cancelled; those that haven't ended when the
+    `shutdown` of its child spec has passed are abandoned (for `"brutal_kill"`: after a second, for which nobody waits).
+    A store that fails resets it with the tree.
+
+    Args:
+        max_tasks: tasks that run at a time, those in a backoff included.
+        max_waiting: `run` and `map` wait for room in a line that is no longer than this.
+    """
+
+    name = "greenroom:TaskSupervisor"
+    durable = False
+    handler_timeout_s = None
+
+    def __init__(self, *, max_tasks: int = 1_000, max_waiting: int = 10_000) -> None:
+        """
+        Raises:
+            ValueError: a limit is out of its range.
+        """
+        if max_tasks < 1:
+            raise ValueError(f"max_tasks={max_tasks!r}: write a number of at least 1")
+        if max_waiting < 0:
+            raise ValueError(f"max_waiting={max_waiting!r}: write a number of at least 0")
+        self.max_tasks = max_tasks
+        self.max_waiting = max_waiting
+        self._running: dict[int, Task[Any]] = {}
+        self._waiting: dict[int, Task[Any]] = {}
+        """The line, in order."""
+        self._intensities: dict[int, Intensity] = {}
+        """Of transient tasks that have failed."""
+        self._in_a_row: dict[int, int] = {}
+        """Failures since the last attempt that lasted."""
+        self._started = 0
+        self._closed = ""
+        """Why it takes no more; "" while it does."""
+
+    # -- life ----------------------------------------------------------------------------------------
+
+    @property
+    def _cell(self) -> Cell:
+        return cast("Incarnation", self._context).cell
+
+    async def on_start(self) -> None:
+        cell = self._cell
+        if cell.on_demand:
+            raise ValueError(
+                f"{cell.address}: a TaskSupervisor under a template would leave memory when no message comes. "
+                "Give it a ChildSpec of its own"
+            )
+        cell.at_end = self._orphaned
+
+    async def on_stop(self, reason: ExitReason) -> None:
+        """Cancel every task and wait for them; the shutdown time ends the wait."""
+        self._close(f"its supervisor has stopped ({reason})")
+        try:
+            await self.system.runtime.wait(self._works(), None)
+        finally:
+            self._abandon_rest()
+
+    def _orphaned(self) -> None:
+        """This incarnation is over, and if it was killed, or reset with the store, there was no `on_stop`."""
+        if self._closed:
+            return
+        self._close("its supervisor was killed, or reset with the store")
+        if self._running:
+            self._cell.system.background(self._reap(), f"greenroom reaper of {self._cell.address}")
+
+    async def _reap(self) -> None:
+        try:
+            await self._cell.system.runtime.wait(self._works(), CANCEL_GRACE_S)
+        finally:
+            self._abandon_rest()
+
+    def _close(self, why: str) -> None:
+        self._closed = why
+        waiting, self._waiting = self._waiting, {}
+        for task in waiting.values():
+            task.settle(error=TaskCancelled(task.address, task.name, why))
+        for task in list(self._running.values()):
+            self.let_go(task, why)
+
+    def _works(self) -> list[asyncio.Task[Any]]:
+        return [task.work for task in self._running.values() if task.work is not None]
+
+    def _abandon_rest(self) -> None:
+        """They swallow their cancellation, or take too long over it: nobody waits for them any more."""
+        running, self._running = self._running, {}
+        system = self._cell.system
+        for task in running.values():
+            if task.work is not None:
+                system.disown(task.work)
+            why = f"{task.cancelling}; it didn't end in time, and was abandoned"
+            task.settle(error=TaskCancelled(task.address, task.name, why))
+            system.events.emit("task.abandoned", task.address, task=task.id, task_name=task.name)
+
+    # -- starting and cancelling -----------------------------------------------------------------------
+
+    def admit(self, task: Task[Any], *, waits: bool) -> None:
+        if self._closed:
+            raise ActorNotFound(task.address, self._closed)
+        full = len(self._running) >= self.max_tasks
+        if full and not (waits and len(self._waiting) < self.max_waiting):
+            raise TasksFull(task.address, self.max_tasks, self.max_waiting if waits else None)
+        self._started += 1
+        task.id = self._started
+        if full:
+            self._waiting[task.id] = task
+        else:
+            self._run(task)
+
+    def let_go(self, task: Task[Any], why: str) -> None:
+        if self._waiting.pop(task.id, None) is not None:
+            task.settle(error=TaskCancelled(task.address, task.name, why))
+        elif task.work is not None:
+            task.cancelling = task.cancelling or why  # also if its attempt has just failed: it isn't run again
+            task.work.cancel()
+
+    def _run(self, task: Task[Any]) -> None:
+        task.since = self._cell.system.runtime.now()
+        self._running[task.id] = task
+        self._attempt(task)
+
+    def _attempt(self, task: Task[Any]) -> None:
+        task.began = self._cell.system.runtime.monotonic()
+        self._work(task, _attempt(task), self._attempted)
+
+    def _work(self, task: Task[Any], coroutine: Coroutine[Any, Any, Any], then: Any) -> None:
+        """Go on with a task in an asyncio task, each attempt in a fresh copy of the context it was started in."""
+        context = task.context.copy()
+        name = f"greenroom task {task.address}#{task.id} {task.name}"
+        task.work = context.run(self._cell.system.background, coroutine, name)
+        task.work.add_done_callback(partial(then, task), context=context)
+
+    # -- ends --------------------------------------------------------------------------------------------
+
+    def _attempted(self, task: Task[Any], work: asyncio.Task[Any]) -> None:
+        """An attempt is over. Called before anybody who waits for it goes on."""
+        if (
+            work.cancelled() or work.exception() is not None
+        ):  # the latter ends the process: KeyboardInterrupt, SystemExit
+            self._end(task, error=TaskCancelled(task.address, task.name, task.cancelling or "the node is stopping"))
+            return
+        outcome: Outcome = work.result()
+        if outcome.error is None:
+            self._end(task, outcome.result)
+        else:
+            self._failed(task, outcome.error)
+
+    def _failed(self, task: Task[Any], error: Exception) -> None:
+        system = self._cell.system
+        reason = ExitReason.from_exception(error)
+        retry_s = self._retry_s(task)
+        measures = {"task": task.id, "task_name": task.name, "error": reason.error, "text": reason.text}
+        if retry_s is None:
+            awaited = task.awaited > 0
+            measures |= {"traceback": reason.traceback, "restarts": task.restarts, "awaited": awaited}
+            system.events.emit("task.failed", task.address, **measures)
+            self._end(task, error=error)
+            return
+        task.restarts += 1
+        system.events.emit("task.restarting", task.address, **measures, restarts=task.restarts, retry_s=retry_s)
+        if retry_s:
+            self._work(task, system.runtime.sleep(retry_s), self._rested)
+        else:
+            self._attempt(task)
+
+    def _retry_s(self, task: Task[Any]) -> float | None:
+        """How long to wait before it is run again; None if it isn't."""
+        rule, system = task.rule, self._cell.system
+        if rule.restart == "temporary" or task.cancelling or task.id not in self._running:
+            return None
+        now = system.runtime.monotonic()
+        intensity = self._intensities.get(task.id)
+        if intensity is None:
+            intensity = self._intensities[task.id] = Intensity(rule.max_restarts, rule.period_s)
+        if intensity.exceeded(now):
+            return None
+        if rule.backoff is None:
+            return 0.0
+        lasted = now - task.began >= rule.period_s
+        self._in_a_row[task.id] = row = 1 if lasted else self._in_a_row.get(task.id, 0) + 1
+        return rule.backoff.delay_s(row, system.jitter)
+
+    def _rested(self, task: Task[Any], work: asyncio.Task[Any]) -> None:
+        """The backoff is over."""
+        if work.cancelled():
+            self._end(task, error=TaskCancelled(task.address, task.name, task.cancelling or "the node is stopping"))
+        else:
+            self._attempt(task)
+
+    def _end(self, task: Task[Any], result: Any = None, error: BaseException | None = None) -> None:
+        task.settle(result, error)
+        self._intensities.pop(task.id, None)
+        self._in_a_row.pop(task.id, None)
+        if self._running.pop(task.id, None) is None:
+            return  # abandoned long ago
+        while self._waiting and len(self._running) < self.max_tasks:
+            self._run(self._waiting.pop(next(iter(self._waiting))))
+
+    # -- introspection -----------------------------------------------------------------------------------
+
+    @handler
+    def which(self, request: WhichTasks) -> list[TaskInfo]:
+        return [TaskInfo(task.id, task.name, task.since, task.restarts) for task in self._running.values()]
+
+
+async def _attempt(task: Task[Any]) -> Outcome:
+    """Run the function once. What it raises is an outcome; only its cancellation, or what ends the process, leaves."""
+    try:
+        awaitable = task.call()
+        if not hasattr(awaitable, "__await__"):
+            raise TypeError(
+                f"{task.name} returned {type(awaitable).__name__}, which can't be awaited. "
+                "Write an async function; asyncio.to_thread runs a blocking one"
+            )
+        return Outcome(await awaitable, None)
+    except StopIteration as error:  # which no future can carry
+        return Outcome(None, RuntimeError(f"{task.name} raised {error!r}"))
+    except Exception as error:
+        return Outcome(None, error)
+    except asyncio.CancelledError as error:
+        current = asyncio.current_task()
+        if task.cancelling or (current is not None and current.cancelling()):
+            raise
+        cancelled = TaskCancelled(task.address, task.name, "something that it waited for was cancelled")
+        cancelled.__cause__ = error
+        return Outcome(None, cancelled)
