@@ -20,23 +20,23 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast, overload
 
-from .definition import Definition
-from .errors import ActorNotFound, NotRunning, StateError, UnhandledMessage
-from .exits import ExitReason
-from .handlers import EXAMPLE, MARK, HandlerMark
-from .message import Message
-from .options import Backoff, Overflow
-from .types import shown
+from .definition.definition import Definition
+from .definition.handlers import EXAMPLE, MARK, HandlerMark
+from .definition.options import Backoff, Overflow
+from .messages.errors import ActorNotFound, NotRunning, StateError, UnhandledMessage
+from .messages.message import Message
+from .messages.signals import ExitReason
+from .messages.types import shown
 
 if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - the name of a type; the draws come from the Runtime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from .context import ActorContext
-    from .ref import ActorRef
+    from .delivery.ref import ActorRef
+    from .kernel.context import ActorContext
+    from .kernel.turn import Turn
     from .system import ActorSystem
-    from .turn import Turn
 
 __all__ = ("Actor", "handler")
 

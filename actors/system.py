@@ -19,30 +19,30 @@ from ..persistence.events import Event, Events
 from ..persistence.runtime import Runtime
 from ..persistence.store.contract import Store
 from ..persistence.store.rows import OwnerRow
-from . import lifecycle
-from .activator import Activator
-from .asks import Asks
-from .cell import Cell
-from .delays import Delays
-from .delivery import Delivery
-from .errors import ActorNotFound, SystemStopped
-from .exiting import Exits
-from .exits import ExitReason
-from .groups import Group, Groups
-from .inbox import Inbox
-from .keys import Keys
-from .monitors import Monitors
-from .pending import Pending
-from .recovery import Recovery
-from .ref import ActorRef
-from .runner import Runners
-from .settings import Settings
-from .status import GONE
-from .tasks import Tasks
-from .timers import Timers
-from .tracing import Tracing
-from .turn import Turn, current_turn
-from .write_slot import WriteSlot
+from .delivery.ask import Asks
+from .delivery.keys import Keys
+from .delivery.ref import ActorRef
+from .delivery.tell import Delivery
+from .execution import lifecycle
+from .execution.dispatcher import Runners
+from .execution.exits import Exits
+from .execution.transaction import WriteSlot
+from .extensions.groups import Group, Groups
+from .extensions.introspection.tracer import Tracing
+from .extensions.monitors.registry import Monitors
+from .extensions.tasks.tasks import Tasks
+from .extensions.timers.registry import Timers
+from .kernel.cell import Cell
+from .kernel.hooks import Activator
+from .kernel.settings import Settings
+from .kernel.status import GONE
+from .kernel.turn import Turn, current_turn
+from .mailbox.delayed import Delays
+from .messages.errors import ActorNotFound, SystemStopped
+from .messages.signals import ExitReason
+from .recovery.reset import Recovery
+from .recovery.scan import Pending
+from .remote.inbox import Inbox
 
 __all__ = ("ActorSystem",)
 
@@ -139,7 +139,7 @@ class ActorSystem:
         return self.groups.group(name)
 
     def tasks(self, address: str) -> Tasks:
-        """The way to start tasks under the `TaskSupervisor` at an absolute address (actors/tasks.py)."""
+        """The way to start tasks under the `TaskSupervisor` at an absolute address (tasks.py)."""
         return Tasks(self, self.ref(address).address)
 
     async def idle(self) -> None:

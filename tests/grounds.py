@@ -13,9 +13,9 @@ from typing import Any
 import shaking
 
 from greenroom import ActorSystem, ChildSpec, SupervisorSpec, start
-from greenroom.persistence.engines.open.memory import MemoryData
+from greenroom.persistence.engines.memory import MemoryData
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.rows import ROWS, seal
+from greenroom.persistence.store.rows import ROWS, seal
 from greenroom.testing import Faults, FaultyMemoryStore, FaultySqliteStore
 
 

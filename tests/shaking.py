@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.sqlite.engine import SqliteStore
 
 __all__ = ("add_option", "late", "shake")
 

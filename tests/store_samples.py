@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import (
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import (
     ActorRow,
     AttemptRow,
     ChildRow,

@@ -4,9 +4,25 @@ Every message is a row, every turn is a transaction, every failure is a message.
 """
 
 from .actors.actor import Actor, handler
-from .actors.aliases import Aliases
-from .actors.client import Client
-from .actors.errors import (
+from .actors.definition.options import Backoff
+from .actors.delivery.ref import ActorRef, Receipt
+from .actors.extensions.groups import Group, Receipts
+from .actors.extensions.introspection.requests import (
+    ActorStatistics,
+    GetState,
+    GetStatistics,
+    Resume,
+    Statistics,
+    Suspend,
+)
+from .actors.extensions.introspection.trace import Trace, TracedTurn
+from .actors.extensions.tasks.errors import TaskCancelled, TasksFull, TaskTimeout
+from .actors.extensions.tasks.task import Task
+from .actors.extensions.tasks.tasks import Tasks
+from .actors.extensions.timers.errors import ExtraMissing, StashFull, TooManyTimers
+from .actors.kernel.settings import Settings
+from .actors.messages.aliases import Aliases
+from .actors.messages.errors import (
     ActorNotFound,
     AskAfterTell,
     AskCycle,
@@ -32,19 +48,10 @@ from .actors.errors import (
     UnhandledMessage,
     UnknownMessageType,
 )
-from .actors.exits import Down, Exited, ExitReason
-from .actors.groups import Group, Receipts
-from .actors.introspection import ActorStatistics, GetState, GetStatistics, Resume, Statistics, Suspend
-from .actors.message import Message, Request
-from .actors.options import Backoff
-from .actors.ref import ActorRef, Receipt
-from .actors.settings import Settings
+from .actors.messages.message import Message, Request
+from .actors.messages.signals import Down, Exited, ExitReason
+from .actors.remote.client import Client
 from .actors.system import ActorSystem
-from .actors.task import Task
-from .actors.task_errors import TaskCancelled, TasksFull, TaskTimeout
-from .actors.tasks import Tasks
-from .actors.timer_errors import ExtraMissing, StashFull, TooManyTimers
-from .actors.trace import Trace, TracedTurn
 from .persistence.engines.memory import MemoryStore
 from .persistence.errors import (
     CommitsLost,

@@ -13,7 +13,7 @@ import asyncio
 from typing import TypeVar, cast
 
 from ..actor import Actor
-from ..message import Message
+from ..messages.message import Message
 from ..system import ActorSystem
 
 __all__ = ("Collector", "Probe")

@@ -18,8 +18,8 @@ from typing import Any
 
 import msgspec
 
-from ...actors.aliases import Aliases
-from ...actors.options import OPTION_NAMES
+from ...actors.definition.options import OPTION_NAMES
+from ...actors.messages.aliases import Aliases
 from ..errors import ConfigError, Problem, in_order
 from ..spec.aliases import build_aliases, check_aliases
 from ..spec.references import folder_first

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ...actors.aliases import Aliases
-from ...actors.settings import Settings
+from ...actors.kernel.settings import Settings
+from ...actors.messages.aliases import Aliases
 from ..spec.spec import SupervisorSpec
 from ..spec.validation import SUPERVISOR_RULES, Rule, is_count, is_positive
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from ...actors import lifecycle
-from ...actors.cell import Cell
-from ...actors.envelope import Envelope
-from ...actors.errors import ActorNotFound, StartFailed
-from ...actors.exits import ExitReason
-from ...actors.introspection import Resume, Suspend, state_of
-from ...actors.mailbox import Mailbox
-from ...actors.stack import stack_of
-from ...actors.status import PASSIVE, STOPPED, UP
-from ...actors.suspension import SUSPENDED
-from ...actors.watching import type_of
+from ...actors.execution import lifecycle
+from ...actors.extensions.introspection.observer import type_of
+from ...actors.extensions.introspection.requests import Resume, Suspend, state_of
+from ...actors.extensions.introspection.stack import stack_of
+from ...actors.extensions.introspection.suspension import SUSPENDED
+from ...actors.kernel.cell import Cell
+from ...actors.kernel.status import PASSIVE, STOPPED, UP
+from ...actors.mailbox.envelope import Envelope
+from ...actors.mailbox.mailbox import Mailbox
+from ...actors.messages.errors import ActorNotFound, StartFailed
+from ...actors.messages.signals import ExitReason
 from ...persistence.commit.effects import Effects
 from ...persistence.store.attempts import is_uid
 from ...persistence.store.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
@@ -29,9 +29,9 @@ from .child_commands import ChildCommands, shown_status
 from .traces import Traces
 
 if TYPE_CHECKING:
+    from ...actors.extensions.timers.timer import Timer
+    from ...actors.kernel.turn import Turn
     from ...actors.system import ActorSystem
-    from ...actors.timer import Timer
-    from ...actors.turn import Turn
     from ..supervisor.tree import Tree
 
 __all__ = ("Administration", "AdministrationFailed")

@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from ...actors.cell import Cell
-from ...actors.errors import ActorNotFound
-from ...actors.lifecycle import CANCEL_GRACE_S
-from ...actors.message import Request
-from ...actors.status import DOWN, GONE, PASSIVE, STARTING, STOPPED, STOPPING, UP
-from ...actors.suspension import SUSPENDED
+from ...actors.execution.lifecycle import CANCEL_GRACE_S
+from ...actors.extensions.introspection.suspension import SUSPENDED
+from ...actors.kernel.cell import Cell
+from ...actors.kernel.status import DOWN, GONE, PASSIVE, STARTING, STOPPED, STOPPING, UP
+from ...actors.messages.errors import ActorNotFound
+from ...actors.messages.message import Request
 from ..errors import AdministrationFailed, NotForDynamic, SupervisorError
 from ..spec.spec import Spec, SupervisorSpec
 from ..supervisor.child_rows import LEFT

@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from ...actors import lifecycle
-from ...actors.aliases import Aliases
-from ...actors.cell import Cell
-from ...actors.damage import report_loss
-from ...actors.errors import StartFailed
-from ...actors.housekeeping import Housekeeping
-from ...actors.inbox import Inbox
-from ...actors.settings import Settings
+from ...actors.execution import lifecycle
+from ...actors.kernel.cell import Cell
+from ...actors.kernel.settings import Settings
+from ...actors.messages.aliases import Aliases
+from ...actors.messages.errors import StartFailed
+from ...actors.recovery.damage import report_loss
+from ...actors.recovery.housekeeping import Housekeeping
+from ...actors.recovery.watchdog import Watchdog
+from ...actors.remote.inbox import Inbox
 from ...actors.system import ActorSystem
-from ...actors.watchdog import Watchdog
 from ...persistence.engines.open import open_store
 from ...persistence.engines.sqlite.worker import uncancelled
 from ...persistence.errors import StoreDataError

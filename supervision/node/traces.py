@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from ...actors.trace import Trace, TracedTurn
+from ...actors.extensions.introspection.trace import Trace, TracedTurn
 from ...persistence.errors import GreenroomError
 
 if TYPE_CHECKING:

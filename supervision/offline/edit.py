@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from ...actors.exits import Down, ExitReason
-from ...actors.relations import MONITOR, letter
+from ...actors.extensions.monitors.relations import MONITOR, letter
+from ...actors.messages.signals import Down, ExitReason
 from ...persistence.errors import GreenroomError
 from ...persistence.runtime import Runtime
 from ...persistence.store.attempts import is_uid

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from ...actors.aliases import Aliases
-from ...actors.definition import Definition
+from ...actors.definition.definition import Definition
+from ...actors.messages.aliases import Aliases
 from ...persistence.errors import RecordCorrupt
 from ...persistence.store.contract import Store
 from ...persistence.store.rows import ChildRow

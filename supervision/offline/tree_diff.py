@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from ...actors.aliases import Aliases
+from ...actors.messages.aliases import Aliases
 from ...persistence.store.contract import Store
 from ...persistence.store.rows import ActorRow, ChildRow, checksum
 from ..spec.aliases import aliased_spec

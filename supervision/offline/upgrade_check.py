@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ...actors.aliases import Aliases
-from ...actors.definition import Definition
-from ...actors.dispatch import decode_body
-from ...actors.errors import StateError, UndecodableMessage, UnknownMessageType
-from ...actors.stored_state import UNFIT, decode_state, read_stored
+from ...actors.definition.definition import Definition
+from ...actors.definition.stored_state import UNFIT, decode_state, read_stored
+from ...actors.messages.aliases import Aliases
+from ...actors.messages.dispatch import decode_body
+from ...actors.messages.errors import StateError, UndecodableMessage, UnknownMessageType
 from ...persistence.errors import RecordCorrupt
 from ...persistence.store.contract import Store
 from ...persistence.store.rows import ROWS, ActorRow, ChildRow, DeadLetterRow, InboxRow, MessageRow, TimerRow, verify

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
-from ...actors.settings import Settings
+from ...actors.kernel.settings import Settings
 from ...persistence.events import Event
 from ...persistence.runtime import Runtime
 from .attempt import Attempt

@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 
 from ...actors.actor import Actor
-from ...actors.aliases import Aliases
-from ...actors.definition import Definition
-from ...actors.message import classes_with_tag
-from ...actors.settings import Settings
+from ...actors.definition.definition import Definition
+from ...actors.kernel.settings import Settings
+from ...actors.messages.aliases import Aliases
+from ...actors.messages.message import classes_with_tag
 from ..errors import ConfigError, Problem, did_you_mean, show
 from .references import Unresolvable, loaded, resolve
 from .spec import ChildSpec, Spec, SupervisorSpec, walk

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...actors.options import FLOAT_MAX, Backoff
+from ...actors.definition.options import FLOAT_MAX, Backoff
 
 __all__ = ("RestartBackoff",)
 

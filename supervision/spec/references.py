@@ -52,6 +52,8 @@ def refer(cls: type) -> str:
         return known
     if cls.__module__ == "builtins":
         return cls.__qualname__
+    if cls.__module__.startswith("greenroom.") and _walk(sys.modules["greenroom"], cls.__qualname__) is cls:
+        return f"greenroom:{cls.__qualname__}"  # it stays so, in whichever file it stands
     module = _main_name() if cls.__module__ == "__main__" else cls.__module__
     plain = f"{module}:{cls.__qualname__}"
     loaded = _loaded(module)

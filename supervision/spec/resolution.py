@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 import msgspec
 
 from ...actors.actor import Actor
-from ...actors.options import OPTION_NAMES, Options
+from ...actors.definition.options import OPTION_NAMES, Options
 from ..errors import ConfigError, Problem, in_order, show
 from .arguments import convert_args
 from .references import Unresolvable, refer, resolve

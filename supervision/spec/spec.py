@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict, 
 
 import msgspec
 
-from ...actors.options import Backoff
+from ...actors.definition.options import Backoff
 from .backoff import RestartBackoff
 from .references import refer
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeGuard, get_args
 
 from msgspec import UNSET
 
-from ...actors.options import Backoff
+from ...actors.definition.options import Backoff
 from ..errors import Problem, did_you_mean, show
 from .spec import MAX_CHILDREN, AutoShutdown, ChildSpec, Restart, RestartBackoff, Strategy, SupervisorSpec
 

@@ -6,12 +6,12 @@ import asyncio
 import heapq
 from typing import TYPE_CHECKING, cast
 
-from ...actors import lifecycle
-from ...actors.cell import Cell
-from ...actors.errors import ActorNotFound
-from ...actors.exits import ExitReason
-from ...actors.stash import is_empty
-from ...actors.status import GONE, PASSIVE, STOPPED, UP
+from ...actors.execution import lifecycle
+from ...actors.extensions.stash import is_empty
+from ...actors.kernel.cell import Cell
+from ...actors.kernel.status import GONE, PASSIVE, STOPPED, UP
+from ...actors.messages.errors import ActorNotFound
+from ...actors.messages.signals import ExitReason
 from ..spec.resolution import Recipe
 from ..spec.spec import Spec, SupervisorSpec
 from .supervisor import shutdown_seconds

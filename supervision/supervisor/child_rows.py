@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from loguru import logger
 
-from ...actors.damage import report_damage
+from ...actors.recovery.damage import report_damage
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import RecordCorrupt
 from ...persistence.store.rows import ChildRow, seal, verify

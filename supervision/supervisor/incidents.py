@@ -17,7 +17,7 @@ from ...persistence.errors import RecordCorrupt, StoreError
 from ...persistence.store.rows import IncidentRow, seal, verify
 
 if TYPE_CHECKING:
-    from ...actors.exits import ExitReason
+    from ...actors.messages.signals import ExitReason
     from ...actors.system import ActorSystem
 
 __all__ = ("Incidents",)

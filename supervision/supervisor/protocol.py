@@ -12,8 +12,8 @@ from typing import Literal
 
 import msgspec
 
-from ...actors.exits import ExitReason
-from ...actors.message import Message, Request
+from ...actors.messages.message import Message, Request
+from ...actors.messages.signals import ExitReason
 from ..errors import ConfigError, show
 from ..spec.spec import ChildSpec, SupervisorSpec
 from ..spec.validation import validate

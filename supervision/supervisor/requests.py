@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from ...actors.actor import Actor, handler
-from ...actors.cell import Cell
-from ...actors.errors import StartFailed
-from ...actors.status import DOWN, PASSIVE, STARTING, STOPPED, STOPPING, UP
+from ...actors.kernel.cell import Cell
+from ...actors.kernel.status import DOWN, PASSIVE, STARTING, STOPPED, STOPPING, UP
+from ...actors.messages.errors import StartFailed
 from ..errors import (
     AlreadyPresent,
     AlreadyStarted,

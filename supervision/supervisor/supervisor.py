@@ -12,12 +12,12 @@ from weakref import WeakKeyDictionary
 
 from loguru import logger
 
-from ...actors import lifecycle
 from ...actors.actor import handler
-from ...actors.cell import Cell
-from ...actors.errors import Ignore, StartFailed
-from ...actors.exits import Exited, ExitReason
-from ...actors.status import DOWN, GONE, PASSIVE, STOPPED, UP
+from ...actors.execution import lifecycle
+from ...actors.kernel.cell import Cell
+from ...actors.kernel.status import DOWN, GONE, PASSIVE, STOPPED, UP
+from ...actors.messages.errors import Ignore, StartFailed
+from ...actors.messages.signals import Exited, ExitReason
 from ..spec.spec import Shutdown, Spec, SupervisorSpec
 from .child_rows import PLANNED, STARTED
 from .intensity import Intensity
@@ -26,7 +26,7 @@ from .requests import Administered
 from .strategies import concerned
 
 if TYPE_CHECKING:
-    from ...actors.incarnation import Incarnation
+    from ...actors.kernel.incarnation import Incarnation
     from .tree import Tree
 
 __all__ = ("Supervisor", "shutdown_seconds")

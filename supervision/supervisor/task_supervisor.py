@@ -4,7 +4,7 @@
     async with start(tree) as system:
         page = await system.tasks("/app/tasks").run(fetch, url)
 
-What those who start tasks see of it is in actors/tasks.py. Elixir: Task.Supervisor.
+What those who start tasks see of it is in actors/extensions/tasks/tasks.py. Elixir: Task.Supervisor.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import msgspec
 
 from ...actors.actor import Actor, handler
-from ...actors.errors import ActorNotFound
-from ...actors.exits import ExitReason
-from ...actors.lifecycle import CANCEL_GRACE_S
-from ...actors.message import Request
-from ...actors.task import Task, TaskHost
-from ...actors.task_errors import TaskCancelled, TasksFull
+from ...actors.execution.lifecycle import CANCEL_GRACE_S
+from ...actors.extensions.tasks.errors import TaskCancelled, TasksFull
+from ...actors.extensions.tasks.task import Task, TaskHost
+from ...actors.messages.errors import ActorNotFound
+from ...actors.messages.message import Request
+from ...actors.messages.signals import ExitReason
 from .intensity import Intensity
 
 if TYPE_CHECKING:
-    from ...actors.cell import Cell
-    from ...actors.incarnation import Incarnation
+    from ...actors.kernel.cell import Cell
+    from ...actors.kernel.incarnation import Incarnation
 
 __all__ = ("TaskInfo", "TaskSupervisor", "WhichTasks")
 

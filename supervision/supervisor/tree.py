@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from ...actors.cell import Cell
-from ...actors.errors import ActorNotFound
-from ...actors.exits import ExitReason
-from ...actors.status import STOPPED
+from ...actors.kernel.cell import Cell
+from ...actors.kernel.status import STOPPED
+from ...actors.messages.errors import ActorNotFound
+from ...actors.messages.signals import ExitReason
 from ...persistence.errors import GreenroomError, RecordCorrupt
 from ...persistence.store.rows import ActorRow, ChildRow, MessageRow
 from ..errors import ConfigError, Problem, TreeGaveUp

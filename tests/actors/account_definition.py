@@ -5,8 +5,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from greenroom.actors.actor import Actor, handler
-from greenroom.actors.definition import Definition, HandlerSpec
-from greenroom.actors.message import Message, Request
+from greenroom.actors.definition.definition import Definition, HandlerSpec
+from greenroom.actors.messages.message import Message, Request
 
 T = TypeVar("T")
 

@@ -31,7 +31,7 @@ from greenroom import (
     TerminateChild,
     handler,
 )
-from greenroom.actors.lifecycle import cut_off
+from greenroom.actors.execution.lifecycle import cut_off
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 
@@ -301,7 +301,7 @@ def unlocked(ground: Ground) -> None:
 
 def stored(ground: Ground, address: str) -> Counter[int]:
     """The numbers in an actor's row."""
-    from greenroom.persistence.store.contract.rows import ActorRow
+    from greenroom.persistence.store.rows import ActorRow
 
     (states,) = [[row.state for row in ground.rows(ActorRow) if row.address == address]]
     return Counter(number for state in states for number in msgspec.json.decode(state, type=list[int]))

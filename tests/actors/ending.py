@@ -9,7 +9,7 @@ import msgspec
 from grounds import Ground
 
 from greenroom import Actor, Backoff, ChildSpec, ExitReason, Message, Request, handler
-from greenroom.persistence.store.contract.rows import ActorRow
+from greenroom.persistence.store.rows import ActorRow
 
 log: list[str] = []
 

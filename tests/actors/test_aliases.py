@@ -23,8 +23,8 @@ from greenroom import (
     SupervisorSpec,
     handler,
 )
-from greenroom.persistence.store.contract.rows import ActorRow, ChildRow, DeadLetterRow, MessageRow
-from greenroom.supervision.offline.edit import edit as offline
+from greenroom.persistence.store.rows import ActorRow, ChildRow, DeadLetterRow, MessageRow
+from greenroom.supervision.offline import edit as offline
 
 
 class Einzahlung(Message):

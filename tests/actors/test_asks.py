@@ -10,7 +10,7 @@ from asking import Basket, Block, Counter, Fail, Front, Get, Look, LookAndChange
 from grounds import Ground, tree
 
 from greenroom import AskFailed, AskTimeout, ChildSpec, MailboxFull, NotAMessage, StoreFull, UnhandledMessage
-from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import DeadLetterRow, MessageRow
 from greenroom.testing import Recorder
 
 

@@ -14,11 +14,12 @@ from grounds import Ground, MemoryGround, SqliteGround, pool, tree
 from looping import rounds
 
 from greenroom import Actor, ActorSystem, Backoff, Message, Request, StoreUnavailable, handler
-from greenroom.actors import delays, pending
-from greenroom.actors.backlog import Backlog
-from greenroom.persistence.engines.open.memory import MemoryStore
-from greenroom.persistence.engines.open.sqlite.reader import Beside
-from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, MessageRow, seal
+from greenroom.actors.mailbox import delayed as delays
+from greenroom.actors.mailbox.backlog import Backlog
+from greenroom.actors.recovery import scan as pending
+from greenroom.persistence.engines.memory import MemoryStore
+from greenroom.persistence.engines.sqlite.reader import Beside
+from greenroom.persistence.store.rows import ActorRow, AttemptRow, MessageRow, seal
 
 FIRST = 200
 """Heads that are read before the tree starts, in these tests."""

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom import Actor, Message, Request, handler
-from greenroom.actors import pending
-from greenroom.actors.backlog import Backlog
-from greenroom.actors.due_rows import DueRows
-from greenroom.actors.envelope import Envelope
-from greenroom.actors.mailbox import PriorityRow, priority_of
-from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.actors.mailbox.backlog import Backlog
+from greenroom.actors.mailbox.delayed_rows import DueRows
+from greenroom.actors.mailbox.envelope import Envelope
+from greenroom.actors.mailbox.mailbox import PriorityRow, priority_of
+from greenroom.actors.recovery import scan as pending
+from greenroom.persistence.store.rows import MessageRow
 
 PRIORITIES = st.sampled_from([0, 0, 0, 5, -5])
 STEPS = st.lists(

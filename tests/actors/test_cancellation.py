@@ -11,7 +11,7 @@ from cancelling import Account, Add, Chain, Odd, Slow, Total, cancelled_after, o
 from grounds import Ground, MemoryGround, pool, tree
 
 from greenroom import Actor, ChildSpec, handler
-from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, DeadLetterRow, MessageRow
 from greenroom.testing import Recorder
 
 

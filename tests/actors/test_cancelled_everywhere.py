@@ -12,7 +12,7 @@ from suspending import WAYS, Watch, cut
 from tallying import Tally
 
 from greenroom import CountChildren
-from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import DeadLetterRow, MessageRow
 from greenroom.testing import Recorder
 
 

@@ -11,7 +11,7 @@ from grounds import Ground, tree
 
 from greenroom import Actor, ChildSpec, MailboxFull, Message, Request, StoreUnavailable, SystemStopped, handler
 from greenroom.persistence.commit import queue as order
-from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.persistence.store.rows import MessageRow
 
 
 class Item(Message):

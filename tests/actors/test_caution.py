@@ -8,7 +8,7 @@ import pytest
 from grounds import Ground, pool, tree
 
 from greenroom import Actor, Message, Request, handler
-from greenroom.persistence.store.contract.attempts import Started
+from greenroom.persistence.store.attempts import Started
 
 
 class Put(Message):

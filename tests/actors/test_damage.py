@@ -11,7 +11,7 @@ import pytest
 from grounds import Ground, MemoryGround, SqliteGround, pool, tree
 
 from greenroom import Actor, Backoff, ChildSpec, Client, KeyDamaged, Message, Request, StartFailed, handler
-from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, DeadLetterRow, KeyRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, AttemptRow, DeadLetterRow, KeyRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 

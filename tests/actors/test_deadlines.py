@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from greenroom.actors.deadlines import RESOLUTION_S, Deadlines
+from greenroom.actors.delivery.deadlines import RESOLUTION_S, Deadlines
 from greenroom.testing import VirtualRuntime
 
 

@@ -19,7 +19,7 @@ from account_definition import (
 )
 
 from greenroom.actors.actor import Actor, handler
-from greenroom.actors.message import Message
+from greenroom.actors.messages.message import Message
 
 S = TypeVar("S")
 

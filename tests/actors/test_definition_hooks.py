@@ -7,9 +7,9 @@ import pytest
 from account_definition import Account, Deposit, a_function, definition
 
 from greenroom.actors.actor import Actor, handler
-from greenroom.actors.definition import RESERVED
-from greenroom.actors.errors import NotRunning, UnhandledMessage
-from greenroom.actors.exits import ExitReason
+from greenroom.actors.definition.definition import RESERVED
+from greenroom.actors.messages.errors import NotRunning, UnhandledMessage
+from greenroom.actors.messages.signals import ExitReason
 
 # -- hooks and reserved names --------------------------------------------------------------------------
 
@@ -64,7 +64,7 @@ def test_the_instance_api_cannot_be_overridden(name: str) -> None:
 
 
 def test_every_public_member_of_actor_is_reserved_or_a_hook_or_an_option() -> None:
-    from greenroom.actors.options import OPTION_NAMES
+    from greenroom.actors.definition.options import OPTION_NAMES
 
     public = {name for name in vars(Actor) if not name.startswith("_")}
     hooks = {"initial_state", "on_start", "on_stop", "receive", "upgrade"}

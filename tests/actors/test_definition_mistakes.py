@@ -8,7 +8,7 @@ import pytest
 from account_definition import Account, Balance, Basket, Deposit, Money, Withdraw
 
 from greenroom.actors.actor import Actor, handler
-from greenroom.actors.message import Message, Request
+from greenroom.actors.messages.message import Message, Request
 
 if TYPE_CHECKING:
     from decimal import Decimal as OnlyForCheckers

@@ -7,9 +7,9 @@ import pytest
 from account_definition import Balance, Basket, Items, Money, Total, a_function, spec
 
 from greenroom.actors.actor import Actor, handler
-from greenroom.actors.definition import HandlerSpec
-from greenroom.actors.errors import ReplyError
-from greenroom.actors.message import Message
+from greenroom.actors.definition.definition import HandlerSpec
+from greenroom.actors.messages.errors import ReplyError
+from greenroom.actors.messages.message import Message
 
 
 class Answers(Actor[None]):

@@ -13,8 +13,8 @@ import pytest
 from account_definition import Book, definition, spec
 
 from greenroom.actors.actor import Actor, handler
-from greenroom.actors.errors import StateError
-from greenroom.actors.message import Request
+from greenroom.actors.messages.errors import StateError
+from greenroom.actors.messages.message import Request
 
 
 class Account(Actor[Book]):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom import Actor, handler
-from greenroom.actors.versions import join_type, split_type
+from greenroom.actors.definition.versions import join_type, split_type
 
 
 def upgrade(cls: Any, state: Any, version: int) -> Any:

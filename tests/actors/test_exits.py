@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from greenroom.actors import errors
-from greenroom.actors.errors import ActorError, AskFailed, Ignore, Reject, Retry, StartFailed
-from greenroom.actors.exits import TEXT_LIMIT_BYTES, TRACEBACK_LIMIT_BYTES, Down, Exited, ExitReason
-from greenroom.actors.message import ENCODER, decoder_of
+from greenroom.actors.messages import errors
+from greenroom.actors.messages.errors import ActorError, AskFailed, Ignore, Reject, Retry, StartFailed
+from greenroom.actors.messages.message import ENCODER, decoder_of
+from greenroom.actors.messages.signals import TEXT_LIMIT_BYTES, TRACEBACK_LIMIT_BYTES, Down, Exited, ExitReason
 from greenroom.persistence.errors import GreenroomError
 
 

@@ -8,10 +8,10 @@ import pytest
 from grounds import MemoryGround, tree
 
 from greenroom import Actor, ChildSpec, Message, RestartChild, SupervisorSpec, TerminateChild, handler
-from greenroom.actors.fair_share import BACK, HOG_S
-from greenroom.actors.runner import BREATH_S
+from greenroom.actors.execution.dispatcher import BREATH_S
+from greenroom.actors.execution.fair_share import BACK, HOG_S
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.rows import DeadLetterRow
+from greenroom.persistence.store.rows import DeadLetterRow
 
 BURST_S = 0.010
 ROUND_S = 0.0001

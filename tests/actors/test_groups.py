@@ -27,8 +27,8 @@ from greenroom import (
     TurnClosed,
     handler,
 )
-from greenroom.actors import groups
-from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
+from greenroom.actors.extensions import groups
+from greenroom.persistence.store.rows import DeadLetterRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 

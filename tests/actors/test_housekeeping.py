@@ -13,9 +13,9 @@ from grounds import Ground, SqliteGround, tree
 from store_samples import pairs
 
 from greenroom import Actor, Event, Message, Settings, StoreUnavailable, handler
-from greenroom.actors import housekeeping
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import DeadLetterRow, KeyRow, ReplyRow, seal
+from greenroom.actors.recovery import housekeeping
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import DeadLetterRow, KeyRow, ReplyRow, seal
 from greenroom.testing import Recorder
 
 OFTEN = 0.01

@@ -23,7 +23,7 @@ from greenroom import (
     TurnClosed,
     handler,
 )
-from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, DeadLetterRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 

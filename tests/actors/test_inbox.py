@@ -13,7 +13,7 @@ import pytest
 from grounds import Ground, tree
 
 from greenroom import Actor, ChildSpec, Client, Message, Request, StoreFull, handler
-from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, InboxRow, ReplyRow
+from greenroom.persistence.store.rows import ActorRow, DeadLetterRow, InboxRow, ReplyRow
 
 
 class Add(Message):

@@ -23,7 +23,7 @@ from greenroom import (
     SupervisorSpec,
     handler,
 )
-from greenroom.persistence.store.contract.rows import ActorRow
+from greenroom.persistence.store.rows import ActorRow
 from greenroom.testing import Recorder
 
 SPEC = tree(Ledger, Light, Stateless, Eager, pool(Ledger), intensity=20)

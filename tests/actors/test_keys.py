@@ -10,7 +10,7 @@ import pytest
 from grounds import Ground, SqliteGround, pool, tree
 
 from greenroom import Actor, Backoff, ChildSpec, KeyConflict, Message, Request, Retry, Settings, StoreFull, handler
-from greenroom.persistence.store.contract.rows import DeadLetterRow, KeyRow, MessageRow
+from greenroom.persistence.store.rows import DeadLetterRow, KeyRow, MessageRow
 from greenroom.testing import Recorder
 
 

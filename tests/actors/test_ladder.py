@@ -12,7 +12,7 @@ from ending import Notes, Run, Worker, log, notes, running, worker
 from grounds import Ground, MemoryGround, tree
 
 from greenroom import Actor, AskFailed, ChildSpec, handler
-from greenroom.persistence.store.contract.rows import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import AttemptRow, DeadLetterRow, MessageRow
 from greenroom.testing import Recorder
 
 

@@ -12,7 +12,7 @@ from ending import Memory, Notes, Run, Worker, log, notes, swallow_cancellations
 from grounds import Ground, MemoryGround, pool, tree
 
 from greenroom import Actor, Backoff, ChildSpec, ExitReason, StartFailed, handler
-from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 from greenroom.testing import Recorder
 
 

@@ -23,7 +23,7 @@ from watching import (
 )
 
 from greenroom import Actor, SupervisorSpec, TerminateChild, handler
-from greenroom.persistence.store.contract.rows import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import AttemptRow, DeadLetterRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 A, B, C = "/t/a", "/t/b", "/t/c"

@@ -14,7 +14,7 @@ from suspending import WAYS, Watch, cut
 from tallying import Tally
 
 from greenroom import ActorSystem, Client, SystemStopped
-from greenroom.persistence.store.contract.rows import DeadLetterRow, InboxRow, MessageRow, ReplyRow
+from greenroom.persistence.store.rows import DeadLetterRow, InboxRow, MessageRow, ReplyRow
 
 
 @pytest.fixture(autouse=True)

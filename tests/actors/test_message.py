@@ -11,8 +11,7 @@ from typing import Annotated, Any, Generic, Literal, NewType, Optional, TypeVar
 import msgspec
 import pytest
 
-from greenroom.actors.exits import Down, Exited
-from greenroom.actors.message import (
+from greenroom.actors.messages.message import (
     ENCODER,
     Message,
     Request,
@@ -23,6 +22,7 @@ from greenroom.actors.message import (
     request_reply_type,
     tag_of,
 )
+from greenroom.actors.messages.signals import Down, Exited
 
 T = TypeVar("T")
 U = TypeVar("U")

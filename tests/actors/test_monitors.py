@@ -37,8 +37,8 @@ from greenroom import (
     UnhandledMessage,
     handler,
 )
-from greenroom.actors import intents
-from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
+from greenroom.actors.extensions.monitors import changes as intents
+from greenroom.persistence.store.rows import DeadLetterRow, MessageRow
 from greenroom.testing import VirtualRuntime
 
 

@@ -28,8 +28,8 @@ from watching import (
 )
 
 from greenroom import Actor, Settings, StartChild, StoreUnavailable, TerminateChild
-from greenroom.persistence.store.contract.rows import MessageRow, MonitorRow
-from greenroom.supervision.offline.edit import edit as offline
+from greenroom.persistence.store.rows import MessageRow, MonitorRow
+from greenroom.supervision.offline import edit as offline
 from greenroom.testing import Recorder, VirtualRuntime
 
 

@@ -26,7 +26,7 @@ from greenroom import (
     TerminateChild,
     handler,
 )
-from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow, MonitorRow
+from greenroom.persistence.store.rows import ActorRow, DeadLetterRow, MessageRow, MonitorRow
 
 TARGETS = ["/t/durable", "/t/light", "/t/pool/a"]
 WATCHERS = ["/t/w0", "/t/w1", "/t/watchers/a"]

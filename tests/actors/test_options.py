@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.actors.options import OPTION_NAMES, Backoff, Options, near_miss
+from greenroom.actors.definition.options import OPTION_NAMES, Backoff, Options, near_miss
 
 
 class Middle:

@@ -10,7 +10,7 @@ import pytest
 from grounds import Ground, pool, tree
 
 from greenroom import Actor, Backoff, ChildSpec, Message, Request, Retry, handler
-from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.persistence.store.rows import MessageRow
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 

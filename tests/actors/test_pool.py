@@ -21,7 +21,7 @@ from greenroom import (
     TreeGaveUp,
     handler,
 )
-from greenroom.persistence.store.contract.rows import ActorRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 log: list[str] = []

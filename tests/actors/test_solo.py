@@ -10,7 +10,7 @@ import pytest
 from grounds import MemoryGround, pool, tree
 
 from greenroom import Actor, Message, Request, handler
-from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.persistence.store.rows import MessageRow
 from greenroom.testing import Recorder
 
 

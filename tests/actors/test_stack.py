@@ -11,7 +11,7 @@ import pytest
 from grounds import MemoryGround, pool, tree
 
 from greenroom import Actor, ChildSpec, Message, Request, handler
-from greenroom.actors.stack import FRAMES_MAX, StackFrame, stack_of
+from greenroom.actors.extensions.introspection.stack import FRAMES_MAX, StackFrame, stack_of
 
 
 class Ask(Request[int]):

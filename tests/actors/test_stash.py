@@ -39,7 +39,7 @@ from greenroom import (
     TurnClosed,
     handler,
 )
-from greenroom.persistence.store.contract.rows import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import AttemptRow, DeadLetterRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 EITHER = pytest.mark.parametrize("durable", [True, False])

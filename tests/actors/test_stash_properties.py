@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stashing import Close, Crash, D, Door, Enter, Guests, Knock, Notes, Open, ask, guests, house, knock, tell
 
 from greenroom import ActorSystem, StoreDataError, StoreError, StoreUnavailable
-from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 from greenroom.testing import VirtualRuntime
 
 

@@ -21,8 +21,8 @@ from greenroom import (
     StoreUnavailable,
     Suspend,
 )
-from greenroom.actors.cell import Cell
-from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.actors.kernel.cell import Cell
+from greenroom.persistence.store.rows import MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 SPEC = tree(Ledger, Light, ("other", Ledger), pool(ChildSpec(id="x", actor=Ledger, idle_timeout_s=1.0)), intensity=20)

@@ -32,8 +32,8 @@ from ticking import (
 )
 
 from greenroom import Actor, handler
-from greenroom.actors import timers as timers_module
-from greenroom.persistence.store.contract.rows import MessageRow, TimerRow
+from greenroom.actors.extensions.timers import registry as timers_module
+from greenroom.persistence.store.rows import MessageRow, TimerRow
 from greenroom.testing import VirtualRuntime
 
 

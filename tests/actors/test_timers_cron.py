@@ -12,8 +12,8 @@ from grounds import Ground, MemoryGround, tree
 from ticking import EPOCH, T, Ticker, labels, plan, ticks, timers, times
 
 from greenroom import ExtraMissing
-from greenroom.actors.schedule import Schedule, make_schedule
-from greenroom.persistence.store.contract.rows import TimerRow
+from greenroom.actors.extensions.timers.schedule import Schedule, make_schedule
+from greenroom.persistence.store.rows import TimerRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 BERLIN = ZoneInfo("Europe/Berlin")

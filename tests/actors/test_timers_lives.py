@@ -37,9 +37,9 @@ from greenroom import (
     TerminateChild,
     handler,
 )
-from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow, TimerRow
-from greenroom.supervision.node.start.administration import Administration
-from greenroom.supervision.offline.edit import edit as offline
+from greenroom.persistence.store.rows import DeadLetterRow, MessageRow, TimerRow
+from greenroom.supervision.node.administration import Administration
+from greenroom.supervision.offline import edit as offline
 from greenroom.testing import Recorder, VirtualRuntime
 
 POOL = tree(pool(ChildSpec(id="ticker", actor=Ticker, idle_timeout_s=5.0)))

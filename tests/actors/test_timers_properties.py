@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ticking import EPOCH, T, Tick
 
 from greenroom import Actor, ActorSystem, Message, Reject, RestartChild, StoreUnavailable, TerminateChild, handler
-from greenroom.persistence.store.contract.rows import ActorRow, MessageRow, TimerRow
+from greenroom.persistence.store.rows import ActorRow, MessageRow, TimerRow
 from greenroom.testing import VirtualRuntime
 
 RESTS = ("sleep", "stop", "boot", "crash")

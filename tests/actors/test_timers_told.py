@@ -30,8 +30,8 @@ from greenroom import (
     UnhandledMessage,
     handler,
 )
-from greenroom.actors import timer as timer_module
-from greenroom.actors import timing as timing_module
+from greenroom.actors.extensions.timers import changes as timing_module
+from greenroom.actors.extensions.timers import timer as timer_module
 from greenroom.testing import Recorder, VirtualRuntime
 
 

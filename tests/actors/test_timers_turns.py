@@ -27,7 +27,7 @@ from ticking import (
 )
 
 from greenroom import Actor, ChildSpec, Resume, Suspend, TurnClosed, handler
-from greenroom.persistence.store.contract.rows import TimerRow
+from greenroom.persistence.store.rows import TimerRow
 from greenroom.testing import VirtualRuntime
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from transacting import SPEC, Note, Plain, Put, PutAsk, Writer, items, log, state_of
 
 from greenroom import Actor, AskFailed, handler
-from greenroom.persistence.store.contract.rows import DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import DeadLetterRow, MessageRow
 from greenroom.testing import Recorder
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from transacting import SPEC, Note, Plain, Put, Writer, items, log, state_of
 
 from greenroom import Backoff, ChildSpec, Settings, StoreFull, StoreUnavailable, handler
-from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, DeadLetterRow, MessageRow
 from greenroom.testing import Recorder
 
 

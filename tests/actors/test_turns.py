@@ -11,7 +11,7 @@ from grounds import Ground, tree
 from turning import FAILURES, FAST, Add, Adder, Relay, Sender, Steps, Sum, Total
 
 from greenroom import Actor, Backoff, Message, Retry, TurnClosed, handler
-from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 from greenroom.testing import Recorder
 
 

@@ -10,7 +10,7 @@ from grounds import Ground, pool, tree
 from turning import FAST, Add, Adder, Steps, Sum, Total
 
 from greenroom import Actor, ActorNotFound, ActorRef, Message, NotAMessage, Retry, UndecodableMessage, handler
-from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow
+from greenroom.persistence.store.rows import ActorRow, DeadLetterRow
 from greenroom.testing import Recorder
 
 # -- bytes are the truth --------------------------------------------------------------------------------

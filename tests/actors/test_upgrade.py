@@ -11,7 +11,7 @@ from grounds import Ground, SqliteGround, pool, tree
 from upgrading import ALICE, NEW, OLD, Account, Book, Cents, Earn, Konto, account_with, log, stored, with_old_state
 
 from greenroom import Actor, Backoff, ChildSpec, ExitReason, StartFailed, StoreFull, handler
-from greenroom.persistence.store.contract.rows import ActorRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, MessageRow
 from greenroom.testing import Recorder
 
 

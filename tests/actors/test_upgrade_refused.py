@@ -10,7 +10,7 @@ from grounds import Ground, pool, tree
 from upgrading import ALICE, NEW, OLD, Cents, Earn, Konto, account_with, with_old_state
 
 from greenroom import StartFailed
-from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow
+from greenroom.persistence.store.rows import ActorRow, DeadLetterRow
 
 
 def raising(cls: Any, state: Any, version: int) -> Any:

@@ -12,7 +12,7 @@ from grounds import tree
 
 from greenroom import Actor, ActorSystem, Backoff, ChildSpec, Message, Request, SupervisorSpec, handler
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.rows import TimerRow
+from greenroom.persistence.store.rows import TimerRow
 from greenroom.testing import VirtualRuntime
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)

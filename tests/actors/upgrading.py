@@ -8,7 +8,7 @@ import msgspec
 from grounds import Ground, tree
 
 from greenroom import Actor, Backoff, Message, Request, handler
-from greenroom.persistence.store.contract.rows import ActorRow, seal
+from greenroom.persistence.store.rows import ActorRow, seal
 
 
 class Earn(Message):

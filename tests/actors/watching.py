@@ -21,7 +21,7 @@ from greenroom import (
     SupervisorSpec,
     handler,
 )
-from greenroom.persistence.store.contract.rows import ActorRow, MonitorRow
+from greenroom.persistence.store.rows import ActorRow, MonitorRow
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 

@@ -25,8 +25,8 @@ from floors import BODY
 from ours import Add, Counter, Total, silent
 
 from greenroom import ChildSpec, SupervisorSpec, handler, start
-from greenroom.persistence.engines.open.sqlite.statements import insert
-from greenroom.persistence.store.contract.rows import MessageRow, checksum
+from greenroom.persistence.engines.sqlite.statements import insert
+from greenroom.persistence.store.rows import MessageRow, checksum
 
 KINDS = ("static", "pool", "blocked", "delayed")
 """To whom the backlog is: children that the tree names, children of a template, an actor that is stuck in its first

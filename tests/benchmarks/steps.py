@@ -18,17 +18,17 @@ from floors import BODY
 from ours import Add, Total, counters, silent
 
 from greenroom import start
-from greenroom.actors.dispatch import round_trip
-from greenroom.actors.envelope import Envelope
-from greenroom.actors.message import tag_of
-from greenroom.actors.ref import Receipt
-from greenroom.actors.stepping import call
+from greenroom.actors.delivery.ref import Receipt
+from greenroom.actors.execution.stepping import call
+from greenroom.actors.kernel.turn import Turn
+from greenroom.actors.mailbox.envelope import Envelope
+from greenroom.actors.messages.dispatch import round_trip
+from greenroom.actors.messages.message import tag_of
 from greenroom.actors.system import ActorSystem
-from greenroom.actors.turn import Turn
 from greenroom.persistence.commit.effects import fold
-from greenroom.persistence.engines.open.sqlite.statements import insert, upsert
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import ActorRow, MessageRow
+from greenroom.persistence.engines.sqlite.statements import insert, upsert
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import ActorRow, MessageRow
 
 __all__ = ("TELL", "TURN", "WRITTEN", "steps_us")
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from greenroom import Client, Message
-from greenroom.persistence.engines.open.open import open_store
+from greenroom.persistence.engines.open import open_store
 from greenroom.persistence.runtime import Runtime
 from greenroom.supervision.cli import app, main
 

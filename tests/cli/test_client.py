@@ -21,7 +21,7 @@ from greenroom import (
     UndecodableMessage,
     UnknownMessageType,
 )
-from greenroom.actors.errors import ReplyError
+from greenroom.actors.messages.errors import ReplyError
 
 
 class Unknown(Request[int]):

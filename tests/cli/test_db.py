@@ -18,7 +18,7 @@ from programs import ENVIRONMENT, Place
 from tally import Add, Fail
 
 from greenroom.persistence.migrations import migrate
-from greenroom.persistence.store.contract.rows import SCHEMA_VERSION
+from greenroom.persistence.store.rows import SCHEMA_VERSION
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from programs import ENVIRONMENT, TIMEOUT_S, Place
 from stuck import Enter
 from tally import Add, Burst, Fail, Tally
 
-from greenroom.supervision.node.start import traces
+from greenroom.supervision.node import traces
 
 CHILDREN = """
 [[supervisor.children]]

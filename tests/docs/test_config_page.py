@@ -14,10 +14,10 @@ import pytest
 from snippets import DOCS, Block, blocks
 
 from greenroom import Backoff, ChildSpec, SupervisorSpec
-from greenroom.actors.options import Options
-from greenroom.supervision.config.load.load import load_config
-from greenroom.supervision.config.load.sections import ConfigFile, settable
-from greenroom.supervision.spec.spec.spec import RestartBackoff
+from greenroom.actors.definition.options import Options
+from greenroom.supervision.config.load import load_config
+from greenroom.supervision.config.sections import ConfigFile, settable
+from greenroom.supervision.spec.spec import RestartBackoff
 
 PAGE = DOCS / "config.md"
 BANK = """

@@ -13,7 +13,7 @@ from typing import NamedTuple, get_args
 import pytest
 from snippets import DOCS, ROOT, Block, blocks
 
-from greenroom.supervision.spec.spec.spec import Strategy
+from greenroom.supervision.spec.spec import Strategy
 
 STRATEGIES = DOCS / "strategies.md"
 TESTING = DOCS / "testing.md"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlite_making import Make, Spawn
 
-from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.runtime import Runtime
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.attempts import Attempts
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import ActorRow, MessageRow, seal
+from greenroom.persistence.store.attempts import Attempts
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import ActorRow, MessageRow, seal
 
 
 def say(what: object) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.sqlite.engine import SqliteStore
 
 Make = Callable[..., SqliteStore]
 Spawn = Callable[[str, Path], "subprocess.Popen[str]"]

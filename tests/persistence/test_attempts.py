@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from greenroom.persistence.errors import StoreUnavailable
-from greenroom.persistence.store.contract.attempts import (
+from greenroom.persistence.store.attempts import (
     ADDRESS_BYTES_MAX,
     AttemptLog,
     Attempts,

@@ -11,7 +11,7 @@ import pytest
 from sqlite_making import Make, Spawn, mounted
 from store_samples import actor, commit, message
 
-from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.errors import (
     FileInTheWay,
     SchemaTooNew,
@@ -25,7 +25,7 @@ from greenroom.persistence.maintenance import backup
 from greenroom.persistence.maintenance.backup import back_up
 from greenroom.persistence.migrations import migrate
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.rows import SCHEMA_VERSION, ActorRow, MessageRow
+from greenroom.persistence.store.rows import SCHEMA_VERSION, ActorRow, MessageRow
 
 BIG = '"' + "x" * 3000 + '"'
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
-from greenroom.persistence.engines.open.sqlite.sidecars.lock import LockFile, holder
+from greenroom.persistence.engines.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.sqlite.sidecars.lock import LockFile, holder
 from greenroom.persistence.errors import StoreLocked, StoreUnavailable
 from greenroom.persistence.runtime import Runtime
 

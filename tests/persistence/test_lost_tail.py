@@ -15,11 +15,11 @@ from sqlite_making import Make
 from tallying import Tally
 from wal_image import WAL_HEADER, Image, copied, killed
 
-from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.errors import CommitsLost
 from greenroom.persistence.maintenance.verify import verify_store
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.rows import ActorRow, MessageRow, verify
+from greenroom.persistence.store.rows import ActorRow, MessageRow, verify
 
 Damage = tuple[str, bytes]
 

@@ -13,15 +13,15 @@ from sqlite_making import Make
 from store_samples import actor, commit, message, tell
 from wal_image import Image, copied, killed
 
-from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
-from greenroom.persistence.engines.open.sqlite.sidecars.loss import IDS_GAP, accept, judge, look
-from greenroom.persistence.engines.open.sqlite.sidecars.mark import LIVES_MAX, Noted, read_mark
+from greenroom.persistence.engines.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.sqlite.sidecars.loss import IDS_GAP, accept, judge, look
+from greenroom.persistence.engines.sqlite.sidecars.mark import LIVES_MAX, Noted, read_mark
 from greenroom.persistence.errors import CommitsLost, StoreCorrupt
 from greenroom.persistence.maintenance.backup import back_up
 from greenroom.persistence.maintenance.restore import restore
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import InboxRow, MessageRow, OwnerRow
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import InboxRow, MessageRow, OwnerRow
 
 
 def noted(path: Path | str) -> Noted:

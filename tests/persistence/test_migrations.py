@@ -13,14 +13,14 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 from store_samples import commit, message
 
-from greenroom.persistence.engines.open.sqlite import upgrade
-from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
-from greenroom.persistence.engines.open.sqlite.schema import ddl, metadata
+from greenroom.persistence.engines.sqlite import upgrade
+from greenroom.persistence.engines.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.sqlite.schema import ddl, metadata
 from greenroom.persistence.errors import RecordCorrupt, SchemaTooNew, StoreCorrupt, StoreUnavailable
 from greenroom.persistence.migrations import migrate
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract import rows as record
-from greenroom.persistence.store.contract.rows import SCHEMA_VERSION, MessageRow, verify
+from greenroom.persistence.store import rows as record
+from greenroom.persistence.store.rows import SCHEMA_VERSION, MessageRow, verify
 
 Connect = Any
 
@@ -187,8 +187,8 @@ async def test_a_newer_schema_is_left_alone(tmp_path: Path, connect: Connect) ->
 async def test_a_reader_doesnt_migrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bank.db"
     await make(path)
-    for module in ("beside", "upgrade"):
-        monkeypatch.setattr(f"greenroom.persistence.{module}.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    for module in ("reader", "upgrade"):
+        monkeypatch.setattr(f"greenroom.persistence.engines.sqlite.{module}.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     with pytest.raises(StoreUnavailable, match="migrate"):
         await store(path).open_reader()
 

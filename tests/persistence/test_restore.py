@@ -15,7 +15,7 @@ import pytest
 from sqlite_making import Make, Spawn, mounted
 from store_samples import actor, commit, message, tell
 
-from greenroom.persistence.engines.open.sqlite.sidecars import files
+from greenroom.persistence.engines.sqlite.sidecars import files
 from greenroom.persistence.errors import (
     FileInTheWay,
     RowsDamaged,
@@ -32,9 +32,9 @@ from greenroom.persistence.maintenance.backup import back_up
 from greenroom.persistence.maintenance.restore import EPOCHS_GAP, IDS_GAP, Restored, restore
 from greenroom.persistence.migrations import migrate
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.attempts import Attempts
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import ActorRow, InboxRow, MessageRow, ReplyRow
+from greenroom.persistence.store.attempts import Attempts
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import ActorRow, InboxRow, MessageRow, ReplyRow
 
 READER = """
 import sqlite3, sys

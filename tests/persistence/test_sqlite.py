@@ -12,10 +12,10 @@ import pytest
 from sqlite_making import Make, mounted, writer
 from store_samples import actor, commit, message, tell
 
-from greenroom.persistence.engines.open.memory import MemoryStore
-from greenroom.persistence.engines.open.open import open_store
-from greenroom.persistence.engines.open.sqlite.driver import locate, translate, wal_reset_bug
-from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.memory import MemoryStore
+from greenroom.persistence.engines.open import open_store
+from greenroom.persistence.engines.sqlite.driver import locate, translate, wal_reset_bug
+from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.errors import (
     StoreCorrupt,
     StoreDataError,
@@ -25,8 +25,8 @@ from greenroom.persistence.errors import (
     StoreUrlInvalid,
 )
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import InboxRow, MessageRow
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import InboxRow, MessageRow
 
 # -- URLs -------------------------------------------------------------------------------------------
 

@@ -18,8 +18,8 @@ from sqlite_making import Make, mounted, writer
 from store_samples import actor, commit, message, tell
 
 from greenroom.persistence.errors import StoreError, StoreFull, StoreUnavailable
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import ActorRow, MessageRow, verify
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import ActorRow, MessageRow, verify
 
 # -- a full disk, a broken disk -------------------------------------------------------------------------
 

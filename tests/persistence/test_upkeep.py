@@ -13,15 +13,15 @@ import pytest
 from sqlite_making import Make, Spawn, mounted, writer
 from store_samples import commit, message
 
-from greenroom.persistence.engines.open.sqlite import upgrade
-from greenroom.persistence.engines.open.sqlite.sidecars import openers
+from greenroom.persistence.engines.sqlite import upgrade
+from greenroom.persistence.engines.sqlite.sidecars import openers
 from greenroom.persistence.errors import SchemaTooNew, StoreCorrupt, StoreFull, StoreLocked, StoreUnavailable
 from greenroom.persistence.maintenance import vacuum as upkeep
 from greenroom.persistence.maintenance.vacuum import migrate, vacuum
 from greenroom.persistence.migrations import migrate as run_scripts
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import SCHEMA_VERSION, MessageRow
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import SCHEMA_VERSION, MessageRow
 
 BIG = '"' + "x" * 3000 + '"'
 

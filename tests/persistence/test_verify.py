@@ -13,13 +13,13 @@ import pytest
 from sqlite_making import Make
 from store_samples import actor, commit, message, pairs, tell
 
-from greenroom.persistence.engines.open.sqlite.driver import connect
+from greenroom.persistence.engines.sqlite.driver import connect
 from greenroom.persistence.errors import SchemaTooNew, StoreCorrupt
 from greenroom.persistence.maintenance import verify
 from greenroom.persistence.maintenance.verify import Findings, verify_store
 from greenroom.persistence.migrations import migrate
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import (
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import (
     ROWS,
     SCHEMA_VERSION,
     ActorRow,

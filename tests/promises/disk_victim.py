@@ -25,7 +25,7 @@ from loguru import logger
 from powerloss.shim import Shim
 
 from greenroom import StoreError, StoreFull, StoreUnavailable
-from greenroom.persistence.engines.open.sqlite.driver import connect
+from greenroom.persistence.engines.sqlite.driver import connect
 from greenroom.persistence.maintenance.verify import verify_store
 from greenroom.testing import Recorder
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from greenroom.actors.asks import Asks
-from greenroom.actors.delivery import Delivery
-from greenroom.actors.envelope import Ask
-from greenroom.actors.keys import Keys
-from greenroom.actors.pending import Pending
-from greenroom.actors.ref import Receipt
+from greenroom.actors.delivery.ask import Asks
+from greenroom.actors.delivery.keys import Keys
+from greenroom.actors.delivery.ref import Receipt
+from greenroom.actors.delivery.tell import Delivery
+from greenroom.actors.mailbox.envelope import Ask
+from greenroom.actors.recovery.scan import Pending
 from greenroom.persistence.commit.committer import Committer
 from greenroom.persistence.commit.effects import Effects, Entry, Told
-from greenroom.persistence.store.contract.rows import Head, TimerRow
+from greenroom.persistence.store.rows import Head, TimerRow
 
 __all__ = ("BUGS", "plant")
 

@@ -29,7 +29,7 @@ from havoc import ACCOUNTS, TELLERS, TREE, Begin, Credit, End, Links, account, s
 from havoc_bugs import plant
 from loguru import logger
 
-import greenroom.persistence.engines.open.sqlite.lending.connection  # noqa: F401
+import greenroom.persistence.engines.sqlite.lending.connection  # noqa: F401
 from greenroom import ActorSystem, start
 from greenroom.persistence.migrations import migrate
 

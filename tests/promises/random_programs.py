@@ -15,7 +15,7 @@ from grounds import MemoryGround, pool, tree
 from hypothesis import strategies as st
 
 from greenroom import Actor, AskFailed, Backoff, Message, Reject, Request, Retry, handler
-from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow
+from greenroom.persistence.store.rows import ActorRow, DeadLetterRow
 
 ATTEMPTS = 4
 ALWAYS = 99

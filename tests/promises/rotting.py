@@ -27,10 +27,10 @@ from greenroom import (
     TreeGaveUp,
     handler,
 )
-from greenroom.actors.damage import check_waiting
-from greenroom.persistence.engines.open.sqlite.driver import connect
+from greenroom.actors.recovery.damage import check_waiting
+from greenroom.persistence.engines.sqlite.driver import connect
 from greenroom.persistence.maintenance.verify import verify_store
-from greenroom.persistence.store.contract.rows import ROWS, DeadLetterRow, MessageRow, ReplyRow, seal
+from greenroom.persistence.store.rows import ROWS, DeadLetterRow, MessageRow, ReplyRow, seal
 from greenroom.testing import Recorder
 
 PAGE = 4096

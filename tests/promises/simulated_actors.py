@@ -9,7 +9,7 @@ import msgspec
 from random_programs import Batcher, Do, Doer
 
 from greenroom import Actor, Backoff, Down, ExitReason, Message, Request, handler
-from greenroom.persistence.store.contract.rows import ActorRow
+from greenroom.persistence.store.rows import ActorRow
 from greenroom.testing import Run
 
 FAST = Backoff(initial_s=0.01, factor=2.0, jitter=0.0)

@@ -8,23 +8,24 @@ from typing import Any
 
 import pytest
 
-from greenroom.actors import envelope, monitors
-from greenroom.actors.asks import Asks
-from greenroom.actors.delivery import Delivery
-from greenroom.actors.handling import Handling
-from greenroom.actors.keys import Keys
-from greenroom.actors.recovery import Recovery
-from greenroom.actors.ref import Receipt
-from greenroom.actors.state import DurableState
+from greenroom.actors.delivery.ask import Asks
+from greenroom.actors.delivery.keys import Keys
+from greenroom.actors.delivery.ref import Receipt
+from greenroom.actors.delivery.tell import Delivery
+from greenroom.actors.execution.executor import Handling
+from greenroom.actors.extensions.monitors import registry as monitors
+from greenroom.actors.extensions.timers.timer import Timer
+from greenroom.actors.kernel.state import DurableState
+from greenroom.actors.kernel.turn import OPEN, Turn
+from greenroom.actors.mailbox import envelope
+from greenroom.actors.recovery.reset import Recovery
 from greenroom.actors.system import ActorSystem
-from greenroom.actors.timer import Timer
-from greenroom.actors.turn import OPEN, Turn
 from greenroom.persistence.commit import committer
 from greenroom.persistence.commit.committer import Committer
 from greenroom.persistence.commit.effects import Effects, Told, fold
-from greenroom.persistence.engines.open.memory import MemoryStore
-from greenroom.persistence.store.contract.contract import Store
-from greenroom.persistence.store.contract.rows import AttemptRow, KeyRow, MessageRow
+from greenroom.persistence.engines.memory import MemoryStore
+from greenroom.persistence.store.contract import Store
+from greenroom.persistence.store.rows import AttemptRow, KeyRow, MessageRow
 
 __all__ = ("BUGS", "Plant")
 

@@ -27,7 +27,7 @@ from simulated_actors import (
 from simulated_parts import PATIENT, Part, states
 
 from greenroom import AlreadyPresent, AlreadyStarted, ChildSpec, StartChild, SupervisorSpec, WhichChildren
-from greenroom.persistence.store.contract.rows import DeadLetterRow, MonitorRow, TimerRow
+from greenroom.persistence.store.rows import DeadLetterRow, MonitorRow, TimerRow
 from greenroom.testing import Run
 
 

@@ -28,7 +28,7 @@ from simulated_actors import (
 )
 
 from greenroom import Message, StoreDataError, StoreError, SystemStopped
-from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow
+from greenroom.persistence.store.rows import ActorRow, DeadLetterRow
 from greenroom.testing import Run
 
 PATIENT = {"intensity": 10**6}

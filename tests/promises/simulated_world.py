@@ -10,7 +10,7 @@ from simulated_lives import Children, Mourning, Sql, Stashes, Timers, Zombies
 from simulated_parts import PATIENT, Bank, Order, Part, Programs
 
 from greenroom import SupervisorSpec
-from greenroom.persistence.store.contract.rows import AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import AttemptRow, DeadLetterRow, MessageRow
 from greenroom.testing import Run
 
 PARTS: tuple[type[Part], ...] = (Programs, Bank, Order, Zombies, Mourning, Timers, Stashes, Children, Sql)

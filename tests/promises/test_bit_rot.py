@@ -13,7 +13,7 @@ import pytest
 from rotting import Place, Rotten, grow, places
 from tallying import Tally
 
-from greenroom.persistence.store.contract.rows import ROWS
+from greenroom.persistence.store.rows import ROWS
 
 
 async def rot(tmp_path: Path, tally: Tally, seed: int, count: int, only: str = "") -> dict[str, Counter[str]]:

@@ -23,12 +23,12 @@ from store_samples import actor, commit, message, tell
 from tallying import Tally
 
 from greenroom import Client, StoreError, StoreFull, StoreUnavailable
-from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.maintenance.backup import back_up
 from greenroom.persistence.maintenance.restore import restore
 from greenroom.persistence.maintenance.vacuum import vacuum
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.rows import ActorRow, MessageRow, verify
+from greenroom.persistence.store.rows import ActorRow, MessageRow, verify
 from greenroom.testing import Recorder
 
 # -- full at any point, seen from the store -----------------------------------------------------------------

@@ -11,7 +11,7 @@ from grounds import Ground, MemoryGround, pool, tree
 from looping import rounds
 
 from greenroom import Actor, Message, Request, StoreUnavailable, handler
-from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.persistence.store.rows import MessageRow
 from greenroom.testing import Collector, Probe, Recorder, VirtualRuntime
 
 

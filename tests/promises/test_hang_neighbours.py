@@ -9,7 +9,7 @@ import pytest
 from grounds import Ground, pool, tree
 
 from greenroom import Actor, ChildSpec, Message, handler
-from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, DeadLetterRow, MessageRow
 
 
 class Stick(Message):

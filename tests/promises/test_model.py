@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from random_programs import SPEC, Answer, Do, Expected, Traces, left_by, programs, tell
 
 from greenroom import Event, StoreDataError, StoreError, StoreFull, StoreUnavailable
-from greenroom.actors.asks import Asks
-from greenroom.actors.keys import Keys
+from greenroom.actors.delivery.ask import Asks
+from greenroom.actors.delivery.keys import Keys
 from greenroom.persistence.commit.queue import CommitOrder
-from greenroom.persistence.store.contract.rows import AttemptRow, MessageRow
+from greenroom.persistence.store.rows import AttemptRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 LIMIT_S = 20.0

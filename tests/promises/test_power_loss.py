@@ -27,10 +27,10 @@ from powerloss.shim import HALF
 from powerloss.workload import DESK, Order
 from tallying import Tally
 
-from greenroom.persistence.engines.open.sqlite.statements import insert
+from greenroom.persistence.engines.sqlite.statements import insert
 from greenroom.persistence.migrations import migrate
-from greenroom.persistence.store.contract.attempts import SLOT_BYTES
-from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.persistence.store.attempts import SLOT_BYTES
+from greenroom.persistence.store.rows import MessageRow
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from grounds import Ground, tree
 
 from greenroom import Actor, Message, Request, StoreError, StoreFull, StoreUnavailable, handler
-from greenroom.persistence.store.contract.rows import AttemptRow
+from greenroom.persistence.store.rows import AttemptRow
 
 
 class Add(Message):

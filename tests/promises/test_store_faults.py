@@ -11,7 +11,7 @@ from grounds import Ground, MemoryGround, SqliteGround, tree
 
 from greenroom import Fenced, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.persistence.store.rows import MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 

@@ -19,7 +19,7 @@ from bookkeeping import (
 from grounds import SqliteGround
 
 from greenroom import Message, StoreError, StoreFull
-from greenroom.persistence.store.contract.rows import DeadLetterRow
+from greenroom.persistence.store.rows import DeadLetterRow
 from greenroom.testing import Recorder
 
 

@@ -24,7 +24,7 @@ from greenroom import (
     TreeGaveUp,
     handler,
 )
-from greenroom.persistence.store.contract.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 from greenroom.testing import Recorder
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from greenroom.actors.envelope import derived_uid
-from greenroom.actors.schedule import Schedule
+from greenroom.actors.extensions.timers.schedule import Schedule
+from greenroom.actors.mailbox.envelope import derived_uid
 
 VICTIM = Path(__file__).with_name("ticking_victim.py")
 

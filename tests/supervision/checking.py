@@ -8,11 +8,11 @@ import msgspec
 from grounds import Ground, pool, tree
 
 from greenroom import Actor, Aliases, Message, SupervisorSpec, handler
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import ActorRow, ChildRow, DeadLetterRow, InboxRow, MessageRow, seal
-from greenroom.supervision.offline.edit.upgrade_check import Report, check_store
-from greenroom.supervision.spec.spec.aliases import settle_aliases
-from greenroom.supervision.supervisor.supervisor.child_rows import encode_spec
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import ActorRow, ChildRow, DeadLetterRow, InboxRow, MessageRow, seal
+from greenroom.supervision.offline.upgrade_check import Report, check_store
+from greenroom.supervision.spec.aliases import settle_aliases
+from greenroom.supervision.supervisor.child_rows import encode_spec
 
 
 class Put(Message):

@@ -308,7 +308,7 @@ ONE_PROBLEM = [
         ROOT + '[[supervisor.children]]\nid = "x"\nactor = "bank:Actor"\n',
         (
             'supervisor.children[0].actor: found "bank:Actor", expected a subclass of Actor: '
-            "greenroom.actors.actor:Actor is Actor itself"
+            "greenroom:Actor is Actor itself"
         ),
     ),
     (

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from greenroom.supervision.config.load.load import Config, load_config, load_tree
+from greenroom.supervision.config.load import Config, load_config, load_tree
 from greenroom.supervision.errors import ConfigError
-from greenroom.supervision.spec.spec.spec import ChildSpec, SupervisorSpec
+from greenroom.supervision.spec.spec import ChildSpec, SupervisorSpec
 
 ROOT = '[supervisor]\nid = "bank"\n'
 LEDGER = '[[supervisor.children]]\nid = "ledger"\nactor = "bank:Ledger"\n'

@@ -9,7 +9,7 @@ from grounds import MemoryGround, tree
 from restarting import kids
 
 from greenroom import SupervisorSpec
-from greenroom.supervision.node.start.child_commands import ORDER_S, START_S, STOP_S_MAX, ChildCommands
+from greenroom.supervision.node.child_commands import ORDER_S, START_S, STOP_S_MAX, ChildCommands
 
 GRACE_S = 1.0
 """Of each stop: a cancelled handler has so long to end."""

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from config_samples import LEDGER, ROOT, SAMPLE, refused, sample_tree
 
-from greenroom.supervision.config.load.load import Setting, config_schema, load_config, load_tree
-from greenroom.supervision.spec.spec.resolution import make_recipe
-from greenroom.supervision.spec.spec.spec import ChildSpec, SupervisorSpec, to_config
+from greenroom.supervision.config.load import Setting, config_schema, load_config, load_tree
+from greenroom.supervision.spec.resolution import make_recipe
+from greenroom.supervision.spec.spec import ChildSpec, SupervisorSpec, to_config
 
 # -- imports ------------------------------------------------------------------------------------------------
 

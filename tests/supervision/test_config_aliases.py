@@ -11,9 +11,9 @@ import pytest
 from config_samples import ACCOUNT, LEDGER, ROOT, refused
 from json_schema import violations
 
-from greenroom.supervision.config.load.load import Setting, config_schema, load_config
-from greenroom.supervision.spec.spec.aliases import aliased, aliased_spec
-from greenroom.supervision.spec.spec.spec import ChildSpec, SupervisorSpec
+from greenroom.supervision.config.load import Setting, config_schema, load_config
+from greenroom.supervision.spec.aliases import aliased, aliased_spec
+from greenroom.supervision.spec.spec import ChildSpec, SupervisorSpec
 
 TILL = """\
 from greenroom import Actor, Message, handler

@@ -11,7 +11,7 @@ import pytest
 from config_cases import ONE_PROBLEM
 from config_samples import ROOT, SAMPLE, refused
 
-from greenroom.supervision.config.load.load import load_tree
+from greenroom.supervision.config.load import load_tree
 
 
 @pytest.mark.parametrize(("text", "message"), ONE_PROBLEM, ids=[message[:70] for _, message in ONE_PROBLEM])

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from json_schema import violations
 
-from greenroom.supervision.config.load.load import config_schema, load_config
+from greenroom.supervision.config.load import config_schema, load_config
 from greenroom.supervision.errors import ConfigError
-from greenroom.supervision.spec.spec.resolution import check_tree
-from greenroom.supervision.spec.spec.spec import ChildSpec, Spec, SupervisorSpec, to_config
+from greenroom.supervision.spec.resolution import check_tree
+from greenroom.supervision.spec.spec import ChildSpec, Spec, SupervisorSpec, to_config
 
 FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 SCHEMA = config_schema()

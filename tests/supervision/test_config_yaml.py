@@ -20,10 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom import ChildSpec, load_tree
-from greenroom.supervision.config.load.load import load_config
-from greenroom.supervision.config.load.syntax import SyntaxProblem
-from greenroom.supervision.config.load.yaml_syntax import CHARACTERS_MAX, parse_yaml
-from greenroom.supervision.spec.spec.resolution import make_recipe
+from greenroom.supervision.config.load import load_config
+from greenroom.supervision.config.syntax import SyntaxProblem
+from greenroom.supervision.config.yaml_syntax import CHARACTERS_MAX, parse_yaml
+from greenroom.supervision.spec.resolution import make_recipe
 
 SAMPLE_YAML = """\
 store:

@@ -24,7 +24,7 @@ from greenroom import (
     WhichChildren,
     handler,
 )
-from greenroom.persistence.store.contract.rows import ActorRow, ChildRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, ChildRow, MessageRow
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ from greenroom import (
     handler,
     start,
 )
-from greenroom.persistence.store.contract.rows import IncidentRow, verify
+from greenroom.persistence.store.rows import IncidentRow, verify
 from greenroom.testing import Recorder, VirtualRuntime
 
 

@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from greenroom.actors.actor import Actor
-from greenroom.actors.options import Backoff
+from greenroom.actors.definition.options import Backoff
 from greenroom.supervision.errors import ConfigError
-from greenroom.supervision.spec.spec.resolution import build_args, make_recipe
-from greenroom.supervision.spec.spec.spec import ChildSpec
+from greenroom.supervision.spec.resolution import build_args, make_recipe
+from greenroom.supervision.spec.spec import ChildSpec
 
 if TYPE_CHECKING:
     from fractions import Fraction

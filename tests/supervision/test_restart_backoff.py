@@ -24,7 +24,7 @@ from greenroom import (
     WhichChildren,
     start,
 )
-from greenroom.persistence.store.contract.rows import ActorRow
+from greenroom.persistence.store.rows import ActorRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 

@@ -8,7 +8,7 @@ from grounds import Ground, tree
 from restarting import Hi, Memory, Note, failing, kids, kill, log
 
 from greenroom import Actor, Backoff, SupervisorSpec, TreeGaveUp, handler
-from greenroom.persistence.store.contract.rows import ActorRow, DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, DeadLetterRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 

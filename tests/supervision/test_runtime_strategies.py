@@ -11,7 +11,7 @@ from grounds import Ground, pool, tree
 from restarting import Child, Die, Hi, Note, failing, kids, kill, log
 
 from greenroom import Ignore, StartFailed, SupervisorSpec, TreeGaveUp
-from greenroom.persistence.store.contract.rows import ActorRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 

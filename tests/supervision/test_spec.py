@@ -25,10 +25,10 @@ from greenroom.supervision.errors import (
     SupervisorError,
     TreeGaveUp,
 )
-from greenroom.supervision.spec.spec.references import Unresolvable, refer, resolve
-from greenroom.supervision.spec.spec.resolution import check_child, check_tree, make_recipe
-from greenroom.supervision.spec.spec.spec import ChildSpec, SupervisorSpec, to_config, walk
-from greenroom.supervision.spec.spec.validation import validate
+from greenroom.supervision.spec.references import Unresolvable, refer, resolve
+from greenroom.supervision.spec.resolution import check_child, check_tree, make_recipe
+from greenroom.supervision.spec.spec import ChildSpec, SupervisorSpec, to_config, walk
+from greenroom.supervision.spec.validation import validate
 
 
 class Pool:

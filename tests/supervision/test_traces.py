@@ -6,8 +6,8 @@ import pytest
 from grounds import MemoryGround, pool, tree
 
 from greenroom import Actor, ActorNotFound, Message, handler
-from greenroom.supervision.node.start import traces
-from greenroom.supervision.node.start.traces import LEASE_S, TooManyTraces, Traces
+from greenroom.supervision.node import traces
+from greenroom.supervision.node.traces import LEASE_S, TooManyTraces, Traces
 from greenroom.testing import VirtualRuntime
 
 

@@ -10,9 +10,9 @@ from checking import Put, Shelf, Sign, child, message, put, state
 from grounds import Ground, SqliteGround
 
 from greenroom import Aliases, ChildSpec, StartChild, SupervisorSpec, TerminateChild, WhichChildren
-from greenroom.persistence.store.contract.rows import ActorRow, ChildRow, MessageRow
-from greenroom.supervision.offline.edit.tree_diff import Change, Child, Left, Reordered, TreeDiff, diff_tree
-from greenroom.supervision.spec.spec.aliases import settle_aliases
+from greenroom.persistence.store.rows import ActorRow, ChildRow, MessageRow
+from greenroom.supervision.offline.tree_diff import Change, Child, Left, Reordered, TreeDiff, diff_tree
+from greenroom.supervision.spec.aliases import settle_aliases
 
 SHELF, SIGN = "checking:Shelf", "checking:Sign"
 

@@ -10,8 +10,8 @@ from checking import TREE, Put, Shelf, brief, checked, child, message, put, stat
 from grounds import Ground, SqliteGround
 
 from greenroom import Aliases, ChildSpec, Settings, StartChild
-from greenroom.persistence.store.contract.rows import ChildRow, DeadLetterRow, InboxRow, MessageRow, TimerRow, seal
-from greenroom.supervision.offline.edit.upgrade_check import FINDINGS_MAX
+from greenroom.persistence.store.rows import ChildRow, DeadLetterRow, InboxRow, MessageRow, TimerRow, seal
+from greenroom.supervision.offline.upgrade_check import FINDINGS_MAX
 
 # -- what can be read ------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from checking import TREE, Put, Shelf, Sign, brief, checked, letter, message, pu
 from grounds import Ground, tree
 
 from greenroom import ChildSpec, StartChild, SupervisorSpec, TerminateChild
-from greenroom.persistence.store.contract.rows import DeadLetterRow
+from greenroom.persistence.store.rows import DeadLetterRow
 
 
 async def test_children_that_came_at_run_time_are_known(ground: Ground) -> None:

@@ -13,16 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from greenroom import Aliases, Settings
 from greenroom.actors.actor import Actor, handler
-from greenroom.actors.definition import Definition
-from greenroom.actors.errors import AskTimeout, MailboxFull
-from greenroom.actors.exits import Exited, ExitReason
-from greenroom.actors.message import Message, Request
-from greenroom.actors.options import Backoff
-from greenroom.actors.ref import ActorRef, Receipt
+from greenroom.actors.definition.definition import Definition
+from greenroom.actors.definition.options import Backoff
+from greenroom.actors.delivery.ref import ActorRef, Receipt
+from greenroom.actors.extensions.tasks.task import Task
+from greenroom.actors.kernel.turn import Turn
+from greenroom.actors.messages.errors import AskTimeout, MailboxFull
+from greenroom.actors.messages.message import Message, Request
+from greenroom.actors.messages.signals import Exited, ExitReason
 from greenroom.actors.system import ActorSystem
-from greenroom.actors.task import Task
-from greenroom.actors.turn import Turn
-from greenroom.supervision.supervisor.supervisor.task_supervisor import TaskInfo, WhichTasks
+from greenroom.supervision.supervisor.task_supervisor import TaskInfo, WhichTasks
 
 T = TypeVar("T")
 S = TypeVar("S")

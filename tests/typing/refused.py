@@ -10,8 +10,8 @@ from typing import assert_type
 import msgspec
 
 from greenroom.actors.actor import Actor, handler
-from greenroom.actors.message import Message, Request
-from greenroom.actors.ref import ActorRef
+from greenroom.actors.delivery.ref import ActorRef
+from greenroom.actors.messages.message import Message, Request
 from greenroom.actors.system import ActorSystem
 
 

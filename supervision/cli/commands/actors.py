@@ -8,7 +8,7 @@ from typing import Any
 
 from cyclopts import App
 
-from ....actors.stack import StackFrame
+from ....actors.extensions.introspection.stack import StackFrame
 from ....persistence.errors import RecordCorrupt
 from ....persistence.store.contract import Store
 from ....persistence.store.rows import ActorRow, DeadLetterRow, MessageRow, verify

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ....actors.message import TAG_FIELD
+from ....actors.messages.message import TAG_FIELD
 from ....persistence.runtime import Runtime
 from ....persistence.store.rows import InboxRow
 from ..view.desk import NodeRefused

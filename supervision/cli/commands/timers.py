@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from cyclopts import App
 
-from ....actors.schedule import Schedule
+from ....actors.extensions.timers.schedule import Schedule
 from ....persistence.errors import RecordCorrupt
 from ....persistence.store.contract import Store
 from ....persistence.store.rows import TimerRow, verify

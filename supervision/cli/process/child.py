@@ -1,4 +1,4 @@
-"""The node's own process: `python -m greenroom.supervision.cli.process.child ORDERS`. `Parent` starts it, nobody else."""
+"""The node's own process: `python -m greenroom.supervision.cli.process.child ORDERS`. Started by `Parent`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from loguru import logger
 
-from ....actors.errors import StartFailed
+from ....actors.messages.errors import StartFailed
 from ....actors.system import ActorSystem
 from ....persistence.errors import GreenroomError
 from ....persistence.events import Event

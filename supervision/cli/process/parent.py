@@ -14,7 +14,7 @@ from typing import Any
 
 from loguru import logger
 
-from ....actors.watchdog import HANG_EXIT
+from ....actors.recovery.watchdog import HANG_EXIT
 from ....persistence.runtime import Runtime
 from ...config.sections import NodeSettings
 from ...supervisor.intensity import Intensity

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ....actors.letterbox import Letterbox
+from ....actors.remote.channel import Letterbox
 from ....persistence.errors import GreenroomError
 from ....persistence.runtime import Runtime
 from ....persistence.store.contract import Store

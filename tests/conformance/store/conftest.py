@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from greenroom.persistence.engines.open.memory import MemoryData, MemoryStore
-from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.memory import MemoryData, MemoryStore
+from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.contract import Store
+from greenroom.persistence.store.contract import Store
 
 
 class Place(abc.ABC):
@@ -68,7 +68,7 @@ class MemoryPlace(Place):
         self.data.owner = owner._replace(epoch=owner.epoch + 1)
 
     def damage(self, table: str, column: str, value: Any) -> None:
-        from greenroom.persistence.store.contract.rows import ROWS
+        from greenroom.persistence.store.rows import ROWS
 
         for kind, rows in self.data.tables.items():
             if ROWS[kind].name == table:

@@ -7,8 +7,8 @@ from typing import Any
 
 from store_samples import actor, commit, message, tell
 
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import ActorRow, InboxRow, MessageRow, ReplyRow, seal, verify
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import ActorRow, InboxRow, MessageRow, ReplyRow, seal, verify
 
 
 async def test_a_reader_sees_what_is_committed(stores: Any) -> None:

@@ -7,8 +7,8 @@ import pytest
 from store_samples import actor, commit, message, pairs
 
 from greenroom.persistence.errors import Fenced, StoreDataError
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import ActorRow, KeyRow, MessageRow, Row, seal
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import ActorRow, KeyRow, MessageRow, Row, seal
 
 Write = Callable[[Any, Commit], Coroutine[Any, Any, None]]
 
@@ -31,7 +31,7 @@ def write(request: pytest.FixtureRequest) -> Write:
 
 @pytest.mark.parametrize(("row", "same", "other"), pairs(), ids=lambda value: type(value).__name__)
 async def test_put_replace_delete(stores: Any, write: Write, row: Any, same: Any, other: Any) -> None:
-    from greenroom.persistence.store.contract.rows import ROWS
+    from greenroom.persistence.store.rows import ROWS
 
     kind = type(row)
     width = ROWS[kind].key

@@ -7,7 +7,7 @@ import pytest
 from store_samples import commit, message, tell
 
 from greenroom.persistence.errors import Fenced, StoreLocked, StoreUnavailable
-from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.persistence.store.rows import MessageRow
 
 
 async def test_first_open_gives_epoch_one_and_no_commits(stores: Any) -> None:

@@ -6,8 +6,8 @@ import pytest
 from store_samples import UID, actor, commit, message, pairs
 
 from greenroom.persistence.errors import RecordCorrupt, StoreUnavailable
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import (
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import (
     ROWS,
     ActorRow,
     AttemptRow,

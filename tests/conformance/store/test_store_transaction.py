@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from store_samples import commit, message
 
 from greenroom.persistence.errors import StoreDataError, TransactionMisused
-from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.persistence.store.rows import MessageRow
 
 INSERT = text("INSERT INTO ledger VALUES (:id, :amount)")
 

@@ -18,7 +18,7 @@ from greenroom import (
     TreeGaveUp,
     WhichChildren,
 )
-from greenroom.supervision.spec.spec.spec import Spec
+from greenroom.supervision.spec.spec import Spec
 
 __all__ = (
     "ask",

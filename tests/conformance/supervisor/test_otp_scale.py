@@ -11,7 +11,7 @@ from otp_driving import ask, counts, end, kid, sup, which
 from otp_worker import Cues
 
 from greenroom import ActorSystem, StartChild, TerminateChild
-from greenroom.persistence.store.contract.rows import ChildRow
+from greenroom.persistence.store.rows import ChildRow
 
 FEW, MANY = 100, 1000
 SLACK = 4

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from greenroom.persistence.commit.committer import Committer
-from greenroom.persistence.engines.open.sqlite import statements as sql
-from greenroom.persistence.engines.open.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.sqlite import statements as sql
+from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.maintenance import backup
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract.contract import Commit
-from greenroom.persistence.store.contract.rows import MessageRow
+from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.rows import MessageRow
 
 __all__ = ("BUGS", "Small", "store")
 

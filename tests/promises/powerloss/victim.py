@@ -14,7 +14,7 @@ from pathlib import Path
 from loguru import logger
 
 from greenroom import start
-from greenroom.persistence.store.contract import attempts
+from greenroom.persistence.store import attempts
 from powerloss.planted import store
 from powerloss.tellers import Notes, Tellers, keep_copy
 from powerloss.workload import TREE

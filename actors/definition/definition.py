@@ -1,0 +1,326 @@
+"""Definition: what an actor class declares, worked out once when the class is defined."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from ..extensions.introspection.requests import SYSTEM_HANDLERS, SYSTEM_TAGS, check_handlers
+from ..messages.message import Message, classes_with_tag, tag_of
+from ..messages.types import class_path, shown, type_argument, unstorable
+from .handlers import MARK, HandlerMark, HandlerSpec, fallback_spec, read_handler
+from .options import OPTION_NAMES, Backoff, Options, near_miss
+from .versions import check_name, check_upgrade, join_type, state_version
+
+if TYPE_CHECKING:
+    from ..actor import Actor
+
+__all__ = ("RESERVED", "Backoff", "Definition", "HandlerSpec", "Options", "stored_name")
+
+RESERVED: frozenset[str] = frozenset(
+    (
+        "address",
+        "cancel",
+        "demonitor",
+        "join",
+        "leave",
+        "link",
+        "monitor",
+        "now",
+        "random",
+        "ref",
+        "retire",
+        "schedule",
+        "stash",
+        "state",
+        "stop",
+        "supervisor",
+        "system",
+        "transaction",
+        "turn",
+        "unlink",
+        "unstash_all",
+    )
+)
+"""The names of the instance API, those of later releases included: a subclass can't define them."""
+
+_HOOKS = {
+    "initial_state": ("self",),
+    "on_start": ("self",),
+    "on_stop": ("self", "reason"),
+    "receive": ("self", "message"),
+}
+
+
+class Definition:
+    """One actor class, as the runtime reads it."""
+
+    __slots__ = (
+        "_resolved",
+        "by_tag",
+        "cls",
+        "handlers",
+        "has_receive",
+        "name",
+        "on_start_waits",
+        "options",
+        "overrides_on_start",
+        "overrides_on_stop",
+        "path",
+        "state_decoder",
+        "state_type",
+        "state_version",
+        "stored_type",
+        "upgrades",
+    )
+
+    def __init__(self, cls: type[Actor[Any]], root: type[Actor[Any]]) -> None:
+        """Read `cls`, a subclass of `root` (`Actor`).
+
+        Raises:
+            TypeError: the class has a mistake; names class and member, what was found, what to write instead.
+        """
+        self.cls = cls
+        self.name = stored_name(cls)
+        """What rows call the class: its `name`, else its path."""
+        self.path = _path(cls)
+        """`module:QualName`: where the class is, whatever its `name`."""
+        _check_members(cls)
+        self.state_version = state_version(cls)
+        self.stored_type = join_type(self.name, self.state_version)
+        """What the rows that it writes say of class and version."""
+        self.options = _options(cls, root)
+        self.state_type: Any = _state_type(cls, root)
+        """The state's type; None for a stateless actor."""
+        self.state_decoder: msgspec.json.Decoder[Any] | None = (
+            None if self.state_type is None else msgspec.json.Decoder(self.state_type)
+        )
+        self.handlers: dict[type, HandlerSpec] = _handlers(cls, root)
+        """Exact message type to handler."""
+        self.by_tag: dict[str, type[Message]] = _by_tag(cls, self.handlers)
+        check_handlers(cls, self.handlers)
+        self.has_receive = _overrides(cls, root, "receive")
+        self.overrides_on_start = _overrides(cls, root, "on_start")
+        self.on_start_waits = _can_suspend(cls.on_start)
+        self.overrides_on_stop = _overrides(cls, root, "on_stop")
+        self.upgrades = _upgrades(cls, root, self.state_version)
+        """Whether old states are made new by the class's own `upgrade`, rather than by defaults alone."""
+        self._resolved: dict[type, HandlerSpec | None] = {**SYSTEM_HANDLERS, **self.handlers}
+
+    def handler_for(self, message_type: type[Message]) -> HandlerSpec | None:
+        """The handler of a message type: its own, else that of its nearest base class, else `receive`.
+
+        None if there is none of these: the message is unhandled.
+        """
+        try:
+            return self._resolved[message_type]
+        except KeyError:
+            pass
+        found = next((self.handlers[base] for base in message_type.__mro__ if base in self.handlers), None)
+        if found is None and self.has_receive:
+            found = fallback_spec(self.cls.receive, message_type)
+        self._resolved[message_type] = found
+        return found
+
+    def type_for(self, tag: str) -> type[Message] | None:
+        """The message class that a stored tag means to this actor; None if there is none, or no telling.
+
+        A handled class first; then a class of that tag which a handler of a base class, or `receive`, takes:
+        the one in the actor's own module, or the only one there is.
+        """
+        exact = self.by_tag.get(tag) or SYSTEM_TAGS.get(tag)
+        if exact is not None:
+            return exact
+        found = [cls for cls in classes_with_tag(tag) if self.handler_for(cls) is not None]
+        if len(found) > 1:
+            found = [cls for cls in found if cls.__module__ == self.cls.__module__]
+        return found[0] if len(found) == 1 else None
+
+    def __repr__(self) -> str:
+        return f"<definition of {self.name}: {', '.join(sorted(self.by_tag)) or 'no handlers'}>"
+
+
+def _overrides(cls: type, root: type, hook: str) -> bool:
+    return getattr(cls, hook) is not getattr(root, hook)
+
+
+def _can_suspend(function: Any) -> bool:
+    """Whether a coroutine function may suspend: only what is awaited can."""
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_flags & inspect.CO_COROUTINE:
+        return True
+    return any(instruction.opname in _WAITS for instruction in dis.get_instructions(code))
+
+
+_WAITS = frozenset(("GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH", "SEND"))
+"""`await`, `async for` and `async with`, as the compiler (3.11 and later) writes them."""
+
+
+def _upgrades(cls: type[Actor[Any]], root: type[Actor[Any]], version: int) -> bool:
+    overridden = getattr(cls.upgrade, "__func__", None) is not getattr(root.upgrade, "__func__", None)
+    if overridden and version == 1:  # a renamed field would be filled by its default, and its old value lost
+        raise TypeError(
+            f"{cls.__qualname__}.upgrade would never be called: state_version is 1, and no stored version is lower. "
+            "Write state_version = 2"
+        )
+    return overridden
+
+
+def stored_name(cls: type) -> str:
+    """`name` in the class body, else `module:QualName`: `python bank.py` stores `bank:Account`.
+
+    Not inherited: two classes must not share a name.
+
+    Raises:
+        TypeError: `name` is no string, or empty, or the name ends like a state's version.
+    """
+    own = vars(cls).get("name")
+    if own is not None:
+        if not isinstance(own, str) or not own.strip():
+            raise TypeError(
+                f"{cls.__qualname__}.name is {own!r}: `name` is what rows call the class; "
+                'write name = "account", or give your own attribute another name'
+            )
+        check_name(cls, own)
+        return own
+    path = _path(cls)
+    check_name(cls, path)
+    return path
+
+
+def _path(cls: type) -> str:
+    module, _, qualname = class_path(cls).partition(":")
+    if module.startswith("greenroom."):  # rows of ours say the same, in whichever file the class stands
+        module = "greenroom"
+    elif module == "__main__":
+        main = sys.modules["__main__"]
+        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        if spec is not None:  # python -m bank
+            module = spec.name.removesuffix(".__main__")
+        elif file:
+            module = PurePath(file).stem
+    return f"{module}:{qualname}"
+
+
+def _options(cls: type, root: type) -> Options:
+    values: dict[str, Any] = {}
+    for klass in _lineage(cls, root):
+        values.update((name, vars(klass)[name]) for name in OPTION_NAMES if name in vars(klass))
+    for name, value in values.items():
+        if hasattr(value, "__get__"):  # a function or a property
+            raise TypeError(
+                f"{cls.__qualname__}.{name} is a method, and {name!r} is an option. Give the method another name"
+            )
+    try:
+        return Options(**values)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{cls.__qualname__}: {error}") from error
+
+
+def _state_type(cls: type, root: type) -> Any:
+    def wrong(why: str) -> TypeError:
+        return TypeError(
+            f"{cls.__qualname__}: its state can't be stored: {why}. Use a msgspec.Struct, a dataclass or "
+            "built-in types in Actor[...]; Actor[None] is an actor without state"
+        )
+
+    try:
+        kind = type_argument(cls, root)
+        if kind is Any or kind is None or kind is type(None) or isinstance(kind, TypeVar):
+            return None
+        if why := unstorable(kind):
+            raise wrong(why)
+    except NameError as error:
+        raise wrong(
+            f"{error}. Define the type at the top of the module, before the actor, and import it in earnest, "
+            "not under `if TYPE_CHECKING:`"
+        ) from error
+    return kind
+
+
+def _handlers(cls: type, root: type) -> dict[type, HandlerSpec]:
+    methods: dict[str, tuple[int, HandlerSpec, HandlerMark]] = {}
+    for rank, klass in enumerate(_lineage(cls, root)):
+        for name, value in vars(klass).items():
+            mark, above = getattr(value, "__dict__", {}).get(MARK), methods.get(name)
+            if mark is not None:
+                methods[name] = rank, read_handler(klass, name, value, mark), mark
+            elif above is not None:
+                if inspect.isfunction(value):
+                    methods[name] = rank, read_handler(klass, name, value, above[2], above[1]), above[2]
+                else:  # `deposit = None`: no longer handled
+                    del methods[name]
+    found: dict[type, tuple[int, HandlerSpec]] = {}
+    for rank, spec, _ in sorted(methods.values(), key=lambda method: method[0]):
+        other = found.get(spec.message_type)
+        if other is not None and other[0] == rank:
+            raise TypeError(
+                f"{cls.__qualname__}: {other[1].name} and {spec.name} both handle "
+                f"{spec.message_type.__name__}. Keep one of them, or give them message types of their own"
+            )
+        found[spec.message_type] = rank, spec
+    return {message_type: spec for message_type, (_, spec) in found.items()}
+
+
+def _by_tag(cls: type, handlers: dict[type, HandlerSpec]) -> dict[str, type[Message]]:
+    found: dict[str, type[Message]] = {}
+    for message_type in handlers:
+        tag = tag_of(message_type)
+        other = found.setdefault(tag, message_type)
+        if other is not message_type:
+            raise TypeError(
+                f"{cls.__qualname__}: it handles {class_path(other)} and {class_path(message_type)}, and "
+                f"both are stored as {tag!r}. Give one a tag of its own: "
+                f'`class {message_type.__name__}(Message, tag="...")`'
+            )
+    return found
+
+
+def _lineage(cls: type, root: type) -> list[type]:
+    """The classes of the user, base classes and mixins included, the least derived first."""
+    return [klass for klass in reversed(cls.__mro__) if klass not in root.__mro__]
+
+
+def _check_members(cls: type) -> None:
+    for name, value in vars(cls).items():
+        if name in RESERVED:
+            raise TypeError(f"{cls.__qualname__}.{name}: {name!r} belongs to every actor's own API. Use another name")
+        if name in _HOOKS:
+            _check_hook(cls, name, value)
+        elif name == "upgrade":
+            check_upgrade(cls, value)
+        elif not name.startswith("_") and not callable(value) and not hasattr(value, "__get__"):
+            meant = near_miss(name)
+            if meant is not None:
+                raise TypeError(f"{cls.__qualname__}.{name}: there is no such option. Did you mean {meant!r}?")
+
+
+def _check_hook(cls: type, name: str, value: Callable[..., Any]) -> None:
+    wanted = _HOOKS[name]
+    is_async = name in ("on_start", "on_stop")
+    example = f"`{'async ' if is_async else ''}def {name}({', '.join(wanted)})`"
+    if not inspect.isfunction(value):
+        raise TypeError(f"{cls.__qualname__}.{name} is {shown(type(value))}, no method. Write {example}")
+    if getattr(value, "__dict__", {}).get(MARK) is not None:
+        raise TypeError(
+            f"{cls.__qualname__}.{name} has @handler, but the runtime calls it by itself. Remove the decorator"
+        )
+    try:
+        inspect.signature(value).bind(*wanted)
+    except TypeError:
+        raise TypeError(
+            f"{cls.__qualname__}.{name}{inspect.signature(value)} doesn't take ({', '.join(wanted)}). Write {example}"
+        ) from None
+    if inspect.isgeneratorfunction(value) or inspect.isasyncgenfunction(value):
+        raise TypeError(f"{cls.__qualname__}.{name} is a generator: it would never run. Write {example}")
+    if name == "receive":  # either will do
+        return
+    if inspect.iscoroutinefunction(inspect.unwrap(value)) is not is_async:
+        found = "is not async" if is_async else "is async, but is called without await"
+        raise TypeError(f"{cls.__qualname__}.{name} {found}. Write {example}")

@@ -1,0 +1,170 @@
+"""Asks: requests whose senders wait (docs/runtime-semantics.md, section 8)."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ...persistence.errors import StoreError
+from ..extensions.introspection.requests import SYSTEM_HANDLERS
+from ..kernel.status import DOWN, GONE, PASSIVE, STOPPED, UP
+from ..kernel.turn import Turn, current_turn
+from ..mailbox.envelope import Ask
+from ..messages.dispatch import round_trip
+from ..messages.errors import ActorNotFound, AskAfterTell, AskCycle, AskTimeout, MailboxFull, NotAMessage
+from ..messages.message import Request, tag_of
+from ..messages.types import is_deeply_immutable
+from .deadlines import Deadlines
+
+if TYPE_CHECKING:
+    from ..kernel.cell import Cell
+    from ..system import ActorSystem
+
+__all__ = ("Asks",)
+
+
+class Asks:
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self._deadlines: Deadlines[Ask] = Deadlines(system.runtime, _expire)
+
+    async def ask(self, cell: Cell, request: Request[Any], timeout_s: float, uid: str = "") -> Any:
+        if not isinstance(request, Request):
+            raise NotAMessage(request)
+        system, turn = self._system, current_turn.get()
+        if turn is not None and turn.cell.system is not system:
+            turn = None
+        if system.over or system.committer.failure is not None:
+            system.check_running()
+        if cell.status is not UP:
+            _check_reachable(cell)
+        if turn is not None:
+            turn.check_open()
+            self._check_order(turn, cell)
+        cls = type(request)
+        body = None
+        if not (cls.__immutable__ or is_deeply_immutable(cls)):
+            body, copy = round_trip(cell.address, request)
+            assert isinstance(copy, Request)
+            request = copy
+        future: asyncio.Future[tuple[Any, int]] = asyncio.Future()
+        if turn is not None:
+            uid = turn.next_uid()
+        elif cell.durable and not uid:
+            uid = system.next_uid()
+        ask = Ask(cell.address, uid, request, tag_of(cls), body, future, timeout_s)
+        bucket = self._deadlines.add(ask, timeout_s)
+        try:
+            if turn is not None:
+                return await self._from_inside(cell, ask, turn)
+            if cell.mailbox.count >= cell.options.capacity and cls not in SYSTEM_HANDLERS:
+                await self._room(cell, ask)
+            cell.push(ask)
+            return (await future)[0]
+        finally:
+            bucket.pop(ask, None)
+
+    async def _from_inside(self, cell: Cell, ask: Ask, turn: Turn) -> Any:
+        ask.asker = turn
+        asker = turn.cell
+        ask.after = turn.after
+        if asker.asking is None:
+            asker.asking = []
+        asker.asking.append(cell)
+        try:
+            cell.push(ask)
+            if self._system.runners.solo:
+                self._system.runners.serve(cell)
+            result, after = await ask.future
+        finally:
+            asker.asking.remove(cell)
+        if after > turn.after:
+            turn.after = after
+        return result
+
+    def _check_order(self, turn: Turn, cell: Cell) -> None:
+        if turn.held is not None:
+            raise RuntimeError("ask() inside transaction(): the write slot isn't held over a wait for another actor")
+        if turn.has_told(cell):
+            raise AskAfterTell(cell.address)
+        path = _path(cell, turn.cell)
+        if path is not None:
+            raise AskCycle((turn.cell.address, *path))
+
+    async def _room(self, cell: Cell, ask: Ask) -> None:
+        """A full mailbox: wait in line for room, as long as the ask may take."""
+        if cell.options.overflow == "reject":
+            raise MailboxFull(cell.address, cell.options.capacity, ask.message)
+        while cell.mailbox.count >= cell.options.capacity and not ask.future.done():
+            room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._system.delivery.when_room(cell, partial(_let_in, room))
+            await asyncio.wait((room, ask.future), return_when=asyncio.FIRST_COMPLETED)
+
+    def answer(self, ask: Ask, result: Any, after: int) -> None:
+        """Hand the reply over: at once inside the node, after the commit it rests on to the outside."""
+        future = ask.future
+        if future.done():
+            return
+        committer = self._system.committer
+        if after <= committer.committed or ask.asker is not None:
+            future.set_result((result, after))
+            return
+
+        def gate(error: StoreError | None) -> None:
+            if not future.done():
+                if error is None:
+                    future.set_result((result, after))
+                else:
+                    future.set_exception(self._system.recovery.refusals.to_asker(ask, error))
+
+        committer.when(after, gate)
+
+    def close(self) -> None:
+        self._deadlines.close()
+
+
+def _path(start: Cell, goal: Cell) -> tuple[str, ...] | None:
+    """A way through the wait-for graph from `start` to `goal`, both ends included."""
+    stack: list[tuple[Cell, tuple[str, ...]]] = [(start, (start.address,))]
+    seen: set[int] = set()
+    while stack:
+        cell, path = stack.pop()
+        if cell is goal:
+            return path
+        if id(cell) in seen:
+            continue
+        seen.add(id(cell))
+        stack.extend((other, (*path, other.address)) for other in _waits_for(cell))
+    return None
+
+
+def _waits_for(cell: Cell) -> list[Cell]:
+    """Whom it has asked; and for one that isn't running, its supervisor, which has to start it."""
+    others = list(cell.asking or ())
+    if cell.supervisor is not None and cell.status in (PASSIVE, DOWN):
+        others.append(cell.supervisor)
+    return others
+
+
+def _check_reachable(cell: Cell) -> None:
+    """
+    Raises:
+        ActorNotFound: it has been stopped, or a supervisor above it, so that nobody is going to start it.
+    """
+    above: Cell | None = cell
+    while above is not None:
+        if above.status is STOPPED or above.status is GONE:
+            whose = "it" if above is cell else above.address
+            raise ActorNotFound(cell.address, f"{whose} is {above.status}")
+        above = above.supervisor
+
+
+def _expire(ask: Ask) -> None:
+    if not ask.future.done():
+        ask.future.set_exception(AskTimeout(ask.address, ask.message, ask.timeout_s))
+
+
+def _let_in(room: asyncio.Future[None]) -> None:
+    if not room.done():
+        room.set_result(None)

@@ -1,0 +1,56 @@
+"""Batches: several waiting messages as one turn, for handlers that are declared with `list[...]`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..kernel.turn import ANYTHING
+from ..mailbox.envelope import Ask, Envelope
+from ..messages.dispatch import means, prepare
+from ..messages.message import Message
+
+if TYPE_CHECKING:
+    from ..definition.handlers import HandlerSpec
+    from ..kernel.turn import Turn
+
+__all__ = ("collect",)
+
+BATCH_MAX = 100
+"""Messages that a batch handler gets at most."""
+
+
+def collect(turn: Turn, spec: HandlerSpec) -> list[Message]:
+    """The messages of a batch: those of its type that stand at the head of the mailbox."""
+    cell, envelope = turn.cell, turn.envelope
+    assert turn.message is not None
+    messages = [turn.message]
+    if envelope is None or isinstance(envelope, Ask):
+        return messages
+    turn.batch = [envelope]
+    turn.eventful = ANYTHING
+    if cell.system.runners.solo:
+        cell.alone = BATCH_MAX  # only its first message is on record: the others may be the guilty ones
+        return messages
+    if cell.alone:
+        cell.alone -= 1
+        return messages
+    if envelope.attempts:
+        return messages
+    queue, suspects = cell.mailbox.queue, cell.system.recovery.suspects
+    while queue and len(messages) < BATCH_MAX:
+        entry = queue[0]
+        if type(entry) is not Envelope or entry.attempts or entry.uid in suspects:
+            break
+        if entry.message is None and not means(cell, entry.tag, spec.message_type):
+            break
+        message = entry.message or prepare(cell, entry)  # a backlog from disk is decoded here
+        if message is not None and type(message) is not spec.message_type:
+            break
+        queue.popleft()
+        cell.mailbox.count -= 1
+        if message is None:
+            continue  # it didn't decode, and is parked
+        turn.batch.append(entry)
+        messages.append(message)
+        turn.after = max(turn.after, entry.after)
+    return messages

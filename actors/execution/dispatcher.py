@@ -1,0 +1,344 @@
+"""Runners: the pool of tasks that drives the cells which have something to do.
+
+An idle cell owns no task. A runner takes a cell from the ready queue and handles its messages one turn after another;
+when a handler really suspends, the runner waits inside it and another one goes on with the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..extensions.introspection.suspension import Suspensions
+from ..kernel.cell import Cell
+from ..kernel.status import UP
+from ..kernel.turn import Turn
+from ..mailbox.envelope import Envelope
+from .executor import GO_ON, LET_GO, LOST, SET_ASIDE, Handling
+from .fair_share import HOG_S
+from .fast_path import run_durable, run_light
+from .stepping import breathe, rest
+
+if TYPE_CHECKING:
+    from ..system import ActorSystem
+
+__all__ = ("Runners",)
+
+T = TypeVar("T")
+
+HELD_S = 0.001
+"""How long the loop gets while a turn holds the write slot: its SQL makes many short trips to a thread and back."""
+QUANTUM = 64
+"""Messages of one cell in a row, before another gets its turn."""
+BREATH = 256
+"""Turns in a row before the loop gets its turn,"""
+BREATH_S = 0.005
+"""or seconds: handlers may be slow, and commits, timers and the watchdog's heartbeat need the loop."""
+BREATH_WANTED_S = 0.001
+"""The same while a commit is wanted: an actor that always has something to do mustn't keep everybody else waiting."""
+STRIDE = 32
+"""Light turns in a row without a look at the clock, while such a row takes less than"""
+STRIDE_S = 0.001
+PARKED_MAX = 8
+"""Idle runners that are kept."""
+CLOSE_S = 1.0
+"""How long runners may take to end after their cancellation, at the stop of the node."""
+
+
+class Runners:
+    """The ready queue and its tasks."""
+
+    def __init__(self, system: ActorSystem, limit: int) -> None:
+        self.system = system
+        self.handling = Handling(system, self)
+        self.suspensions = Suspensions(system)
+        self.ready: deque[Cell] = deque()
+        self.solo = False
+        """While a suspect runs, or the boot prepares for it: only requests of actors are served."""
+        self.closed = False
+        self._set_aside: list[Cell] = []
+        """Cells that wait for the solo run to be over."""
+        self._awake = 0
+        """Runners that are taking cells, or are about to."""
+        self._inside = 0
+        """Runners that wait inside a handler."""
+        self.waiting: tuple[Cell, Envelope] | None = None
+        """A suspect that has come back and waits, with everything else, until no handler is in flight."""
+        self._parked: list[asyncio.Future[None]] = []
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        """In order, as everything that a simulation is to repeat."""
+        self._left_behind: set[asyncio.Task[Any] | None] = set()
+        """Runners stuck in handlers that swallowed their cancellation."""
+        self._slots = list(range(limit - 1, -1, -1))
+
+    @property
+    def busy(self) -> bool:
+        """Whether any cell is ready or set aside, or any runner is neither parked nor kept by a suspended actor."""
+        idle = len(self._parked) + len(self._left_behind) + self.suspensions.resting
+        return bool(self.ready or self._set_aside) or len(self._tasks) > idle
+
+    def ready_cell(self, cell: Cell) -> None:
+        """Take a cell up. Its `queued` is set by the caller."""
+        self.ready.append(cell)
+        if not self._awake:
+            self._wake_one()
+
+    def _wake_one(self) -> None:
+        while self._parked and self._parked[-1].done():
+            self._parked.pop()  # its runner was cancelled, and is about to go
+        if self._parked:
+            self._awake += 1
+            self._parked.pop().set_result(None)
+        elif self._slots and not self.closed:
+            self._awake += 1
+            slot = self._slots.pop()
+            task = self.system.runtime.spawn(self._run(slot), f"greenroom runner {slot}")
+            self._tasks[task] = None
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        self._left_behind.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.system.recovery.bug(error)
+        self.system.maybe_idle()
+
+    async def _run(self, slot: int) -> None:
+        system, ready = self.system, self.ready
+        committer, attempts = system.committer, system.attempts
+        handling = self.handling
+        next_message, share = handling.next_message, handling.share
+        turns, stride = 0, 1
+        clock = system.runtime.perf
+        breathed = stepped = clock()
+        parked: asyncio.Future[None] | None = None
+        cell: Cell | None = None
+        lingers = False
+        try:
+            while not self.closed:
+                if not ready:
+                    if lingers:
+                        # Whoever was just answered may ask again: to be here then costs half of being woken.
+                        lingers = False
+                        attempts.clear(slot)
+                        await breathe()
+                        breathed = stepped = clock()
+                        continue
+                    if len(self._parked) >= PARKED_MAX:
+                        return
+                    self._awake -= 1
+                    attempts.clear(slot)
+                    self.handling.turns += turns
+                    turns = 0
+                    parked = asyncio.get_running_loop().create_future()
+                    self._parked.append(parked)
+                    if system.watched:
+                        system.maybe_idle()
+                    await parked
+                    parked = None
+                    breathed = stepped = clock()
+                    continue
+                if committer.behind:
+                    attempts.clear(slot)
+                    await committer.room()
+                    continue
+                cell = ready.popleft()
+                cell.runner = slot
+                lingers = True
+                outcome = GO_ON
+                taken = stepped
+                for _ in range(QUANTUM):
+                    waiting = None
+                    handled = 0
+                    if cell.status is UP and not self.solo:
+                        if not cell.durable:
+                            handled = run_light(handling, cell, stride)
+                        elif not system.cautious:
+                            handled = run_durable(handling, cell, slot, stride)
+                        if handling.unfinished is not None:
+                            waiting = handling.finish_later()
+                    if not handled:
+                        handled = 1
+                        waiting = next_message(cell, slot)
+                    turns += handled
+                    now = clock()
+                    held_s = now - taken
+                    if waiting is not None:
+                        cell.held_s = held_s
+                        outcome = await self.aside(waiting)
+                        if outcome is not GO_ON:
+                            break
+                        now = taken = clock()  # to wait isn't to hold the loop
+                        held_s, cell.held_s = cell.held_s, 0.0
+                        stride = 1
+                    else:
+                        stride = STRIDE if now - stepped < STRIDE_S else 1
+                    if held_s >= HOG_S:
+                        attempts.clear(slot)
+                        await self.aside(share.give_back(cell, held_s, now))
+                        now = taken = clock()
+                    if cell.leaving is not None and cell.status is UP:
+                        await self.aside(system.exits.leave(cell))
+                        now = clock()
+                    stepped = now
+                    if (
+                        not cell.mailbox.count
+                        or now - breathed >= (BREATH_WANTED_S if committer.wanted else BREATH_S)
+                        or cell.status is not UP
+                        or cell.blocked_by is not None
+                    ):
+                        break
+                if outcome is not LOST and cell.runner == slot:
+                    self._let_go(cell, outcome)
+                cell = None
+                if turns >= BREATH or stepped - breathed >= (BREATH_WANTED_S if committer.wanted else BREATH_S):
+                    self.handling.turns += turns
+                    turns = 0
+                    attempts.clear(slot)
+                    await (system.runtime.sleep(HELD_S) if committer.held else breathe())
+                    breathed = stepped = clock()
+        finally:
+            # Whatever ended it (the stop; a handler that cancels its own task): the pool must not notice.
+            if parked is not None and parked in self._parked:
+                self._parked.remove(parked)
+            else:
+                self._awake -= 1
+            attempts.clear(slot)
+            self._slots.append(slot)
+            if cell is not None and cell.runner == slot:
+                self._let_go(cell, LET_GO)
+            if ready and not self._awake:
+                self._wake_one()
+
+    def _let_go(self, cell: Cell, outcome: str) -> None:
+        cell.runner = -1
+        if cell.on_demand:
+            cell.last_used = self.system.runtime.monotonic()
+            if not cell.mailbox.count and cell.incarnation is not None:
+                cell.incarnation.rest()  # there may be thousands of them: none keeps its last message alive
+        if cell.quiet is not None:
+            cell.now_quiet()
+        if outcome is SET_ASIDE:
+            self._set_aside.append(cell)
+            return
+        cell.queued = False
+        if cell.mailbox.count:
+            cell.wake()
+
+    # -- waiting -------------------------------------------------------------------------------------------
+
+    async def aside(self, coro: Coroutine[Any, Any, T] | Generator[Any, Any, T]) -> T:
+        """Await; if that really suspends, another runner has the queue meanwhile."""
+        try:
+            yielded = coro.send(None)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        self._awake -= 1
+        if self.ready and not self._awake:
+            self._wake_one()
+        try:
+            value: T = await rest(coro, yielded)
+            return value
+        finally:
+            self._awake += 1
+
+    async def inside(self, turn: Turn, awaitable: Awaitable[Any]) -> Any:
+        """Await inside a handler."""
+        task = turn.task = asyncio.current_task()
+        self._inside += 1
+        try:
+            return await awaitable
+        finally:
+            turn.task = None
+            if task in self._left_behind:
+                self._left_behind.discard(task)
+            else:
+                self._outside_again()
+
+    def leave_behind(self, task: asyncio.Task[Any]) -> None:
+        """The handler in which this runner waits was abandoned: nobody waits for it any more."""
+        if task in self._tasks and task not in self._left_behind:
+            self._left_behind.add(task)
+            self._outside_again()
+
+    def _outside_again(self) -> None:
+        self._inside -= 1
+        if not self._inside and self.waiting is not None:
+            if self.waiting[0].status is UP:
+                self.serve(self.waiting[0])
+            else:
+                self.stop_waiting()
+
+    # -- solo runs --------------------------------------------------------------------------------------------
+
+    def is_cancelled_start(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether this is the task of the node's start, which makes solo runs itself, and somebody has cancelled it."""
+        return task is not None and task not in self._tasks and task.cancelling() > 0
+
+    @property
+    def occupied(self) -> bool:
+        """Whether any handler is in flight."""
+        return self._inside > 0
+
+    def stop_waiting(self) -> None:
+        """The suspect that waits for its solo run can't have it now: it stays one, and everything goes on."""
+        if self.waiting is not None:
+            self.waiting = None
+            self.end_solo()
+
+    def serve(self, cell: Cell) -> None:
+        """During a solo run: an actor was asked something, or it is its suspect's turn."""
+        if cell in self._set_aside:
+            self._set_aside.remove(cell)
+            self.ready_cell(cell)
+
+    def has_queued(self, cell: Cell) -> bool:
+        return cell in self.ready or cell in self._set_aside
+
+    def end_solo(self) -> None:
+        """Everything else goes on."""
+        self.solo = False
+        for cell in [cell for cell in self.ready if not cell.mailbox.count]:  # its message had its solo run
+            self.ready.remove(cell)
+            cell.queued = False
+        set_aside, self._set_aside = self._set_aside, []
+        for cell in set_aside:
+            cell.queued = False
+            cell.wake()
+        self.suspensions.end_solo()
+
+    def take_slot(self) -> int:
+        return self._slots.pop()
+
+    def clear_if_free(self, slot: int) -> None:
+        """Wipe what the last life left in a slot, unless it has a new owner already."""
+        if slot in self._slots:
+            self.system.attempts.clear(slot)
+
+    def give_slot(self, slot: int) -> None:
+        self.system.attempts.clear(slot)
+        self._slots.append(slot)
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """The tree is being reset: nothing that was ready is any more."""
+        self.ready.clear()
+        self._set_aside.clear()
+        self.stop_waiting()
+
+    async def close(self) -> None:
+        """End the runners; those that hang in a handler are cancelled, and left behind if they swallow it."""
+        self.closed = True
+        parked, self._parked = self._parked, []
+        for future in parked:
+            if not future.done():
+                future.set_result(None)
+        tasks = list(self._tasks)
+        for task in tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        await self.system.runtime.wait([task for task in tasks if task is not asyncio.current_task()], CLOSE_S)

@@ -1,0 +1,48 @@
+"""Fair share: a cell that has held the loop for long keeps off it for a while, if anybody else has use for it.
+
+The loop serves whoever is ready, once a round. Who always has more to do than fits a round would get as much of the
+time as it likes, and who needs several rounds for one thing (an awaited tell takes about five) would wait for it in
+each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from ..kernel.status import UP
+
+if TYPE_CHECKING:
+    from ...persistence.commit.committer import Committer
+    from ...persistence.runtime import Runtime
+    from ..kernel.cell import Cell
+
+__all__ = ("BACK", "HOG_S", "FairShare")
+
+HOG_S = 0.001
+"""A cell that has held the loop for so long, in one turn or in many, gives it back for"""
+BACK = 2.0
+"""times as long: beside one that burns CPU without end the others have two thirds of the loop. But at most"""
+BACK_S_MAX = 1.0
+"""seconds, for its time limits go on meanwhile."""
+IDLE_ROUND_S, IDLE_ROUNDS = 50e-6, 2
+"""Nobody has use for it, if so many rounds take less than this each."""
+
+
+class FairShare:
+    def __init__(self, runtime: Runtime, committer: Committer) -> None:
+        self.clock = runtime.perf
+        self._committer = committer
+
+    def give_back(self, cell: Cell, held_s: float, until: float) -> Generator[None, None, None]:
+        """Keep off the loop, unless nothing else happens on it, or the cell is to stop: its shutdown waits for nothing.
+
+        Args:
+            held_s: for how long it was held, until that moment on the clock.
+        """
+        over, clock, committer = until + min(BACK * held_s, BACK_S_MAX), self.clock, self._committer
+        now, idle = clock(), 0
+        while idle < IDLE_ROUNDS and now < over and cell.status is UP:
+            yield
+            began, now = now, clock()
+            idle = idle + 1 if now - began < IDLE_ROUND_S and not committer.wanted else 0

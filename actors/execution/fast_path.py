@@ -1,0 +1,125 @@
+"""Plain turns: a row of messages that plain methods handle, one after another, in as few steps as there can be.
+
+Nothing differs from what `Handling.begin` does but the time it takes. Both functions stop at the first entry that is
+anything else, and return how many they have handled; they are for cells that are up, outside solo runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..kernel.status import UP
+from ..kernel.turn import FINISHED, OPEN, LightTurn, Turn
+from ..mailbox.envelope import Ask, Envelope
+from .stepping import call
+
+if TYPE_CHECKING:
+    from ..kernel.cell import Cell
+    from .executor import Handling
+
+__all__ = ("run_durable", "run_light")
+
+
+def run_light(handling: Handling, cell: Cell, limit: int) -> int:
+    """Messages told in memory to an actor without rows. Requests may stand among them."""
+    mailbox, handlers, incarnation = cell.mailbox, cell.handlers, cell.incarnation
+    assert incarnation is not None
+    run, actor = incarnation.run, incarnation.actor
+    committed = cell.system.committer.committed
+    handled = 0
+    while handled < limit:
+        queue = mailbox.queue
+        if not queue or mailbox.lanes is not None:
+            break
+        ask = None
+        message: Any = queue[0]
+        spec = handlers.get(type(message))
+        if spec is None:
+            if type(message) is not Ask or message.message is None or message.future.done():
+                break
+            ask, message = message, message.message
+            spec = handlers.get(type(message))
+        if spec is None or not spec.is_plain:
+            break
+        queue.popleft()
+        mailbox.count -= 1
+        if cell.on_room is not None:
+            cell.has_room()
+        turn = LightTurn(incarnation, message) if ask is None else Turn(incarnation, ask, message, ask.uid)
+        cell.turn = handling.stepping = turn
+        handled += 1
+        try:
+            result = run(call, turn, spec.function, actor, message)
+        except BaseException as error:
+            handling.stepping = None
+            turn.fail(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            return handled
+        if turn.eventful or ask is not None or turn.status is not OPEN or cell.incarnation is not incarnation:
+            if (
+                ask is not None
+                and not turn.eventful
+                and turn.status is OPEN
+                and cell.incarnation is incarnation
+                and turn.after <= committed
+                and spec.passes(result)
+            ):
+                turn.status = FINISHED
+                if not ask.future.done():
+                    ask.future.set_result((result, turn.after))
+                continue
+            handling.stepping = None
+            if turn.keyed:
+                handling.unfinished = turn, result
+            else:
+                turn.finish(result, None if ask is None else spec.reply)
+            return handled
+        turn.status = FINISHED
+    cell.turn = handling.stepping = None
+    return handled
+
+
+def run_durable(handling: Handling, cell: Cell, slot: int, limit: int) -> int:
+    """Messages told to an actor with rows, first attempts, while there are no suspects."""
+    mailbox, handlers, incarnation = cell.mailbox, cell.handlers, cell.incarnation
+    assert incarnation is not None
+    actor, run, note = incarnation.actor, incarnation.run, cell.system.attempts.note
+    handled = 0
+    while handled < limit:
+        queue = mailbox.queue
+        if not queue or mailbox.lanes is not None:
+            break
+        envelope = queue[0]
+        if type(envelope) is not Envelope or envelope.message is None or envelope.attempts:
+            break
+        message = envelope.message
+        spec = handlers.get(type(message))
+        if spec is None or not spec.is_plain:
+            break
+        queue.popleft()
+        mailbox.count -= 1
+        if cell.on_room is not None:
+            cell.has_room()
+        turn = Turn(incarnation, envelope, message, envelope.uid)
+        note(slot, envelope.uid, cell.address)
+        cell.turn = handling.stepping = turn
+        handled += 1
+        try:
+            result = run(call, turn, spec.function, actor, message)
+        except BaseException as error:
+            handling.stepping = None
+            turn.fail(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            return handled
+        handling.stepping = None
+        if turn.keyed:
+            handling.unfinished = turn, result
+            break
+        turn.finish(result)
+        if turn.special or turn.status is not FINISHED or cell.status is not UP or cell.blocked_by is not None:
+            break
+    if not mailbox.count:
+        mailbox.queue = mailbox.lanes = None
+    return handled

@@ -1,0 +1,105 @@
+"""Stepping: running a handler's code, step by step, in its actor's own context.
+
+A handler is driven by hand rather than as a task of its own: a step that doesn't really wait costs no trip through the
+event loop, and the runner sees the moment at which it first suspends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from types import coroutine
+from typing import Any
+
+from ..kernel.turn import Turn, current_turn
+from .fair_share import HOG_S, FairShare
+
+__all__ = ("breathe", "call", "call_async", "rest", "resume")
+
+
+@coroutine
+def breathe() -> Generator[None, None, None]:
+    """Let the loop run everything else once."""
+    yield
+
+
+def call(turn: Turn, function: Callable[..., Any], actor: Any, message: Any) -> Any:
+    """Run a sync handler; to be called inside the actor's context."""
+    current_turn.set(turn)
+    return function(actor, message)
+
+
+def call_async(turn: Turn, function: Callable[..., Any], actor: Any, message: Any) -> tuple[Any, Any]:
+    """Run an async handler until it first suspends: returns the coroutine and what it yielded.
+
+    Raises:
+        StopIteration: it returned without suspending; `value` is the result.
+    """
+    current_turn.set(turn)
+    coro = function(actor, message)
+    return coro, coro.send(None)
+
+
+@coroutine
+def resume(
+    turn: Turn,
+    stepping: Callable[[Turn | None], object],
+    coro: Any,
+    yielded: Any,
+    share: FairShare | None = None,
+) -> Generator[Any, Any, Any]:
+    """Go on with a handler that has suspended, to its end.
+
+    Args:
+        share: its steps count for its cell: after a long one it goes on a little later. The cell's `held_s` says how
+            long the first step was, and in the end how long the last one.
+    """
+    cell, run = turn.cell, turn.incarnation.context.run
+    clock = None if share is None else share.clock
+    held_s, until = (0.0, 0.0) if clock is None else (cell.held_s, clock())
+    while True:
+        step: Callable[[Any], Any]
+        argument: Any
+        began = -1.0
+        try:
+            argument, step = (yield yielded), coro.send
+            if share is not None:
+                if held_s >= HOG_S:
+                    yield from share.give_back(cell, held_s, until)
+                began = share.clock()
+        except GeneratorExit:
+            coro.close()
+            raise
+        except BaseException as error:
+            argument, step = error, coro.throw
+        stepping(turn)
+        try:
+            yielded = run(step, argument)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            stepping(None)
+            if clock is not None:
+                held_s = 0.0
+                if began >= 0.0:
+                    until = clock()
+                    held_s = until - began
+                cell.held_s = held_s
+
+
+@coroutine
+def rest(coro: Any, yielded: Any) -> Generator[Any, Any, Any]:
+    """Go on with a coroutine of the runtime's own that has suspended."""
+    while True:
+        step: Callable[[Any], Any]
+        argument: Any
+        try:
+            argument, step = (yield yielded), coro.send
+        except GeneratorExit:
+            coro.close()
+            raise
+        except BaseException as error:
+            argument, step = error, coro.throw
+        try:
+            yielded = step(argument)
+        except StopIteration as stop:
+            return stop.value

@@ -1,0 +1,192 @@
+"""Groups: actors under a name, to be told something all together, or one of them in turn. OTP: pg.
+
+    class Worker(Actor[None]):
+        async def on_start(self) -> None:
+            self.join("workers")
+
+    system.group("workers").tell_one(Job(number=1))
+    await system.group("workers").tell_all(Reload())
+
+Membership is in memory: it begins and ends at once, ends with the incarnation, and outlives only passivation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from ...persistence.errors import GreenroomError
+from ..delivery.ref import ActorRef, Receipt
+from ..messages.errors import GroupEmpty, NotAllTold
+from ..messages.message import Message
+
+if TYPE_CHECKING:
+    from ..system import ActorSystem
+
+__all__ = ("Group", "Groups", "Receipts")
+
+NAME_LENGTH_MAX = 200
+GROUPS_MAX = 1_000
+"""That one actor may be a member of."""
+
+
+class Receipts:
+    """Awaiting it waits until every message is on disk, as awaiting each `Receipt` does.
+
+    Raises:
+        StoreFull, StoreUnavailable, MailboxFull: of the first member whose message was lost.
+    """
+
+    __slots__ = ("_receipts",)
+
+    def __init__(self, receipts: list[Receipt]) -> None:
+        self._receipts = receipts
+
+    def __len__(self) -> int:
+        """How many were told."""
+        return len(self._receipts)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        waiting = [receipt for receipt in self._receipts if not receipt.committed]
+        if waiting:
+            yield from self._all(waiting).__await__()
+
+    async def _all(self, waiting: list[Receipt]) -> None:
+        # All are looked at before the first error is raised: else the others' would be nobody's.
+        results = await asyncio.gather(*(_settled(receipt) for receipt in waiting), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    @property
+    def committed(self) -> bool:
+        return all(receipt.committed for receipt in self._receipts)
+
+
+async def _settled(receipt: Receipt) -> None:
+    await receipt
+
+
+class Group:
+    """The actors that have joined a name. Cheap; there needn't be any members."""
+
+    __slots__ = ("_groups", "name")
+
+    def __init__(self, groups: Groups, name: str) -> None:
+        self._groups = groups
+        self.name = name
+
+    def members(self) -> list[ActorRef]:
+        """Who is in it now, in the order in which they joined."""
+        return self._groups.members(self.name)
+
+    def tell_all(
+        self, message: Message, *, key: str | None = None, delay_s: float | None = None, priority: int = 0
+    ) -> Receipts:
+        """Tell every member, as `ref.tell` does; nobody, if there is none. Awaiting the result waits for all commits.
+
+        Raises:
+            NotAllTold: some members couldn't be told (a full mailbox); the others were.
+            GreenroomError: as `ref.tell`, if nobody could be told.
+        """
+        receipts: dict[str, Receipt] = {}
+        failed: dict[str, GreenroomError] = {}
+        for member in self.members():
+            try:
+                receipts[member.address] = member.tell(message, key=key, delay_s=delay_s, priority=priority)
+            except GreenroomError as error:
+                failed[member.address] = error
+        if failed and not receipts:
+            raise next(iter(failed.values()))
+        if failed:
+            raise NotAllTold(self.name, failed, tuple(receipts))
+        return Receipts(list(receipts.values()))
+
+    def tell_one(
+        self, message: Message, *, key: str | None = None, delay_s: float | None = None, priority: int = 0
+    ) -> Receipt:
+        """Tell one member, each in its turn, as `ref.tell` does.
+
+        Raises:
+            GroupEmpty: it has no members. And what `ref.tell` raises.
+        """
+        member = self._groups.next(self.name)
+        if member is None:
+            raise GroupEmpty(self.name, message)
+        return member.tell(message, key=key, delay_s=delay_s, priority=priority)
+
+    def __len__(self) -> int:
+        return len(self.members())
+
+    def __repr__(self) -> str:
+        return f"<Group {self.name!r}, {len(self)} members>"
+
+
+class Groups:
+    """Every group of the node."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self._members: dict[str, dict[str, ActorRef]] = {}
+        """By name, by address. The first one is the next to be told something alone."""
+        self.joined: dict[str, dict[str, int]] = {}
+        """By address: the names, each with its number."""
+        self._count = 0
+
+    def join(self, address: str, name: str) -> None:
+        _check_name(name)
+        joined = self.joined.setdefault(address, {})
+        if name in joined:
+            return
+        if len(joined) >= GROUPS_MAX:
+            raise ValueError(f"{address} is in {GROUPS_MAX} groups already: leave those it isn't needed in")
+        self._count += 1
+        joined[name] = self._count
+        self._members.setdefault(name, {})[address] = self._system.ref(address)
+
+    def leave(self, address: str, name: str) -> None:
+        _check_name(name)
+        joined = self.joined.get(address)
+        if joined is None or joined.pop(name, None) is None:
+            return
+        if not joined:
+            del self.joined[address]
+        members = self._members[name]
+        del members[address]
+        if not members:
+            del self._members[name]
+
+    def drop(self, address: str) -> None:
+        """An incarnation is over: it leaves all its groups."""
+        for name in list(self.joined.get(address, ())):
+            self.leave(address, name)
+
+    def reset(self) -> None:
+        """The tree is being reset from the database: every incarnation is gone."""
+        self._members.clear()
+        self.joined.clear()
+
+    def group(self, name: str) -> Group:
+        _check_name(name)
+        return Group(self, name)
+
+    def members(self, name: str) -> list[ActorRef]:
+        members = self._members.get(name, {})
+        return [members[address] for address in sorted(members, key=lambda address: self.joined[address][name])]
+
+    def next(self, name: str) -> ActorRef | None:
+        """The member whose turn it is; it goes to the end of the line."""
+        members = self._members.get(name)
+        if members is None:
+            return None
+        address = next(iter(members))
+        member = members[address] = members.pop(address)
+        return member
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"{name!r:.100} is no name for a group: write a str")
+    if not 0 < len(name) <= NAME_LENGTH_MAX or not name.isprintable():
+        raise ValueError(f"{name!r:.100} is no name for a group: write 1 to {NAME_LENGTH_MAX} printable characters")

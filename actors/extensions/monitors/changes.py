@@ -1,0 +1,158 @@
+"""Intents: what one turn monitors, links and lets go of. It takes effect at the turn's finish, or not at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ....persistence.store.rows import MonitorRow
+from ...delivery.ref import ActorRef
+from ...mailbox.envelope import Envelope
+from ...messages.errors import TooManyMonitors, UnhandledMessage
+from ...messages.signals import Down, Exited
+from .relations import LINK, MONITOR, Related, Relation, Watch, letter
+
+if TYPE_CHECKING:
+    from ...kernel.turn import Turn
+
+__all__ = ("Intents",)
+
+RELATIONS_MAX = 100_000
+"""Monitors, and as many links, that one actor may have."""
+
+
+class Intents:
+    """Of one turn."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._cell = turn.cell
+        self._monitors: dict[str, Watch] = {}
+        self._unset: dict[str, None] = {}
+        """Monitors of earlier turns, to be taken off."""
+        self._links: dict[str, Watch | None] = {}
+        """By the other end's address; None: to be unlinked."""
+        self.made: list[tuple[Relation, Watch]] = []
+        self.undone: list[Relation] = []
+        """Both worked out by `settle`, and done once the turn's effects have their place in the commit order."""
+        self.queued: list[Relation] = []
+        """Undone before their rows are written."""
+
+    # -- what the handler calls --------------------------------------------------------------------------
+
+    def monitor(self, ref: ActorRef) -> str:
+        target = self._checked(ref, "monitor")
+        self._check_handler(Down)
+        self._check_room(len(self._related().watching) + len(self._monitors))
+        watch = self._watch(target)
+        self._monitors[watch.id] = watch
+        return watch.id
+
+    def demonitor(self, monitor_id: str) -> None:
+        if not isinstance(monitor_id, str):
+            raise TypeError(f"demonitor({monitor_id!r:.100}): it takes the id that self.monitor(ref) returned")
+        watch = self._monitors.pop(monitor_id, None)
+        if watch is None:
+            self._unset[monitor_id] = None
+        else:
+            self._cell.system.monitors.unwatch(watch)
+
+    def link(self, ref: ActorRef) -> None:
+        target, address = self._checked(ref, "link"), self._cell.address
+        if target.rpartition("/")[0] == address or address.rpartition("/")[0] == target:
+            return  # supervisor and child are bound to each other already
+        if self._cell.options.trap_exits:
+            self._check_handler(Exited)
+        if self._links.get(target) is not None:
+            return
+        self._links.pop(target, None)
+        related = self._related()
+        if target not in related.links:
+            self._check_room(len(related.links) + len(self._links))
+            self._links[target] = self._watch(target)
+
+    def unlink(self, ref: ActorRef) -> None:
+        target = self._checked(ref, "unlink")
+        watch = self._links.get(target)
+        if watch is not None:
+            self._cell.system.monitors.unwatch(watch)
+        self._links[target] = None
+
+    def _related(self) -> Related:
+        return self._cell.system.monitors.related(self._cell.address)
+
+    def _watch(self, target: str) -> Watch:
+        watch = Watch(self._turn.next_uid(), target)
+        self._cell.system.monitors.watch(watch)
+        return watch
+
+    def _checked(self, ref: ActorRef, what: str) -> str:
+        if not isinstance(ref, ActorRef):
+            raise TypeError(f'{what}({ref!r:.100}): it takes a reference, self.system.ref("/bank/ledger")')
+        if ref._system is not self._cell.system:
+            raise ValueError(f"{what}({ref.address}): that is an actor of another node")
+        if ref.address == self._cell.address:
+            raise ValueError(f"{what}({ref.address}): an actor can't {what} itself; its `on_start` sees each restart")
+        return ref.address
+
+    def _check_handler(self, kind: type[Down] | type[Exited]) -> None:
+        if self._cell.definition.handler_for(kind) is None:
+            raise UnhandledMessage(self._cell.address, kind.__name__)
+
+    def _check_room(self, count: int) -> None:
+        if count >= RELATIONS_MAX:
+            raise TooManyMonitors(self._cell.address, RELATIONS_MAX)
+
+    # -- the finish --------------------------------------------------------------------------------------
+
+    def settle(self, ahead: bool) -> list[Envelope]:
+        """Rows to write and to delete become the turn's; returns what its own actor is told of those who are gone."""
+        turn, cell, monitors = self._turn, self._cell, self._cell.system.monitors
+        related = self._related()
+        told: list[Envelope] = []
+        for watch in self._monitors.values():
+            end = watch.exit or monitors.absent(watch.target)
+            if end is None:
+                self._make(Relation(watch.id, MONITOR, cell.address, watch.target, cell.durable), watch)
+            else:
+                down = Down(address=watch.target, reason=end.plain, monitor=watch.id)
+                told.append(letter(watch.id, cell.address, cell.durable, down))
+        for monitor_id in self._unset:
+            self._undo(related.watching.get(monitor_id), ahead)
+        for other, link in self._links.items():
+            if link is None:
+                self._undo(related.links.get(other), ahead)
+                continue
+            end = link.exit or monitors.absent(other)
+            if end is None:
+                stored = cell.durable and cell.system.resolve(other).durable
+                self._make(Relation(link.id, LINK, cell.address, other, stored), link)
+                continue
+            signal = end.signal(cell.system.boot)
+            if cell.options.trap_exits:
+                told.append(letter(link.id, cell.address, cell.durable, signal))
+            elif signal.reason.kind != "normal" and turn.exit is None:
+                turn.exit = signal.reason
+        return [] if turn.retiring else told
+
+    def _make(self, relation: Relation, watch: Watch) -> None:
+        self.made.append((relation, watch))
+        if relation.stored:
+            self._turn.record(relation.row())
+
+    def _undo(self, relation: Relation | None, ahead: bool) -> None:
+        if relation is None:
+            return
+        self.undone.append(relation)
+        if not relation.stored:
+            return
+        if ahead and relation.position > self._cell.system.committer.committed:
+            self.queued.append(relation)
+        else:
+            self._turn.delete(MonitorRow, relation.id)
+
+    def withdraw(self) -> None:
+        """The turn is over: nobody waits to see what becomes of the targets."""
+        monitors = self._cell.system.monitors
+        for watch in (*self._monitors.values(), *self._links.values()):
+            if watch is not None:
+                monitors.unwatch(watch)

@@ -1,0 +1,336 @@
+"""Monitors: who is told of whose exit, once. And links, as far as they are data (links.py has the exit signals).
+
+    class Broker(Actor[Book]):
+        @handler
+        def hire(self, message: Hire) -> None:
+            self.monitor(self.system.ref(message.worker))
+
+        @handler
+        def down(self, message: Down) -> None:
+            self.state.lost.append(message.address)
+
+What a turn monitors takes effect at its finish, and commits with it if the watcher is durable. An exit that is decided
+in a commit writes its `Down`s, and deletes their monitors, in that same commit; they are delivered when the incarnation
+is over. OTP: erlang:monitor/2.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ....persistence.commit.effects import Effects
+from ....persistence.errors import RecordCorrupt, StoreError
+from ....persistence.store.rows import MonitorRow, verify
+from ...kernel.status import PASSIVE, STARTING, STOPPING, UP
+from ...mailbox.envelope import Envelope
+from ...messages.errors import ActorNotFound
+from ...messages.signals import Down, ExitReason
+from ...recovery.damage import report_damage
+from .links import Links
+from .relations import LINK, MONITOR, Ending, Exit, Related, Relation, Watch, letter
+
+if TYPE_CHECKING:
+    from ...kernel.cell import Cell
+    from ...kernel.turn import Turn
+    from ...system import ActorSystem
+
+__all__ = ("Monitors",)
+
+NOTHING = Related()
+"""Of an address that is bound to nobody."""
+
+
+class Monitors:
+    """Every monitor and link of the node, in memory; those that hold over its end have rows."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self.bound: dict[str, Related] = {}
+        """By address: whoever isn't in it has nothing to do with any of this."""
+        self.owed: dict[str, Ending] = {}
+        """Committed already, and delivered when the incarnation is over. By its address."""
+        self.links = Links(system, self)
+
+    # -- turns -----------------------------------------------------------------------------------------
+
+    def watch(self, watch: Watch) -> None:
+        """An open turn wants to know if this target exits before the turn's finish."""
+        self._of(watch.target).open.append(watch)
+
+    def unwatch(self, watch: Watch) -> None:
+        related = self.bound.get(watch.target)
+        if related is not None and watch in related.open:
+            related.open.remove(watch)
+            self._tidy(watch.target, related)
+
+    def settle(self, turn: Turn, inserts: list[Envelope], ahead: bool) -> int:
+        """What a turn that ends, monitors or links something commits of that; returns its bytes.
+
+        Only the turn changes here: the effects may still be refused.
+
+        Args:
+            ahead: it commits before what is queued, and can't undo what is still to be written.
+        """
+        size = 0
+        next_id = self._system.next_id
+        if turn.intents is not None:
+            for envelope in turn.intents.settle(ahead):
+                turn.send(turn.cell, envelope)
+                if envelope.body is not None:
+                    envelope.id = next_id()
+                    inserts.append(envelope)
+                    size += 200 + len(envelope.body)
+        if turn.exit is not None and (turn.message is not None or turn.retiring or turn.cell.status is STARTING):
+            end = Exit(turn.cell.address, turn.incarnation.number, turn.exit, turn.uid)
+            turn.ending = self.ending(end, turn.after, retired=turn.retiring, ahead=ahead)
+            if turn.ending is not None:
+                told, deletes, more = turn.ending.entries(next_id)
+                inserts += told
+                size += more
+                for kind, key in deletes:
+                    turn.delete(kind, key)
+        return size
+
+    def settled(self, turn: Turn) -> None:
+        """The turn's effects have their place in the commit order."""
+        intents = turn.intents
+        if intents is not None:
+            intents.withdraw()
+            for relation in intents.undone:
+                self._forget(relation)
+            if intents.queued:
+                self._write(Effects(deletes=[(MonitorRow, relation.id) for relation in intents.queued]))
+            for relation, watch in intents.made:
+                relation.position = turn.after
+                self._enter(relation)
+                if watch.exit is not None:  # while the turn's transaction was being committed
+                    self._submit(self._late(turn.cell, relation, watch.exit))
+        if turn.ending is not None:
+            self.decided(turn.ending, turn.after)
+        if turn.retiring:
+            self._owe_nothing(turn.cell.address)
+
+    def _late(self, cell: Cell, relation: Relation, end: Exit) -> Ending:
+        """What one relation's end owes to its watcher, whose turn had taken the target for alive."""
+        ending = Ending(end, cell.after)
+        ending.relations.append(relation)
+        if relation.kind == LINK:
+            self.links.add_signal(ending, cell.address, relation)
+        else:
+            down = Down(address=end.address, reason=end.plain, monitor=relation.id)
+            ending.letters.append(letter(relation.id, cell.address, cell.durable, down))
+        return ending
+
+    def owed_to(self, address: str) -> list[Envelope]:
+        """What is on its way to an address, committed and not delivered yet."""
+        return [told for ending in self.owed.values() for told in ending.letters if told.address == address]
+
+    # -- exits -----------------------------------------------------------------------------------------
+
+    def ending(
+        self, end: Exit, after: int = 0, *, retired: bool = False, ahead: bool = False, over: bool = False
+    ) -> Ending | None:
+        """What an exit owes to others; None if nothing. Changes nothing.
+
+        Args:
+            after: the position that it rests on.
+            retired: the actor is gone for good, and its own monitors with it.
+            ahead: it commits before what is queued.
+            over: the incarnation is. Those without a row are told then: before that they may still change.
+        """
+        related = self.bound.get(end.address)
+        if related is None:
+            return None
+        ending = Ending(end, after)
+        written = self._system.committer.committed if ahead else self._system.committer.position
+
+        def concerned(relation: Relation) -> bool:
+            return over or (relation.stored and relation.position <= written)
+
+        if related.watched:
+            plain = end.plain
+            for relation in related.watched.values():
+                if concerned(relation):
+                    ending.relations.append(relation)
+                    down = Down(address=end.address, reason=plain, monitor=relation.id)
+                    ending.letters.append(letter(relation.id, relation.watcher, relation.stored, down))
+        for other, relation in related.links.items():
+            if concerned(relation):
+                ending.relations.append(relation)
+                self.links.add_signal(ending, other, relation)
+        if retired:
+            ending.relations += filter(concerned, related.watching.values())
+        return ending if ending.relations else None
+
+    def decided(self, ending: Ending, position: int) -> None:
+        """An exit has its place in the commit order, and what it owes with it."""
+        ending.after = position
+        ending.strikes.clear()  # whom a link takes along is seen when the incarnation is over
+        for relation in ending.relations:
+            if relation.kind == LINK:
+                relation.broken = True  # the other end may exit before this one is over: then neither signals the other
+                relation.stored = False
+            else:
+                self._forget(relation)
+        owed = self.owed.setdefault(ending.exit.address, ending)
+        if owed is not ending:
+            owed.letters += ending.letters
+            owed.after = position
+
+    def ended(self, end: Exit, after: int, *, durable: bool, retired: bool = False) -> None:
+        """An incarnation is over: deliver what its exit owes, all that no commit of its own has told included."""
+        address = end.address
+        owed = self.owed.pop(address, None)
+        if owed is not None:
+            self._deliver(owed)
+        related = self.bound.get(address)
+        if related is None:
+            return
+        for watch in related.open:
+            watch.exit = end
+        related.open.clear()
+        rest = self.ending(end, after, retired=retired or not durable, over=True)
+        if rest is not None:
+            self._submit(rest)
+        self._tidy(address, related)
+
+    def _submit(self, ending: Ending) -> None:
+        """The effects of an exit that has no other commit."""
+        inserts, deletes, size = ending.entries(self._system.next_id)
+        if inserts or deletes:
+            position = self._write(Effects(inserts=inserts, deletes=deletes, size=size))
+            if not position:
+                return
+            ending.after = position
+        for relation in ending.relations:
+            self._forget(relation)
+        self._deliver(ending)
+
+    def _write(self, effects: Effects) -> int:
+        """Their position; 0 if the store is broken: the tree is about to be reset from it."""
+        try:
+            return self._system.committer.submit(effects)
+        except StoreError:
+            return 0
+
+    def _deliver(self, ending: Ending) -> None:
+        system, after = self._system, ending.after
+        if system.cautious and after > system.committer.committed:
+            system.delivery.wait_for(after, lambda: self._arrive(ending))
+        else:
+            self._arrive(ending)
+
+    def _arrive(self, ending: Ending) -> None:
+        """Into the mailboxes; no capacity limits that, and nobody is held back for it."""
+        for envelope in ending.letters:
+            envelope.after = ending.after
+            cell = self.cell(envelope.address)
+            if cell is not None:
+                cell.push(envelope)
+            else:
+                self._system.pending.keep(envelope.address, envelope.id)
+        if ending.strikes:
+            self.links.strike_all(ending)
+
+    def retired(self, address: str) -> None:
+        """An actor that doesn't run any more was retired by administration, which deletes its rows."""
+        self._owe_nothing(address)
+        self.ended(Exit(address, 0, ExitReason.normal()), 0, durable=True, retired=True)
+
+    def _owe_nothing(self, address: str) -> None:
+        for ending in self.owed.values():
+            ending.letters = [told for told in ending.letters if told.address != address]
+
+    # -- who is there ----------------------------------------------------------------------------------
+
+    def related(self, address: str) -> Related:
+        """All relations of an address, to be read."""
+        return self.bound.get(address, NOTHING)
+
+    def cell(self, address: str) -> Cell | None:
+        try:
+            return self._system.resolve(address)
+        except ActorNotFound:
+            return None
+
+    def absent(self, address: str, taking: dict[str, bool] | None = None) -> Exit | None:
+        """How an address that nothing runs at is spoken of; None for a live one. OTP: noproc.
+
+        Args:
+            taking: supervisors whose templates are known to make any address a live one, or none; to look at many
+                without making cells for them all.
+        """
+        cell = self._system.cells.get(address)
+        if cell is None:
+            above = address.rpartition("/")[0]
+            if taking is None or above not in taking:
+                cell = self.cell(address)
+                if taking is not None:
+                    taking[above] = cell is not None
+            elif taking[above]:
+                return None
+        if cell is None:
+            return Exit(address, 0, ExitReason.no_process(f"there is no {address}"))
+        if cell.status in (UP, STARTING, STOPPING) or (cell.status is PASSIVE and cell.on_demand):
+            return None
+        return Exit(address, cell.last_exit, ExitReason.no_process(f"{address} doesn't run: it is {cell.status}"))
+
+    # -- bookkeeping -----------------------------------------------------------------------------------
+
+    def _of(self, address: str) -> Related:
+        related = self.bound.get(address)
+        if related is None:
+            related = self.bound[address] = Related()
+        return related
+
+    def _tidy(self, address: str, related: Related) -> None:
+        if related.empty and self.bound.get(address) is related:
+            del self.bound[address]
+
+    def _enter(self, relation: Relation) -> None:
+        watcher, target = self._of(relation.watcher), self._of(relation.target)
+        if relation.kind == LINK:
+            watcher.links[relation.target] = target.links[relation.watcher] = relation
+        else:
+            watcher.watching[relation.id] = target.watched[relation.id] = relation
+
+    def _forget(self, relation: Relation) -> None:
+        for address, other in ((relation.watcher, relation.target), (relation.target, relation.watcher)):
+            related = self.bound.get(address)
+            if related is None:
+                continue
+            if relation.kind == LINK:
+                if related.links.get(other) is relation:
+                    del related.links[other]
+            else:
+                related.watching.pop(relation.id, None)
+                related.watched.pop(relation.id, None)
+            self._tidy(address, related)
+
+    # -- boot, and a store that is back --------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """The tree is being reset from the database: every incarnation is gone, without an exit."""
+        self.bound.clear()
+        self.owed.clear()
+        self.links.reset()
+
+    async def load(self) -> None:
+        """Read what holds over the end of the node. Damaged rows are left alone, and reported."""
+        self.reset()
+        async for row in self._system.store.iterate(MonitorRow):
+            try:
+                verify(row)
+            except RecordCorrupt as error:
+                report_damage(self._system, error, "the node starts without this monitor or link", row.watcher)
+                continue
+            self._enter(Relation(row.id, LINK if row.kind == LINK else MONITOR, row.watcher, row.target, True))
+
+    def look_round(self) -> None:
+        """After the tree has started: whoever is bound to an address that nothing runs at any more hears of it."""
+        taking: dict[str, bool] = {}
+        for address, related in list(self.bound.items()):
+            if (related.watched or related.links) and (end := self.absent(address, taking)) is not None:
+                ending = self.ending(end, over=True)
+                if ending is not None:
+                    self._submit(ending)

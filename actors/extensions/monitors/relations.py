@@ -1,0 +1,143 @@
+"""Relations: monitors and links as data, and what an exit owes to others by them.
+
+Turns make them (changes.py), exits end them (registry.py). The rules: docs/runtime-semantics.md, section 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from ....persistence.store.rows import MonitorRow, Row, seal
+from ...mailbox.envelope import Envelope, derived_uid
+from ...messages.message import ENCODER, Message, tag_of
+from ...messages.signals import Down, Exited, ExitReason
+
+__all__ = ("LINK", "MONITOR", "Ending", "Exit", "Related", "Relation", "Watch", "letter")
+
+Kind = Literal["monitor", "link"]
+MONITOR: Kind = "monitor"
+LINK: Kind = "link"
+
+
+class Exit(NamedTuple):
+    """The end of one incarnation."""
+
+    address: str
+    number: int
+    """The incarnation's; 0 where there was none."""
+    reason: ExitReason
+    uid: str = ""
+    """The message's whose handling ended it, if one did."""
+    attempt: int = 0
+
+    @property
+    def plain(self) -> ExitReason:
+        """As a `Down` has it: the traceback is for the supervisor, and thousands may watch."""
+        return msgspec.structs.replace(self.reason, traceback="") if self.reason.traceback else self.reason
+
+    def signal(self, boot: int) -> Exited:
+        """As it reaches the other end of a link. OTP: a kill arrives as `killed`, and that can be trapped."""
+        reason = self.reason if self.reason.kind != "killed" else ExitReason.killed("killed by a link")
+        return Exited(
+            address=self.address,
+            boot=boot,
+            incarnation=self.number,
+            reason=reason,
+            message_uid=self.uid or None,
+            attempt=self.attempt,
+        )
+
+
+class Relation:
+    """One monitor, or one link."""
+
+    __slots__ = ("broken", "id", "kind", "position", "stored", "target", "watcher")
+
+    def __init__(self, relation_id: str, kind: Kind, watcher: str, target: str, stored: bool) -> None:
+        self.id = relation_id
+        self.kind = kind
+        self.watcher = watcher
+        """Who set it; the two ends of a link are equal."""
+        self.target = target
+        self.stored = stored
+        """Whether it has a row: it holds over the end of the node."""
+        self.position = 0
+        """That of its row in the commit order; 0 for one that was read."""
+        self.broken = False
+        """A link whose one end has ended in a commit, and hasn't come to rest yet."""
+
+    def row(self) -> MonitorRow:
+        return seal(MonitorRow(self.id, self.watcher, self.target, self.kind))
+
+
+class Watch:
+    """A monitor or link of a turn that is still open, with what has become of its target meanwhile."""
+
+    __slots__ = ("exit", "id", "target")
+
+    def __init__(self, relation_id: str, target: str) -> None:
+        self.id = relation_id
+        self.target = target
+        self.exit: Exit | None = None
+
+
+class Related:
+    """All relations of one address."""
+
+    __slots__ = ("links", "open", "watched", "watching")
+
+    def __init__(self) -> None:
+        self.watched: dict[str, Relation] = {}
+        """Monitors on it, by id."""
+        self.watching: dict[str, Relation] = {}
+        """Monitors of its own, by id."""
+        self.links: dict[str, Relation] = {}
+        """By the other end's address."""
+        self.open: list[Watch] = []
+        """Of turns that aren't finished yet."""
+
+    @property
+    def empty(self) -> bool:
+        return not (self.watched or self.watching or self.links or self.open)
+
+
+class Ending:
+    """What an exit owes to others: messages, exit signals, and the relations that are gone with it."""
+
+    __slots__ = ("after", "exit", "letters", "relations", "strikes")
+
+    def __init__(self, end: Exit, after: int) -> None:
+        self.exit = end
+        self.after = after
+        """The position that what it tells rests on; that of its effects, once it has some."""
+        self.letters: list[Envelope] = []
+        """Those with a body get a row."""
+        self.strikes: list[str] = []
+        """Who is to exit as well."""
+        self.relations: list[Relation] = []
+
+    def entries(self, next_id: Callable[[], int]) -> tuple[list[Envelope], list[tuple[type[Row], Any]], int]:
+        """What of it commits: messages to insert, rows to delete, bytes."""
+        inserts: list[Envelope] = []
+        size = 0
+        for envelope in self.letters:
+            if envelope.body is not None:
+                envelope.id = next_id()
+                inserts.append(envelope)
+                size += 200 + len(envelope.body)
+        deletes: list[tuple[type[Row], Any]] = [
+            (MonitorRow, relation.id) for relation in self.relations if relation.stored
+        ]
+        return inserts, deletes, size
+
+
+def letter(relation_id: str, to: str, durable: bool, message: Down | Exited) -> Envelope:
+    """A message that a relation's end brings: told once, so its uid is derived from the relation's id."""
+    told: Message = message
+    body = ENCODER.encode(told) if durable else None
+    envelope = Envelope(to, derived_uid(relation_id, "end"), told, tag_of(type(told)), body)
+    envelope.sender = message.address
+    return envelope

@@ -1,0 +1,46 @@
+"""Settings: what a node can set for its system."""
+
+from __future__ import annotations
+
+import math
+
+from ..messages.aliases import Aliases
+
+__all__ = ("Settings",)
+
+
+class Settings:
+    """What a node can set for its system; the defaults are DESIGN's."""
+
+    def __init__(
+        self,
+        *,
+        key_retention_s: float = 86_400.0,
+        transaction_timeout_s: float = 1.0,
+        inbox_poll_s: float = 0.01,
+        incidents_kept: int = 10_000,
+        dead_letters_kept: int = 100_000,
+        dead_letters_kept_s: float = math.inf,
+        housekeeping_s: float = 60.0,
+        aliases: Aliases | None = None,
+    ) -> None:
+        self.key_retention_s = key_retention_s
+        self.transaction_timeout_s = transaction_timeout_s
+        self.inbox_poll_s = inbox_poll_s
+        if incidents_kept < 1:
+            raise ValueError(f"Settings(incidents_kept={incidents_kept!r}): write a whole number of at least 1")
+        self.incidents_kept = incidents_kept
+        """The newest are kept (supervision/supervisor/incidents.py)."""
+        if dead_letters_kept < 1:
+            raise ValueError(f"Settings(dead_letters_kept={dead_letters_kept!r}): write a whole number of at least 1")
+        self.dead_letters_kept = dead_letters_kept
+        """The newest are kept (actors/recovery/housekeeping.py)."""
+        for name, seconds in (("dead_letters_kept_s", dead_letters_kept_s), ("housekeeping_s", housekeeping_s)):
+            if not seconds > 0:
+                raise ValueError(f"Settings({name}={seconds!r}): write a number of seconds above 0")
+        self.dead_letters_kept_s = dead_letters_kept_s
+        """Since it was parked."""
+        self.housekeeping_s = housekeeping_s
+        """Between two rounds."""
+        self.aliases = aliases or Aliases()
+        """What renamed classes are called in old rows. `start` checks them, and adds those of the config file."""

@@ -1,0 +1,160 @@
+"""DurableState: the bytes behind an actor's state. They are the truth; the object is only what the next turn works
+on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...persistence.errors import StoreFull, StoreUnavailable
+from ...persistence.store.rows import ActorRow, sealed
+from ..actor import Actor
+from ..definition.stored_state import UNFIT, decode_state, read_stored
+from ..messages.errors import StateError
+from ..messages.message import ENCODER
+
+if TYPE_CHECKING:
+    from ..definition.definition import Definition
+    from .cell import Cell
+
+__all__ = ("DurableState",)
+
+STATELESS = b"null"
+
+encode = ENCODER.encode
+
+
+class DurableState:
+    """Of one address. Every durable actor has a row, a stateless one too: it is what makes it known."""
+
+    __slots__ = ("_cell", "_decoder", "address", "has_object", "known", "last", "loaded", "outdated", "writes")
+
+    def __init__(self, cell: Cell, definition: Definition, durable: bool) -> None:
+        self._cell = cell
+        self._decoder = definition.state_decoder
+        self.address = cell.address
+        self.has_object = durable and definition.state_type is not None
+        """Whether there is a state to keep."""
+        self.writes = durable
+        """Whether a finish may have something to write: a stateless actor has only its first row."""
+        self.loaded = not durable
+        self.known = False
+        """Whether it has a row, on disk or on its way."""
+        self.last: bytes | None = None
+        """The bytes of the last finished turn: what a restart restores."""
+        self.outdated: bytes | None = None
+        """What `last` was after the load, if the row has another name or version than the class now writes."""
+
+    def forget(self, *, loaded: bool) -> None:
+        """As if nothing were known. `loaded`: there is certainly no row; else it is to be read again."""
+        durable = self._cell.durable
+        self.writes = durable
+        self.known = False
+        self.last = self.outdated = None
+        self.loaded = loaded or not durable
+
+    async def load(self) -> None:
+        """Read the row, unless what it says is known.
+
+        Raises:
+            StoreFull, StoreUnavailable: the tree is being reset.
+            RecordCorrupt: it is damaged. StateError: it is another class's, or can't be upgraded. Nothing is
+                overwritten.
+        """
+        if self.loaded:
+            return
+        cell = self._cell
+        try:
+            row = await cell.system.store.get(ActorRow, cell.address)
+        except (StoreFull, StoreUnavailable) as error:  # no fault of the actor, nor of the message that starts it
+            cell.system.recovery.store_failed(error)
+            raise
+        if row is not None:
+            stored = read_stored(cell, row)
+            self.last = stored.state
+            self.outdated = stored.state if stored.outdated else None
+            self.known = True
+            if not self.has_object:
+                self.writes = False
+        self.loaded = True
+
+    def install(self, actor: Actor[Any]) -> None:
+        """Give a new instance its state: the last finished one, or the initial one.
+
+        Raises:
+            StateError: what is stored doesn't fit the type.
+        """
+        if self.has_object and self.last is not None:
+            definition, address = self._cell.definition, self._cell.address
+            actor.state = decode_state(address, definition, self.last, "what is stored doesn't fit its type", UNFIT)
+        elif self._cell.definition.state_type is not None:
+            actor.state = actor.initial_state()
+
+    def restore(self, actor: Actor[Any]) -> None:
+        """Back to the last finished bytes."""
+        if self.has_object and self.last is not None:
+            actor.state = self._decode(self.last, "the last finished state doesn't decode")
+
+    def changed(self, actor: Actor[Any]) -> bytes | None:
+        """The state's bytes if they differ from the last finished ones.
+
+        Raises:
+            StateError: it can't be encoded, or its bytes don't decode again (a NaN becomes `null`).
+        """
+        if not self.has_object:
+            return None if self.known else self.last or STATELESS
+        try:
+            state = encode(actor.state)
+        except Exception as error:
+            raise StateError(self._cell.address, f"it can't be encoded: {error}") from error
+        if state == self.last and b"null" not in state:  # a null may stand for a NaN
+            return None if self.known else state
+        assert self._decoder is not None
+        try:
+            decoded = self._decoder.decode(state)
+        except Exception as error:
+            raise StateError(self.address, f"what this turn left doesn't decode again: {error}") from error
+        if decoded != actor.state and not self._same(decoded, state, actor.state):
+            raise StateError(
+                self._cell.address,
+                f"what this turn left would come back as something else: {actor.state!r:.200} is stored as "
+                f"{state.decode()[:200]}, which is {decoded!r:.200}",
+            )
+        return state if state != self.last or not self.known else None
+
+    def _same(self, decoded: Any, state: bytes, live: Any) -> bool:
+        """For types without equality: their bytes have to do."""
+        if self._decode(state, "") == decoded:
+            return False
+        return type(decoded) is type(live) and ENCODER.encode(decoded) == state
+
+    def finished(self, state: bytes) -> None:
+        """A turn with these bytes has its place in the commit order."""
+        if self.has_object:
+            self.last = state
+        else:
+            self.writes = False
+            self.outdated = None
+        self.known = True
+
+    def rewrite(self, due: bool) -> None:
+        """Whether the next finished turn writes a row of an old name or version anew, changed or not.
+
+        Turns of messages do. `on_start` and `on_stop` don't: a tree that doesn't start leaves no row that the code of
+        before couldn't read.
+        """
+        if self.last is not self.outdated:
+            self.outdated = None  # a turn has written it
+            return
+        self.known = not due
+        self.writes = due or self.has_object
+
+    def _decode(self, state: bytes, what: str) -> Any:
+        return decode_state(self._cell.address, self._cell.definition, state, what)
+
+    # -- what the committer asks for -------------------------------------------------------------------
+
+    def actor_row(self, state: bytes) -> ActorRow:
+        cell = self._cell
+        number = cell.last_exit if cell.incarnation is None else cell.incarnation.number
+        now = cell.system.runtime.now()
+        return sealed(ActorRow, self.address, cell.definition.stored_type, state.decode(), number, now)

@@ -1,0 +1,391 @@
+"""A turn: the handling of one message, and everything it does, as one unit.
+
+The states, and the order of what happens at the finish, are in docs/runtime-semantics.md, section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from ...persistence.commit.effects import Effects, Handled
+from ...persistence.errors import StoreError
+from ...persistence.store.rows import ActorRow, AttemptRow, KeyRow, MessageRow, Row
+from ..extensions.monitors.relations import Ending, Exit
+from ..mailbox.envelope import Ask, Envelope, derived_uid
+from ..messages.errors import AskFailed, TurnClosed
+from ..messages.signals import ExitReason
+from .failures import charge, judge
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ..extensions.monitors.changes import Intents
+    from ..extensions.stash import Stashing
+    from ..extensions.timers.changes import Timing
+    from ..messages.message import Message
+    from .cell import Cell
+    from .incarnation import Incarnation
+
+__all__ = ("ANYTHING", "FAILED", "FINISHED", "OPEN", "LightTurn", "Turn", "current_turn")
+
+current_turn: ContextVar[Turn | None] = ContextVar("greenroom_turn", default=None)
+"""The turn that this code runs in; child tasks of a handler inherit it."""
+
+OPEN, FINISHED, FAILED, DISCARDED = "open", "finished", "failed", "discarded"
+
+SENDS: Final = 1
+ANYTHING: Final = 2
+
+NO_INSERTS: Final = ((), 100)
+
+
+class Turn(Handled):
+    """What one message collects until it commits.
+
+    If that is nothing but the acknowledgement, the state and what it sent, it stands in the commit order itself.
+    """
+
+    # What each turn has is in slots. What few turns have is a class attribute until it is set: a turn is made for every
+    # message, and most have nothing of it.
+    __slots__ = ("__dict__", "after", "cell", "envelope", "incarnation", "message", "position", "status", "uid")
+
+    eventful: int = 0
+    """Whether there is more to finish than ack and state: nothing, `SENDS` without keys, or `ANYTHING`."""
+    sends: list[tuple[Cell, Envelope]] | None = None
+    keyed: bool = False
+    """Whether something has to be looked up before the finish: the idempotency key of a send; or, for one that retires
+    while mail is still being found, the rest of it."""
+    ordinal: int = 0
+    rows: list[Row] | None = None
+    deletes: list[tuple[type[Row], Any]] | None = None
+    batch: list[Envelope] | None = None
+    """All envelopes of a batch handler's turn, the first one included."""
+    special: bool = False
+    """Whether it ends the incarnation, monitors, links, schedules or stashes: what follows has something in it only
+    then."""
+    exit: ExitReason | None = None
+    """Set by `stop` and `retire`: the incarnation ends after this turn."""
+    retiring: bool = False
+    intents: Intents | None = None
+    """What it monitors, links and lets go of."""
+    timing: Timing | None = None
+    """What it schedules and cancels."""
+    stashing: Stashing | None = None
+    stashed: bool = False
+    """Whether its message has been put aside, and isn't acknowledged."""
+    ending: Ending | None = None
+    """What its exit owes to those who monitor this actor, or are linked to it."""
+    held: Callable[[Any, Any], Awaitable[None]] | None = None
+    """Set while `transaction` holds the write slot: ends it, with the result or the error, and the turn."""
+    interrupt: Callable[[], BaseException | None] | None = None
+    """Why the runtime cancelled the handler: the error to charge, or None for a stop without a charge."""
+    task: asyncio.Task[Any] | None = None
+    """The task that waits inside the handler, while it does."""
+    coroutine: Any = None
+    """The handler that was waited for, and"""
+    since: float = 0.0
+    """when that began, in epoch seconds. For whoever looks at it; 0 if it never waited."""
+
+    def __init__(self, incarnation: Incarnation, envelope: Envelope | None, message: Message | None, uid: str) -> None:
+        self.cell: Cell = incarnation.cell
+        self.incarnation = incarnation
+        self.envelope = envelope
+        self.message = message
+        self.uid = uid
+        after = self.cell.after
+        self.after = after if envelope is None or envelope.after < after else envelope.after
+        """The position that the turn rests on; its own, once finished."""
+        self.position = 0
+        """Its own place in the commit order; 0 if it had nothing to commit."""
+        self.status = OPEN
+
+    # -- what handlers see ---------------------------------------------------------------------------
+
+    @property
+    def key(self) -> str:
+        """An idempotency key for effects outside the database: the message's uid, the same in each attempt."""
+        if not self.uid:  # told in memory, where nobody has asked for it yet
+            self.uid = self.cell.system.next_uid()
+        return self.uid
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return 1 if self.envelope is None else self.envelope.attempts + 1
+
+    async def settled(self) -> None:
+        """Return once everything that this turn rests on is committed.
+
+        A handler that acts on the outside world awaits it first: what it saw can't be undone by a crash then.
+
+        Raises:
+            TurnClosed: the turn is over.
+            StoreFull, StoreUnavailable: what it rests on was lost; the turn is discarded, the message redelivered.
+            RuntimeError: inside `transaction()`, which began with a settled turn.
+        """
+        self.check_open()
+        if self.held is not None:
+            raise RuntimeError("settled() inside transaction(): the transaction began with a settled turn")
+        await self.cell.system.committer.wait(self.after)
+
+    # -- what the runtime does -------------------------------------------------------------------------
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is open, and its incarnation not fenced off."""
+        return self.status is OPEN and self.cell.incarnation is self.incarnation
+
+    def check_open(self) -> None:
+        if self.status is not OPEN or self.cell.incarnation is not self.incarnation:
+            raise TurnClosed(self.cell.address)
+
+    def next_uid(self) -> str:
+        self.ordinal += 1
+        return derived_uid(self.key, self.ordinal)
+
+    def send(self, cell: Cell, envelope: Envelope) -> None:
+        if self.sends is None:
+            self.sends = []
+            self.eventful = self.eventful or SENDS
+        self.sends.append((cell, envelope))
+        if envelope.key is not None:
+            self.keyed = True
+            self.eventful = ANYTHING
+
+    def record(self, *rows: Row) -> None:
+        """Rows that commit with the turn."""
+        if self.rows is None:
+            self.rows = []
+            self.eventful = ANYTHING
+        self.rows.extend(rows)
+
+    def delete(self, kind: type[Row], key: Any) -> None:
+        if self.deletes is None:
+            self.deletes = []
+            self.eventful = ANYTHING
+        self.deletes.append((kind, key))
+
+    def be_special(self) -> None:
+        self.special = True
+        self.eventful = ANYTHING
+
+    def has_told(self, cell: Cell) -> bool:
+        return self.sends is not None and any(receiver is cell for receiver, _ in self.sends)
+
+    def finish(self, result: Any = None, reply: Callable[[Any], Any] | None = None) -> None:
+        """The handler returned: submit the effects, deliver the sends, answer the asker. Never raises."""
+        cell = self.cell
+        if self.status is not OPEN or cell.incarnation is not self.incarnation:
+            self.discard()
+            return
+        state = None
+        try:
+            if cell.state.writes and not self.retiring:
+                state = cell.state.changed(self.incarnation.actor)
+            if reply is not None and not self.stashed:
+                result = reply(result)
+        except Exception as error:
+            self.fail(error)
+            return
+        envelope, committer = self.envelope, cell.system.committer
+        try:
+            if self.eventful is ANYTHING or (envelope is not None and envelope.attempts):
+                effects = self.effects(state)
+                if effects is not None:
+                    self.after = self.position = committer.put(effects, effects.size)
+                self.close(result, state)
+                return
+            # What nearly all turns are: it goes into the commit order itself.
+            self.ack = 0 if envelope is None else envelope.id
+            self.inserts, size = NO_INSERTS if self.sends is None else self._inserts()
+            self.state = state
+            if state is not None:
+                self.actor = cell.state
+                size += len(state)
+            if self.ack or self.inserts or state is not None:
+                self.after = self.position = committer.put(self, size)
+        except StoreError:
+            self.discard()
+            return
+        self.status = FINISHED
+        cell.after = self.after
+        cell.turn = None
+        if state is not None:
+            cell.state.finished(state)
+        if self.sends is not None:
+            cell.system.delivery.deliver(cell, self.sends, self.after)
+        if type(envelope) is Ask:
+            cell.system.asks.answer(envelope, result, self.after)
+
+    def _inserts(self) -> tuple[list[Envelope], int]:
+        """What it sent to durable actors, each with its place in the mailbox now; and about how many bytes."""
+        next_id = self.cell.system.next_id
+        inserts: list[Envelope] = []
+        size = 100
+        for receiver, sent in self.sends or ():
+            if receiver.durable:
+                sent.id = next_id()
+                inserts.append(sent)
+                size += 200 if sent.body is None else 200 + len(sent.body)
+                if sent.key is not None:
+                    self.record(self.cell.system.keys.row(sent))
+        return inserts, size
+
+    def effects(self, state: bytes | None, *, ahead: bool = False) -> Effects | None:
+        """What has to be committed, or None if there is nothing.
+
+        Args:
+            ahead: it commits at once, before what is queued: a held transaction's.
+        """
+        cell, envelope = self.cell, self.envelope
+        ack = 0 if envelope is None else envelope.id
+        batch: Sequence[Envelope] = self.batch or ()
+        inserts, size = self._inserts()
+        size += 0 if state is None else len(state)
+        if self.special:
+            if self.retiring:
+                self.delete(ActorRow, cell.address)
+                for kind, key in cell.system.activator.retired(cell):
+                    self.delete(kind, key)
+                for row_id in cell.row_ids():
+                    self.delete(MessageRow, row_id)
+                    self.delete(AttemptRow, row_id)
+                for kind, key in cell.system.timers.rows_of(cell.address):
+                    self.delete(kind, key)
+            size += cell.system.monitors.settle(self, inserts, ahead)
+            if self.timing is not None:
+                size += self.timing.settle()
+            if self.stashing is not None:
+                size += self.stashing.settle(inserts)
+                if self.stashed and not self.retiring:
+                    ack, batch = 0, ()
+        if ack and envelope is not None and envelope.attempts:
+            self.delete(AttemptRow, ack)
+        for other in batch:
+            if other.id and other is not envelope:
+                self.delete(MessageRow, other.id)
+                if other.attempts:
+                    self.delete(AttemptRow, other.id)
+        if not (ack or inserts or state is not None or self.rows or self.deletes):
+            return None
+        return Effects(
+            ack=ack,
+            inserts=inserts,
+            actor=None if state is None else cell.state,
+            state=state,
+            rows=self.rows or (),
+            deletes=self.deletes or (),
+            guilty=self,
+            size=size,
+        )
+
+    def close(self, result: Any, state: bytes | None) -> None:
+        """What the finish does once the effects have their place in the commit order."""
+        cell, after = self.cell, self.after
+        self.status = FINISHED
+        cell.after = after
+        if state is not None:
+            cell.state.finished(state)
+        if self.keyed:
+            for row in self.rows or ():
+                if isinstance(row, KeyRow):
+                    cell.system.keys.remember(row, after)
+        if self.eventful and self.sends is not None:
+            cell.system.delivery.deliver(cell, self.sends, after)
+        envelope = self.envelope
+        if type(envelope) is Ask and not self.stashed:
+            cell.system.asks.answer(envelope, result, after)
+        cell.turn = None
+        if self.special:
+            cell.system.monitors.settled(self)
+            if self.retiring:
+                cell.retiring = True
+                cell.forget_mail({key for kind, key in self.deletes or () if kind is MessageRow})
+                cell.system.timers.drop(cell.address)
+            if self.timing is not None:
+                self.timing.settled()
+            if self.stashing is not None:
+                self.stashing.settled()
+            if self.exit is not None:
+                cell.leaving = (self.exit, self.uid, 0)
+
+    def discard(self, because: BaseException | None = None) -> None:
+        """Fenced off: leave no trace. Whoever fenced it off takes care of the message; an asker is told here.
+
+        `because`: what `on_start` or `on_stop` raised; for whoever watches the turn.
+        """
+        if self.status is OPEN:
+            self.status = DISCARDED
+        if self.cell.turn is self:
+            self.cell.turn = None
+        if self.intents is not None:
+            self.intents.withdraw()
+        if self.timing is not None:
+            self.timing.withdraw()
+        envelope = self.envelope
+        if type(envelope) is Ask and not envelope.future.done():
+            reason = ExitReason.killed("the actor was stopped before it answered")
+            envelope.future.set_exception(AskFailed(self.cell.address, reason))
+
+    def fail(self, error: BaseException) -> None:
+        """The handler raised: roll back; charge the message, and the actor too unless the error was an expected one."""
+        cell, envelope = self.cell, self.envelope
+        if self.status is not OPEN or cell.incarnation is not self.incarnation:
+            self.discard()
+            return
+        self.status = FAILED
+        cell.turn = None
+        if self.intents is not None:
+            self.intents.withdraw()
+        if self.timing is not None:
+            self.timing.withdraw()
+        verdict = judge(cell.options, error)
+        answers = isinstance(error, cell.definition.cls._answers)
+        if answers:
+            verdict = verdict._replace(cause="rejected", park=True, exits=False)
+        if self.batch is not None and len(self.batch) > 1:
+            # Nobody knows which one it was: each is tried alone, and that is when it is charged.
+            cell.give_back(self.batch, alone=True)
+            cell.state.restore(self.incarnation.actor)
+            return
+        if envelope is None and self.message is not None:
+            envelope = cell.system.delivery.wrap(cell, self.message)
+        if type(envelope) is Ask:
+            if not envelope.future.done():
+                envelope.future.set_exception(error if answers else AskFailed(cell.address, verdict.reason))
+        elif envelope is not None:
+            ending = None
+            if verdict.exits and cell.address in cell.system.monitors.bound:
+                end = Exit(cell.address, self.incarnation.number, verdict.reason, self.uid, envelope.attempts + 1)
+                ending = cell.system.monitors.ending(end, self.after)
+            charge(
+                cell,
+                envelope,
+                verdict.reason,
+                cause=verdict.cause,
+                at_once=verdict.park,
+                after_s=verdict.after_s,
+                ending=ending,
+            )
+        if verdict.exits:
+            cell.leaving = (verdict.reason, self.uid, 0 if envelope is None else envelope.attempts)
+        else:
+            cell.state.restore(self.incarnation.actor)
+
+
+class LightTurn(Turn):
+    """The turn of a message that was told in memory, made in as few steps as there can be."""
+
+    __slots__ = ()
+
+    def __init__(self, incarnation: Incarnation, message: Message) -> None:
+        cell = self.cell = incarnation.cell
+        self.incarnation = incarnation
+        self.envelope = None
+        self.message = message
+        self.uid = ""
+        self.after = cell.after
+        self.position = 0
+        self.status = OPEN

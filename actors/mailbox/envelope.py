@@ -1,0 +1,113 @@
+"""Envelopes: a message on its way, with what the runtime must know of it."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from ...persistence.commit.effects import Told
+from ...persistence.store.rows import MessageRow, sealed
+from ..messages.message import Message
+from ..messages.types import is_deeply_immutable
+
+if TYPE_CHECKING:
+    from ..kernel.turn import Turn
+
+__all__ = ("Ask", "Envelope", "derived_uid")
+
+
+def derived_uid(parent: str, ordinal: int | str) -> str:
+    """The uid of the n-th send of the turn `parent`: the same when the turn is run again."""
+    return blake2b(f"{parent}/{ordinal}".encode(), digest_size=16).hexdigest()
+
+
+class Envelope(Told):
+    """A told message. Durable ones have a row, unless they are handled within the commit that would insert it."""
+
+    # What each message has is in slots; what few have is a class attribute until it is set.
+    __slots__ = ("__dict__", "address", "after", "body", "id", "message", "sender", "tag", "uid")
+
+    key: str | None = None
+    priority: int = 0
+    due: float | None = None
+    attempts: int = 0
+    """Failed ones so far."""
+
+    def __init__(
+        self, address: str, uid: str, message: Message | None, tag: str, body: bytes | None, sender: str = ""
+    ) -> None:
+        self.id = 0
+        """Sequence number: place in the mailbox, and row id; 0 for one without a row."""
+        self.address = address
+        self.uid = uid
+        self.sender = sender
+        """The address of the actor that told it; "" from outside."""
+        self.message = message
+        """The object, or None while only the body is known."""
+        self.tag = tag
+        self.body = body
+        self.after = 0
+        """The position that it rests on: its sender's turn."""
+
+    def forget_object(self) -> None:
+        """The handler has had the object in its hands: unless that can't have changed it, the next attempt gets a
+        new one."""
+        if self.body is not None and self.message is not None and not is_deeply_immutable(type(self.message)):
+            self.message = None
+
+    def row(self) -> MessageRow:
+        assert self.body is not None
+        return sealed(
+            MessageRow,
+            self.id,
+            self.address,
+            self.priority,
+            self.due,
+            self.uid,
+            self.sender,
+            self.key,
+            self.tag,
+            self.body.decode(),
+        )
+
+    @classmethod
+    def from_row(cls, row: MessageRow) -> Envelope:
+        self = cls(row.address, row.uid, None, row.type, row.body.encode(), row.sender)
+        self.id = row.id
+        if row.key is not None:
+            self.key = row.key
+        if row.priority:
+            self.priority = row.priority
+        if row.due is not None:
+            self.due = row.due
+        return self
+
+
+class Ask(Envelope):
+    """A request whose sender waits. It has no row."""
+
+    __slots__ = ("asker", "future", "timeout_s")
+
+    def __init__(
+        self,
+        address: str,
+        uid: str,
+        message: Message | None,
+        tag: str,
+        body: bytes | None,
+        future: asyncio.Future[Any],
+        timeout_s: float,
+    ) -> None:
+        self.id = self.after = 0
+        self.address = address
+        self.uid = uid
+        self.sender = ""
+        self.message = message
+        self.tag = tag
+        self.body = body
+        self.future = future
+        """Gets the reply and the position it rests on, or an GreenroomError."""
+        self.timeout_s = timeout_s
+        self.asker: Turn | None = None
+        """The turn that waits; None for an outside caller."""

@@ -1,0 +1,142 @@
+"""Housekeeping: rows whose time is over are deleted while the node runs, and the store's log is watched.
+
+What goes: idempotency keys whose retention is over, replies that nobody has fetched, dead letters beyond the number and
+the age that are kept (`Settings`). It goes in small commits of its own with pauses between them, so that a million rows
+are no burden. Damaged keys and dead letters stay, for what they say of their age can't be believed; but of more dead
+letters than are kept the oldest go, whatever they are. Before the first round the messages whose turn may never come
+are looked at (recovery/damage.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from ...persistence.commit.effects import Effects
+from ...persistence.errors import RecordCorrupt, StoreError
+from ...persistence.store.rows import DeadLetterRow, KeyRow, ReplyRow
+from ..remote.inbox import REPLY_RETENTION_S
+from .damage import check_waiting
+
+if TYPE_CHECKING:
+    from ..system import ActorSystem
+
+__all__ = ("Housekeeping",)
+
+FOUND_MAX = 2_000
+"""Keys read by one walk over a table."""
+BATCH = 100
+"""Rows deleted by one commit."""
+PAUSE_S = 0.05
+"""After each of those commits."""
+WALKS_SHARE = 0.1
+"""Of the time, at most, that walks take where one follows another."""
+LOG_BYTES_LARGE = 64 << 20
+"""A log that is longer in two looks, with commits between them, is held by somebody: it begins anew by itself at some
+4 MB. SQLite: wal.html, "Avoiding Excessively Large WAL Files"."""
+
+Find = Callable[[], Awaitable[list[Any]]]
+
+
+class Housekeeping:
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self._commits_then: int | None = None
+        """Commits up to the look that first saw a large log; None if the last look saw none. The next but one begins
+        after it, and with that the log could have begun anew."""
+        self._alarm_bytes = LOG_BYTES_LARGE
+        """Of the log at which the next alarm is due: each is for twice the size of the one before."""
+
+    async def run(self) -> None:
+        """A round at once, and then every `housekeeping_s`, until cancelled."""
+        system, checked = self._system, False
+        while True:
+            self._watch_log()
+            if system.committer.failure is None:
+                try:
+                    if not checked:
+                        await check_waiting(system)
+                        checked = True
+                    await self._sweep()
+                except StoreError as error:  # of the store the committer takes care
+                    logger.debug("the housekeeping was interrupted: {}", error)
+            await system.runtime.sleep(system.settings.housekeeping_s)
+
+    # -- rows ----------------------------------------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        store, settings, now = self._system.store, self._system.settings, self._system.runtime.now()
+        fetched_by = now - REPLY_RETENTION_S
+        await self._clear(ReplyRow, lambda: store.keys_below(ReplyRow, "at", fetched_by, FOUND_MAX), whole_only=False)
+        await self._clear(KeyRow, lambda: store.keys_below(KeyRow, "expires", now, FOUND_MAX))
+        kept_s, kept = settings.dead_letters_kept_s, settings.dead_letters_kept
+        if kept_s < math.inf:
+            horizon = now - kept_s
+            count = await self._clear(DeadLetterRow, lambda: store.keys_below(DeadLetterRow, "at", horizon, FOUND_MAX))
+            self._report(count, f"dead_letters_kept_s is {kept_s:g}")
+        count = await self._clear(
+            DeadLetterRow, lambda: store.keys_beyond(DeadLetterRow, "at", kept, FOUND_MAX), whole_only=False
+        )
+        self._report(count, f"dead_letters_kept is {kept}")
+
+    async def _clear(self, kind: Any, find: Find, *, whole_only: bool = True) -> int:
+        """Delete what is found, until nothing more is; returns how many rows went.
+
+        Raises:
+            StoreError
+        """
+        system, runtime = self._system, self._system.runtime
+        count = 0
+        while True:
+            began = runtime.monotonic()
+            found = await find()
+            took_s = runtime.monotonic() - began
+            before = count
+            for start in range(0, len(found), BATCH):
+                some = found[start : start + BATCH]
+                if whole_only:
+                    some = [key for key in some if await self._may_go(kind, key)]
+                if kind is KeyRow:  # one that was told again just now will have a new row
+                    some = [key for key in some if not system.keys.in_use(key)]
+                if some:
+                    position = system.committer.submit(Effects(deletes=[(kind, key) for key in some]))
+                    count += len(some)
+                    await system.committer.wait(position)
+                await runtime.sleep(PAUSE_S)
+            if len(found) < FOUND_MAX or count == before:
+                return count
+            await runtime.sleep(took_s / WALKS_SHARE)
+
+    async def _may_go(self, kind: Any, key: Any) -> bool:
+        """Whether a row is there, is what was written, and hasn't been written anew since it was found."""
+        try:
+            row = await self._system.store.get(kind, *(key if isinstance(key, tuple) else (key,)))
+        except RecordCorrupt:
+            return False
+        return row is not None and not (isinstance(row, KeyRow) and row.expires > self._system.runtime.now())
+
+    def _report(self, count: int, limit: str) -> None:
+        if count:
+            self._system.events.emit("store.dead_letters_deleted", self._root(), count=count, limit=limit)
+
+    # -- the log --------------------------------------------------------------------------------------------
+
+    def _watch_log(self) -> None:
+        system = self._system
+        size, commits = system.store.log_bytes(), system.committer.commits
+        if size <= LOG_BYTES_LARGE:
+            self._commits_then, self._alarm_bytes = None, LOG_BYTES_LARGE
+        elif self._commits_then is None:
+            self._commits_then = commits
+        elif commits > self._commits_then + 1 and size > self._alarm_bytes:
+            self._alarm_bytes = 2 * size
+            pids = system.store.log_readers()
+            held_by = f"process {', '.join(map(str, pids))}" if pids else "it can't be told who"
+            system.events.emit("store.wal_large", self._root(), bytes=size, limit=LOG_BYTES_LARGE, held_by=held_by)
+
+    def _root(self) -> str:
+        root = self._system.root
+        return "/" if root is None else root.address

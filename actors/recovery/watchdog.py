@@ -1,0 +1,80 @@
+"""Watchdog: a blocked event loop can't be timed out from within, so a thread ends the process, naming the handler.
+
+The verdict goes to the slot file first: at the next boot the message that blocked the loop is charged an attempt,
+and nothing
+else is. A handler that holds the GIL as well (a regular expression that explodes, say) can't be seen by a Python
+thread;
+`faulthandler`'s own C thread ends the process then, and the suspects run one by one.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ..system import ActorSystem
+
+__all__ = ("HANG_EXIT", "Watchdog")
+
+HANG_EXIT: Final = 75
+"""Exit status of a node that its watchdog ended."""
+BEATS = 4
+"""Heartbeats within `hang_s`."""
+BACKSTOP = 2.0
+"""After so many times `hang_s` the C thread acts, if the Python thread couldn't."""
+
+
+class Watchdog:
+    def __init__(self, system: ActorSystem, hang_s: float) -> None:
+        self._system = system
+        self.hang_s = hang_s
+        self._beat = system.runtime.monotonic()
+        self._loop_thread = threading.get_ident()
+        self._stopped = threading.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._thread = threading.Thread(target=self._watch, name="greenroom watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch the loop that this is called on."""
+        self._on_beat()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._timer is not None:
+            self._timer.cancel()
+        faulthandler.cancel_dump_traceback_later()
+
+    def _on_beat(self) -> None:
+        self._beat = self._system.runtime.monotonic()
+        faulthandler.dump_traceback_later(self.hang_s * BACKSTOP, exit=True, file=sys.__stderr__ or 2)
+        self._timer = self._system.runtime.call_later(self.hang_s / BEATS, self._on_beat)
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(self.hang_s / BEATS):
+            still_s = self._system.runtime.monotonic() - self._beat
+            if still_s > self.hang_s and not self._system.committer.pace.on_loop:
+                self._end(still_s)
+
+    def _end(self, still_s: float) -> None:
+        frame = sys._current_frames().get(self._loop_thread)
+        stack = "".join(traceback.format_stack(frame)) if frame is not None else "(no stack)"
+        turn = self._system.runners.handling.stepping
+        if turn is None:
+            guilty = "no handler was running"
+        else:
+            message = type(turn.message).__name__ if turn.message is not None else "on_start or on_stop"
+            guilty = f"{turn.cell.address} was handling {message}"
+            one = turn.batch is None or len(turn.batch) == 1  # of a batch nobody knows which message it was
+            if one and turn.envelope is not None and turn.cell.runner >= 0:
+                self._system.attempts.hang(turn.cell.runner, f"{guilty}\n{stack}")
+        report = f"greenroom: the event loop stood still for {still_s:.1f} s: {guilty}. The node ends.\n{stack}"
+        os.write(2, report.encode(errors="replace"))
+        os._exit(HANG_EXIT)

@@ -1,0 +1,114 @@
+"""Letterbox: rows into the inbox of a node, and the replies that come back. What `Client` and the command line share.
+
+Tells that are under way at the same time go in together, in the order of the calls: one sync of the disk for them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from ...persistence.errors import GreenroomError
+from ...persistence.runtime import Runtime
+from ...persistence.store.contract import Store
+from ...persistence.store.rows import InboxRow, ReplyRow
+
+__all__ = ("Letterbox",)
+
+BATCH_ROWS_MAX = 1000
+POLL_S_MIN, POLL_S_MAX = 0.001, 0.01
+"""Between looks for replies: short after a request, then longer and longer."""
+POLL_GROWTH = 1.3
+
+
+class Letterbox:
+    """Over a store that is open for reading. One for each client."""
+
+    def __init__(self, store: Store, runtime: Runtime) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._leaving: list[tuple[InboxRow, asyncio.Future[int]]] = []
+        self._submitter: asyncio.Task[None] | None = None
+        self._awaited: dict[int, asyncio.Future[ReplyRow]] = {}
+        self._poller: asyncio.Task[None] | None = None
+        self._poll_s = POLL_S_MIN
+        self._fresh = False
+        """Whether a reply may have come before anybody waited for it."""
+
+    async def put(self, row: InboxRow) -> int:
+        """Insert a row; its id. On return it is on disk. Cancelling the caller doesn't take it back.
+
+        Raises:
+            StoreFull, StoreUnavailable: it isn't there, unless `outcome` is "unknown".
+        """
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._leaving.append((row, future))
+        if self._submitter is None:
+            self._submitter = self._runtime.spawn(self._submit(), "greenroom letterbox")
+        return await future
+
+    async def reply(self, row_id: int, timeout_s: float) -> ReplyRow | None:
+        """The reply to a row that wanted one, or None if none has come within the time.
+
+        Raises:
+            StoreError: the store can't be read.
+        """
+        future: asyncio.Future[ReplyRow] = asyncio.get_running_loop().create_future()
+        self._awaited[row_id] = future
+        self._poll_s = POLL_S_MIN
+        self._fresh = True
+        if self._poller is None:
+            self._poller = self._runtime.spawn(self._poll(), "greenroom replies")
+        timer = self._runtime.call_later(timeout_s, future.cancel)
+        try:
+            await asyncio.wait((future,))
+            return None if future.cancelled() else future.result()
+        finally:
+            timer.cancel()
+            self._awaited.pop(row_id, None)
+
+    async def close(self) -> None:
+        """Wait for what is being written; nobody waits for replies any more."""
+        if self._poller is not None:
+            self._poller.cancel()
+        tasks = [task for task in (self._submitter, self._poller) if task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+        for future in self._awaited.values():
+            future.cancel()
+
+    async def _submit(self) -> None:
+        try:
+            while self._leaving:
+                batch, self._leaving = self._leaving[:BATCH_ROWS_MAX], self._leaving[BATCH_ROWS_MAX:]
+                try:
+                    ids = await self._store.submit([row for row, _ in batch])
+                except GreenroomError as error:
+                    for _, future in batch:
+                        if not future.done():
+                            future.set_exception(error)
+                    continue
+                for (_, future), row_id in zip(batch, ids, strict=True):
+                    if not future.done():
+                        future.set_result(row_id)
+        finally:
+            self._submitter = None
+
+    async def _poll(self) -> None:
+        try:
+            while self._awaited:
+                if self._store.inbox_changed() or self._fresh:
+                    self._fresh = False
+                    await self._look()
+                await self._runtime.sleep(self._poll_s)
+                self._poll_s = min(self._poll_s * POLL_GROWTH, POLL_S_MAX)
+        except GreenroomError as error:
+            for future in self._awaited.values():
+                if not future.done():
+                    future.set_exception(error)
+        finally:
+            self._poller = None
+
+    async def _look(self) -> None:
+        for row_id, future in list(self._awaited.items()):
+            if not future.done() and (found := await self._store.get(ReplyRow, row_id)) is not None:
+                future.set_result(found)

@@ -1,0 +1,292 @@
+"""Inbox: what other processes want of this node, taken in by commits of its own.
+
+Clients and the command line insert rows into the `inbox` table; only the node writes anything else. A tell becomes
+a message
+row and its inbox row goes in the same commit, so that it is taken in once. The reply of an ask, and the outcome of an
+administration, come back as rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from ...persistence.commit.effects import Effects
+from ...persistence.errors import GreenroomError, RecordCorrupt, StoreDataError, StoreError
+from ...persistence.store.attempts import is_uid
+from ...persistence.store.rows import DeadLetterRow, InboxRow, ReplyRow, seal, verify
+from ..mailbox.envelope import Envelope
+from ..mailbox.mailbox import SYSTEM
+from ..messages.dispatch import decode_body
+from ..messages.errors import AskFailed
+from ..messages.message import ENCODER, Request, tag_of
+from ..messages.signals import ExitReason
+from .wire_errors import details_of
+
+if TYPE_CHECKING:
+    from ..kernel.cell import Cell
+    from ..system import ActorSystem
+
+__all__ = ("REPLY_RETENTION_S", "Inbox")
+
+ROWS = 500
+"""Inbox rows taken in at once."""
+REPLY_RETENTION_S = 60.0
+"""How long a reply waits to be fetched."""
+CAUSES = {
+    "ActorNotFound": "no_actor",
+    "KeyConflict": "rejected",
+    "KeyDamaged": "corrupt",
+    "RecordCorrupt": "corrupt",
+    "StoreDataError": "failed",
+    "UnknownMessageType": "unknown_type",
+}
+"""Of dead letters, by the error; for others the body doesn't fit."""
+
+Administration = Callable[[str, str, bytes], Awaitable[Any]]
+
+
+class Inbox:
+    def __init__(self, system: ActorSystem, administer: Administration) -> None:
+        """
+        Args:
+            administer: called with command, address and JSON arguments; what it returns, or the GreenroomError
+                that it raises, is
+                the reply.
+        """
+        self._system = system
+        self._administer = administer
+        self._at_work: set[int] = set()
+        """Asks and administration whose replies are pending."""
+        self._done = 0
+        """Every row up to this one has been dealt with, or is at work."""
+        self._taken: set[int] = set()
+        """The same of rows beyond that one: a row before them is held."""
+        self._held = False
+        """Whether a row waits for room in its mailbox: it is looked at again although nobody has written."""
+        self._resets = 0
+        self.refused: dict[int, StoreError] = {}
+        """Rows whose data the database has refused, or whose key is damaged there: they aren't tried again."""
+        self.looked = False
+        """Whether it has been read since the boot: until then nobody knows which suspects come back from it."""
+        self._replies: deque[tuple[float, int]] = deque()
+        self._lock = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Poll until cancelled. A look that finds nothing costs microseconds."""
+        system = self._system
+        while True:
+            if system.committer.failure is None:
+                try:
+                    if system.store.inbox_changed() or self._held or not self.looked:
+                        await self.take_in()
+                        if system.cautious:
+                            system.maybe_idle()
+                except StoreError as error:
+                    logger.warning("the inbox can't be read: {}", error)
+            await system.runtime.poll(system.settings.inbox_poll_s)
+
+    async def drain(self) -> None:
+        """Take in everything there is; part of what `idle` waits for."""
+        if self._system.committer.failure is None:
+            await self.take_in()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._at_work)
+
+    async def take_in(self) -> None:
+        async with self._lock:
+            try:
+                await self._take_in()
+            except BaseException:  # cancelled, or it can't be read: the rows that weren't reached are still there
+                self._held = True
+                raise
+
+    async def _take_in(self) -> None:
+        full: set[str] = set()
+        after, resets = self._done, self._resets
+        held = False
+        while rows := await self._system.store.scan(InboxRow, after=(after,), limit=ROWS):
+            if self._resets != resets:
+                return  # these rows are read again
+            for row in rows:
+                after = row.id
+                if row.id not in self._taken:
+                    waits = row.address in full and row.kind != "admin"
+                    if not waits and row.key is not None:
+                        waits = not await self._look_up(row)
+                        if self._resets != resets:
+                            return
+                    if waits or not self._take(row):
+                        full.add(row.address)
+                        held = True
+                        continue
+                    self._taken.add(row.id)
+                if not held:
+                    self._done = row.id
+        if self._resets != resets:
+            return
+        self._held = held
+        self._taken = {row_id for row_id in self._taken if row_id > self._done}
+        self.looked = True
+        self._purge()
+
+    async def _look_up(self, row: InboxRow) -> bool:
+        """Get its key from the store, so that `_take` knows it: no row behind it may pass it meanwhile. False: wait."""
+        try:
+            await self._system.keys.look_up((row.address, str(row.key)))
+        except StoreError:
+            return False
+        return True
+
+    def _take(self, row: InboxRow) -> bool:
+        """Deal with one row; False if its mailbox is full and it has to wait."""
+        try:
+            verify(row)
+            if not is_uid(row.uid):  # whoever wrote it isn't one of ours
+                row = row._replace(uid=self._system.next_uid())
+            if self.refused and (refused := self.refused.pop(row.id, None)) is not None:
+                self._refuse(row, refused)
+                return True
+            if row.expires is not None and row.expires < self._system.runtime.now():
+                self._forget(row)
+                return True
+            if row.kind == "admin":
+                self._start(row, self._administer(row.type, row.address, row.body.encode()))
+                return True
+            cell = self._system.resolve(row.address)
+            message = decode_body(cell, row.type, row.body.encode())
+            if cell.mailbox.count >= cell.options.capacity:
+                return False
+            if row.kind == "ask" and isinstance(message, Request):
+                if self._system.recovery.acquit(row.uid):  # an ask is never run twice
+                    reason = ExitReason.killed("the node died while the request was being handled")
+                    raise AskFailed(row.address, reason)
+                self._start(row, self._ask(cell, message, row))
+            else:
+                self._tell(cell, message, row)
+        except RecordCorrupt as error:
+            self._park(row, error)
+        except StoreError:
+            return False  # the row stays for the time when the store is back
+        except GreenroomError as error:
+            self._refuse(row, error)
+        return True
+
+    def _tell(self, cell: Cell, message: Any, row: InboxRow) -> None:
+        system = self._system
+        body = ENCODER.encode(message)
+        envelope = Envelope(row.address, row.uid, message, tag_of(type(message)), body)  # it may have come by an alias
+        envelope.priority = min(max(row.priority, 1 - SYSTEM), SYSTEM - 1)
+        envelope.due, envelope.key = row.due, row.key
+        # From memory: `_look_up` has asked the store.
+        known = envelope.key is not None and system.keys.seen_lately(envelope) is not None
+        if not known:
+            system.delivery.accept(cell, envelope, deletes=((InboxRow, row.id),))
+        if row.wants_reply:
+            self._reply(row, True, "null", "")
+        elif known or not cell.durable:
+            self._forget(row)
+
+    async def _ask(self, cell: Cell, request: Request[Any], row: InboxRow) -> Any:
+        left_s = 60.0 if row.expires is None else max(0.0, row.expires - self._system.runtime.now())
+        return await self._system.asks.ask(cell, request, left_s, row.uid)
+
+    def _start(self, row: InboxRow, work: Awaitable[Any]) -> None:
+        self._at_work.add(row.id)
+        self._system.background(self._finish(row, work), f"greenroom inbox {row.id}")
+
+    async def _finish(self, row: InboxRow, work: Awaitable[Any]) -> None:
+        try:
+            result = ENCODER.encode(await work).decode()
+        except StoreError as error:
+            if isinstance(error, RecordCorrupt):  # what it is about is damaged
+                self._refuse(row, error)
+            elif isinstance(error, StoreDataError):
+                self.refused[row.id] = error
+            # The row stays: the tree is being reset, and the inbox is read again then.
+        except GreenroomError as error:
+            self._refuse(row, error)
+        except Exception as error:  # what another process wrote must not end the node, at this boot and the next
+            logger.opt(exception=error).error("inbox row {} ({} {}) failed", row.id, row.kind, row.type)
+            self._refuse(row, AskFailed(row.address, ExitReason.from_exception(error)))
+        else:
+            self._reply(row, True, result, "")
+        finally:
+            self._at_work.discard(row.id)
+
+    def _reply(self, row: InboxRow, ok: bool, body: str, error: str) -> None:
+        now = self._system.runtime.now()
+        reply = seal(ReplyRow(row.id, int(ok), body, error, now))
+        rows = (reply,) if row.wants_reply else ()
+        self._submit(Effects(rows=rows, deletes=((InboxRow, row.id),)))
+        if rows:
+            self._replies.append((now, row.id))
+
+    def _forget(self, row: InboxRow) -> None:
+        self._submit(Effects(deletes=((InboxRow, row.id),)))
+
+    def _refuse(self, row: InboxRow, error: GreenroomError) -> None:
+        """It can't be done: a tell is parked, so that it isn't lost; whoever waits is told."""
+        if row.kind == "tell":
+            self._park(row, error)
+        else:
+            self._reply(row, False, details_of(error), f"{type(error).__name__}: {error}")
+
+    def _park(self, row: InboxRow, error: GreenroomError) -> None:
+        """Make a dead letter of a row, which may be damaged: its columns may hold anything."""
+        system = self._system
+        reason = ExitReason.from_exception(error)
+        letter = DeadLetterRow(
+            id=system.next_id(),
+            address=str(row.address),
+            uid=row.uid if is_uid(row.uid) else system.next_uid(),
+            sender="",
+            key=None if row.key is None else str(row.key),
+            type=str(row.type),
+            body=str(row.body),
+            attempts=0,
+            cause=CAUSES.get(type(error).__name__, "undecodable"),
+            error=reason.error,
+            text=reason.text,
+            traceback="",
+            at=system.runtime.now(),
+        )
+        self._submit(Effects(rows=(seal(letter),)))
+        system.events.emit(
+            "message.parked",
+            letter.address,
+            uid=letter.uid,
+            type=letter.type,
+            cause=letter.cause,
+            attempts=0,
+            error=letter.error,
+            text=letter.text,
+        )
+        self._reply(row, False, details_of(error), f"{type(error).__name__}: {error}")
+
+    def _submit(self, effects: Effects) -> None:
+        try:
+            self._system.committer.submit(effects)
+            self._system.committer.request()
+        except StoreError:
+            pass  # the row is still there, and is taken in again
+
+    def reset(self) -> None:
+        """The tree is reset from the database: so is this."""
+        self._done = 0
+        self._at_work.clear()
+        self._taken.clear()
+        self._held = True
+        self._resets += 1
+
+    def _purge(self) -> None:
+        """Replies of this life. Others, and those that nothing comes after, are swept by the housekeeping."""
+        horizon = self._system.runtime.now() - REPLY_RETENTION_S
+        while self._replies and self._replies[0][0] < horizon:
+            self._submit(Effects(deletes=((ReplyRow, self._replies.popleft()[1]),)))
