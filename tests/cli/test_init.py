@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from programs import TIMEOUT_S, Place, Running
 
-FILES = ["README.md", "actors.py", "test_actors.py", "greenroom.toml"]
+FILES = ["README.md", "actors.py", "greenroom.toml", "test_actors.py"]  # in the order of their names
 
 
 class Project(Place):
