@@ -1,4 +1,4 @@
-"""Asks: requests whose senders wait (docs/runtime-semantics.md, section 8)."""
+"""Asks: requests whose senders wait (docs/semantics/ask.md)."""
 
 from __future__ import annotations
 

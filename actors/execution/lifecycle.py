@@ -1,4 +1,4 @@
-"""Lifecycle: the start and the stop of incarnations (docs/runtime-semantics.md, section 4)."""
+"""Lifecycle: the start and the stop of incarnations (docs/semantics/cell.md)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A cell: the runtime's record of one address. What happens to it is in lifecycle.py and executor.py.
 
-The states are in docs/runtime-semantics.md, section 4.
+The states are in docs/semantics/cell.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a failure is charged to: the message alone, or the actor as well (docs/runtime-semantics.md, section 2)."""
+"""What a failure is charged to: the message alone, or the actor as well (docs/semantics/turn.md)."""
 
 from __future__ import annotations
 

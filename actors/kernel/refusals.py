@@ -1,4 +1,4 @@
-"""Refusals: who answers for data that the database refuses (docs/runtime-semantics.md, section 5).
+"""Refusals: who answers for data that the database refuses (docs/semantics/commit.md).
 
 | whose data | who answers |
 | --- | --- |

@@ -1,4 +1,4 @@
-"""The states of a cell (docs/runtime-semantics.md, section 4)."""
+"""The states of a cell (docs/semantics/cell.md)."""
 
 from typing import Final
 

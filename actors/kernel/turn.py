@@ -1,6 +1,6 @@
 """A turn: the handling of one message, and everything it does, as one unit.
 
-The states, and the order of what happens at the finish, are in docs/runtime-semantics.md, section 2.
+The states, and the order of what happens at the finish, are in docs/semantics/turn.md.
 """
 
 from __future__ import annotations

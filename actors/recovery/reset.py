@@ -1,5 +1,4 @@
-"""Recovery: what a node does after a crash, and after its store has failed (docs/runtime-semantics.md, sections 5
-and 6)."""
+"""Recovery: what a node does after a crash (docs/semantics/recovery.md), and after its store has failed (commit.md)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The boot reads the heads of all messages (id, address, priority, due) in sequence order. A large backlog isn't waited
 for: when the first portions are read, the tree starts, and the scan goes on beside it. The rules for what comes
-meanwhile are in docs/runtime-semantics.md, section 6; who keeps them is the `Backlog`.
+meanwhile are in docs/semantics/recovery.md; who keeps them is the `Backlog`.
 """
 
 from __future__ import annotations

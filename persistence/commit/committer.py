@@ -1,7 +1,7 @@
 """The committer: finished turns in, one transaction out, waiters told in order.
 
 One task owns all writing and is never cancelled; callers wait on futures of their own, so that a cancelled caller can't
-leave a half commit behind. The states are in docs/runtime-semantics.md, section 5.
+leave a half commit behind. The states are in docs/semantics/commit.md.
 """
 
 from __future__ import annotations

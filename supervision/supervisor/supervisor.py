@@ -1,6 +1,6 @@
 """Supervisor: an actor whose children are actors.
 
-It reacts to `Exited` by its strategy (docs/runtime-semantics.md, section 7), and answers to its administration
+It reacts to `Exited` by its strategy (docs/semantics/supervision.md), and answers to its administration
 (requests.py). Its mailbox is in memory, since what it reacts to is too; what must outlive the node is in rows.
 """
 

@@ -1,6 +1,6 @@
 """Relations: monitors and links as data, and what an exit owes to others by them.
 
-Turns make them (changes.py), exits end them (registry.py). The rules: docs/runtime-semantics.md, section 11.
+Turns make them (changes.py), exits end them (registry.py). The rules: docs/semantics/relations.md.
 """
 
 from __future__ import annotations
