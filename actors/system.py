@@ -61,14 +61,14 @@ class ActorSystem:
         store: Store,
         runtime: Runtime,
         owner: OwnerRow,
-        activator: Activator,
         settings: Settings | None = None,
     ) -> None:
         self.store = store
         self.runtime = runtime
         self.settings = settings or Settings()
         self.boot = owner.epoch
-        self.activator = activator
+        self.activator: Activator
+        """Set by the node, which makes the tree once there is a system."""
         self.events = Events(runtime.now)
         self.jitter = runtime.random()
         self.cells: dict[str, Cell] = {}

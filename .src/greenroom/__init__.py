@@ -81,7 +81,7 @@ from .supervision.errors import (
 )
 from .supervision.node.start import start
 from .supervision.spec.spec import ChildSpec, RestartBackoff, SupervisorSpec
-from .supervision.supervisor.protocol import (
+from .supervision.supervisor.requests import (
     ChildCounts,
     ChildInfo,
     CountChildren,

@@ -23,8 +23,8 @@ from ...persistence.commit.effects import Effects
 from ...persistence.store.attempts import is_uid
 from ...persistence.store.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 from ..errors import AdministrationFailed
-from ..spec.spec import Spec, SupervisorSpec
-from ..supervisor.supervisor import Supervisor, shutdown_seconds
+from ..spec.spec import Spec, SupervisorSpec, shutdown_seconds
+from ..supervisor.supervisor import Supervisor
 from .child_commands import ChildCommands, shown_status
 from .traces import Traces
 
@@ -222,7 +222,7 @@ class Administration:
         if cell.on_demand:
             cell.status = PASSIVE
             cell.wake()
-        elif cell.address in self._tree.halted:
+        elif cell.address in self._tree.children.halted:
             return  # it was stopped before, and stays so
         elif supervisor is not None and supervisor.status is UP and (was_up or cell.status in (PASSIVE, STOPPED)):
             try:
@@ -285,6 +285,6 @@ def _timer(timer: Timer) -> dict[str, Any]:
 @state_of.register
 def _children(supervisor: Supervisor) -> Any:
     """What a supervisor shows as its state: its children, in start order."""
-    children = supervisor.children
+    children = supervisor.children.all()
     shown = [{"id": child.address.rpartition("/")[2], "status": _status(child)} for child in children[:CHILDREN_MAX]]
     return {"children": shown, "hidden": len(children) - len(shown)}

@@ -1,6 +1,6 @@
 """ChildCommands: stop, start, restart and delete a child of a running node's tree, for the command line.
 
-Each asks the supervisor of the child (supervisor/protocol.py), so that it is done in the supervisor's own turn.
+Each asks the supervisor of the child (supervisor/requests.py), so that it is done in the supervisor's own turn.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from ...actors.kernel.status import DOWN, GONE, PASSIVE, STARTING, STOPPED, STOP
 from ...actors.messages.errors import ActorNotFound
 from ...actors.messages.message import Request
 from ..errors import AdministrationFailed, NotForDynamic, SupervisorError
-from ..spec.spec import Spec, SupervisorSpec
+from ..spec.spec import Spec, SupervisorSpec, shutdown_seconds
 from ..supervisor.child_rows import LEFT
-from ..supervisor.protocol import DeleteChild, RestartChild, TerminateChild
-from ..supervisor.supervisor import shutdown_seconds
+from ..supervisor.requests import DeleteChild, RestartChild, TerminateChild
 
 if TYPE_CHECKING:
     from ...actors.system import ActorSystem
@@ -63,7 +62,7 @@ class ChildCommands:
         """How long its stop may take, by the shutdown times of all that is below it."""
         own = shutdown_seconds(cast(Spec, cell.spec).shutdown)
         if isinstance(cell.spec, SupervisorSpec):
-            below = [self._stop_s(child) for child in self._tree.children_of(cell)]
+            below = [self._stop_s(child) for child in self._tree.children.of(cell)]
             needed = max(below, default=0.0) if cell.spec.strategy == "dynamic" else sum(below)
             own = needed if own is None else min(own, needed)
         return min(STOP_S_MAX, STOP_S_MAX if own is None else own + CANCEL_GRACE_S)
@@ -115,7 +114,7 @@ class ChildCommands:
         """Siblings that were stopped for the restart of a child, which itself waits, and are to start with it."""
         if cell is None or cell.status is not DOWN:
             return []
-        return [other for other in self._tree.children_of(parent) if other.status is PASSIVE and not other.on_demand]
+        return [other for other in self._tree.children.of(parent) if other.status is PASSIVE and not other.on_demand]
 
     async def delete(self, address: str, _: Any) -> Any:
         """Forget a child that is stopped, and all that is below it."""
@@ -125,7 +124,7 @@ class ChildCommands:
             raise AdministrationFailed(f"{address} {why}: `greenroom actors retire` deletes its state and its mail")
         if cell is not None and cell.status in _RUNNING:
             raise AdministrationFailed(f"{address} is running: stop it first (greenroom actors stop {address})")
-        planned = address in self._tree.planned
+        planned = address in self._tree.children.planned
         await self._ask(parent, DeleteChild(id=_id(address)), 0.0)
         return {"address": address, "deleted": True, "planned": planned}
 

@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 from ...actors.execution import lifecycle
 from ...actors.kernel.cell import Cell
@@ -28,6 +27,7 @@ from ..config.load import load_config
 from ..spec.aliases import with_aliases
 from ..spec.resolution import check_tree
 from ..spec.spec import SupervisorSpec
+from ..supervisor.supervisor import Supervisor
 from ..supervisor.tree import Tree
 from .administration import Administration
 from .log import log_event
@@ -86,15 +86,14 @@ async def start(
     engine = open_store(store, runtime) if isinstance(store, str) else store
     owner = await engine.open()
     try:
-        planted = _Planted()
-        system = ActorSystem(engine, runtime, owner, planted, settings)
+        system = ActorSystem(engine, runtime, owner, settings)
         system.events.subscribe(on_event)
-        planted.tree = Tree(system, tree)
+        planted = system.activator = Tree(system, tree, supervisor=Supervisor)
         watchdog = None if hang_s is None else Watchdog(system, hang_s)
         try:
             if watchdog is not None:
                 watchdog.start()  # before the boot: that is when suspects run
-            await _boot(system, planted.tree)
+            await _boot(system, planted)
             yield system
         finally:
             try:
@@ -166,27 +165,3 @@ async def _intact(system: ActorSystem) -> None:
         await asyncio.wait((recovery.task,))
     if system.gave_up is not None:
         raise system.gave_up
-
-
-class _Planted:
-    """The system is made before the tree, and the tree knows the system."""
-
-    tree: Tree
-
-    def activate(self, parent: Any, key: str) -> Any:
-        return self.tree.activate(parent, key)
-
-    def forget(self, cell: Any) -> None:
-        self.tree.forget(cell)
-
-    def started(self, cell: Any) -> None:
-        self.tree.started(cell)
-
-    def retired(self, cell: Any) -> Any:
-        return self.tree.retired(cell)
-
-    def route(self, cell: Any, key: str) -> str:
-        return self.tree.route(cell, key)
-
-    async def reload(self) -> None:
-        await self.tree.reload()

@@ -15,14 +15,15 @@ from ...persistence.events import Event
 from ...persistence.runtime import Runtime
 from ...persistence.store.contract import Commit
 from ...persistence.store.rows import MessageRow
+from ..node.start import start
 from .hazards import CALM, Weather
 from .loop import NodeDied
+from .plan import Plan
 from .run import Outcome, Run
 from .simulated import Life, SimulatedRuntime, SimulatedStore
 
 if TYPE_CHECKING:
     from ...actors.system import ActorSystem
-    from .simulate import Simulation
 
 __all__ = ("Attempt",)
 
@@ -37,8 +38,8 @@ LINES_KEPT = 40
 class Attempt:
     """One run of one seed."""
 
-    def __init__(self, simulation: Simulation, seed: int, *, lines: list[str] | None = None) -> None:
-        self.simulation = simulation
+    def __init__(self, plan: Plan, seed: int, *, lines: list[str] | None = None) -> None:
+        self.plan = plan
         self.lines = lines
         self.outcome = Outcome(seed)
         self._seed = seed
@@ -54,12 +55,12 @@ class Attempt:
     def run(self) -> Outcome:
         logger.disable("greenroom")
         try:
-            crashes = self._random.randint(0, self.simulation.hazards.crashes)
-            refusals = self._random.randint(0, self.simulation.hazards.refusals)
+            crashes = self._random.randint(0, self.plan.hazards.crashes)
+            refusals = self._random.randint(0, self.plan.hazards.refusals)
             data = MemoryData()
             while crashes:
                 crashes -= 1
-                life = self._begin(data, Weather(self._random, self.simulation.hazards, crashes=True))
+                life = self._begin(data, Weather(self._random, self.plan.hazards, crashes=True))
                 life.refusals, refusals = refusals, 0
                 self._live(life, self._stormy(life))
                 data = self._end(life)
@@ -85,7 +86,7 @@ class Attempt:
             raise AssertionError(f"the node has died {LIVES_MAX} times: something takes it down again and again")
         self._now_s += weather.down_s
         life = Life(self.outcome.lives, self._random, data, weather, self._told, self._now_s)
-        life.loop.ends_s = self._now_s + self.simulation.limit_s
+        life.loop.ends_s = self._now_s + self.plan.limit_s
         run = self._run
         run.life, run.data, run._life = life.number, data, life
         self._told(f"life {life.number} begins")
@@ -114,14 +115,13 @@ class Attempt:
 
     def _node(self, life: Life) -> AbstractAsyncContextManager[ActorSystem]:
         runtime = SimulatedRuntime(life)
-        simulation = self.simulation
+        plan = self.plan
 
         def heard(event: Event) -> None:
             self._told(f"{event.name} {event.address}")
 
-        return simulation.tree.node(
-            store=SimulatedStore(life, runtime), runtime=runtime, settings=simulation.settings, on_event=heard
-        )
+        store = SimulatedStore(life, runtime)
+        return start(plan.tree, store=store, runtime=runtime, settings=plan.settings, on_event=heard)
 
     async def _stormy(self, life: Life) -> None:
         """A life that ends badly, sooner or later."""
@@ -153,8 +153,8 @@ class Attempt:
         async with self._node(life) as system:
             await self._work(life, system)
             await self._settle(system)
-            if self.simulation.invariant is not None:
-                await self.simulation.invariant(self._run)
+            if self.plan.invariant is not None:
+                await self.plan.invariant(self._run)
             life.left = life.data.copy()
 
     async def _after(self, life: Life) -> None:
@@ -162,8 +162,8 @@ class Attempt:
         async with self._node(life) as system:
             self._run.system = system
             await self._settle(system)
-            if self.simulation.invariant is not None:
-                await self.simulation.invariant(self._run)
+            if self.plan.invariant is not None:
+                await self.plan.invariant(self._run)
 
     async def _work(self, life: Life, system: ActorSystem) -> None:
         """The workload, unless it has come to its end; and what is left to do after it."""
@@ -171,7 +171,7 @@ class Attempt:
         run.system = system
         while not self._ended:
             try:
-                await self.simulation.workload(run)
+                await self.plan.workload(run)
                 self._ended = True
             except (StoreFull, StoreUnavailable, SystemStopped, Fenced) as error:
                 self._check(life, system)
@@ -205,7 +205,7 @@ class Attempt:
 
     async def _settle(self, system: ActorSystem) -> None:
         """Until nothing waits any more, or for a while."""
-        ends = system.runtime.monotonic() + self.simulation.settle_s
+        ends = system.runtime.monotonic() + self.plan.settle_s
         await system.idle()
         while self._run.data.tables[MessageRow] and system.runtime.monotonic() < ends:
             await system.runtime.sleep(1.0)

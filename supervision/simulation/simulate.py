@@ -11,34 +11,18 @@ from __future__ import annotations
 
 import os
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable
 
 from ...actors.kernel.settings import Settings
-from ...persistence.events import Event
-from ...persistence.runtime import Runtime
+from ..spec.spec import SupervisorSpec
 from .attempt import Attempt
 from .hazards import Hazards
-from .run import Outcome, Run
+from .plan import Plan, Workload
+from .run import Outcome
 
-if TYPE_CHECKING:
-    from ...actors.system import ActorSystem
-    from ...persistence.store.contract import Store
-
-__all__ = ("SEED_VARIABLE", "Simulation", "SimulationFailed", "Startable", "Workload", "simulate")
+__all__ = ("SEED_VARIABLE", "Simulation", "SimulationFailed", "Workload", "simulate")
 
 SEED_VARIABLE = "GREENROOM_SEED"
-
-Workload = Callable[[Run], Awaitable[object]]
-
-
-class Startable(Protocol):
-    """What can be simulated: a `SupervisorSpec`."""
-
-    def node(
-        self, *, store: Store, runtime: Runtime, settings: Settings, on_event: Callable[[Event], object]
-    ) -> AbstractAsyncContextManager[ActorSystem]: ...
 
 
 class SimulationFailed(AssertionError):
@@ -62,7 +46,7 @@ class Simulation:
 
     def __init__(
         self,
-        tree: Startable,
+        tree: SupervisorSpec,
         workload: Workload,
         invariant: Workload | None = None,
         *,
@@ -71,13 +55,15 @@ class Simulation:
         settle_s: float = 60.0,
         limit_s: float = 3600.0,
     ) -> None:
-        self.tree = tree
-        self.workload = workload
-        self.invariant = invariant
-        self.hazards = hazards or Hazards()
-        self.settings = settings or Settings(inbox_poll_s=1e9)  # no other process writes into the inbox
-        self.settle_s = settle_s
-        self.limit_s = limit_s
+        self.plan = Plan(
+            tree=tree,
+            workload=workload,
+            invariant=invariant,
+            hazards=hazards or Hazards(),
+            settings=settings or Settings(inbox_poll_s=1e9),  # no other process writes into the inbox
+            settle_s=settle_s,
+            limit_s=limit_s,
+        )
 
     def run(self, seed: int) -> Outcome:
         """One seed.
@@ -85,11 +71,11 @@ class Simulation:
         Raises:
             SimulationFailed: the invariant, or the workload, raised; or the node gave up, hung, or never came to rest.
         """
-        attempt = Attempt(self, seed)
+        attempt = Attempt(self.plan, seed)
         try:
             return attempt.run()
         except (Exception, CancelledError) as error:
-            again = Attempt(self, seed, lines=[])
+            again = Attempt(self.plan, seed, lines=[])
             try:
                 again.run()
             except (Exception, CancelledError) as same:
@@ -100,7 +86,7 @@ class Simulation:
 
 
 def simulate(
-    tree: Startable,
+    tree: SupervisorSpec,
     workload: Workload,
     invariant: Workload | None = None,
     *,

@@ -10,7 +10,7 @@ from threading import Lock
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ...persistence.engines.memory import MemoryData, MemoryStore
+from ...persistence.engines.memory import MemoryData, MemoryStore, _commit_sql
 from ...persistence.engines.sqlite.lending.transaction import Held
 from ...persistence.engines.sqlite.worker import Worker
 from ...persistence.errors import StoreDataError, StoreError, StoreFull, StoreUnavailable
@@ -19,6 +19,7 @@ from ...persistence.store.attempts import MemoryAttempts, Started
 from ...persistence.store.contract import Commit
 from ...persistence.store.rows import MessageRow, OwnerRow
 from .hazards import Weather
+from .inline import InlineConnection
 from .loop import NodeDied, SimulatedLoop
 
 if TYPE_CHECKING:
@@ -306,8 +307,6 @@ class SimulatedStore(MemoryStore):
 
     async def _commit_both(self, lease: Any, commit: Commit) -> None:
         """Both at once, and the user's tables among what a crash leaves."""
-        from ...persistence.engines.memory import _commit_sql
-
         _commit_sql(lease)
         assert self._sql is not None
         self.data.sql = self._sql.serialize()
@@ -368,8 +367,6 @@ class InlineHeld(Held):
             raise
 
     async def _lend(self) -> Any:
-        from .inline import InlineConnection
-
         lease = self.lease
         assert lease is not None
         return await InlineConnection(lease, self._inline.run)

@@ -14,7 +14,6 @@ encodes, decodes and compares like one that was read from a file. Making a spec 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict, cast
 
 import msgspec
@@ -25,7 +24,6 @@ from .references import refer
 
 if TYPE_CHECKING:
     from ...actors.actor import Actor
-    from ...actors.system import ActorSystem
 
     ActorClass = type[Actor[Any]] | str
     ErrorClass = type[Exception] | str
@@ -80,6 +78,7 @@ __all__ = (
     "Strategy",
     "SupervisorSpec",
     "partition_specs",
+    "shutdown_seconds",
     "to_config",
     "walk",
 )
@@ -211,14 +210,17 @@ class SupervisorSpec(_Spec, tag="supervisor", kw_only=True, frozen=True):
         table = self.restart_backoff
         return None if table is None else RestartBackoff(**cast(Mapping[str, float], table))
 
-    def node(self, **options: Any) -> AbstractAsyncContextManager[ActorSystem]:
-        """The node of this tree: `start(tree, **options)`, for layers that can't import that (`simulate`)."""
-        from ..node.start import start
-
-        return start(self, **options)
-
 
 Spec = ChildSpec | SupervisorSpec
+
+
+def shutdown_seconds(shutdown: Shutdown) -> float | None:
+    """Seconds; None waits for ever, 0 doesn't wait."""
+    if shutdown == "infinity":
+        return None
+    if shutdown == "brutal_kill":
+        return 0.0
+    return float(shutdown)
 
 
 def partition_specs(spec: SupervisorSpec) -> tuple[ChildSpec, ...]:

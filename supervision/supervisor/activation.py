@@ -1,4 +1,4 @@
-"""Dynamic: activation and passivation of children under a template."""
+"""Activation: children under a template come with their first message, and leave memory when they are idle."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ...actors.kernel.status import GONE, PASSIVE, STOPPED, UP
 from ...actors.messages.errors import ActorNotFound
 from ...actors.messages.signals import ExitReason
 from ..spec.resolution import Recipe
-from ..spec.spec import Spec, SupervisorSpec
-from .supervisor import shutdown_seconds
+from ..spec.spec import Spec, SupervisorSpec, shutdown_seconds
+from .child_table import ChildTable
 
 if TYPE_CHECKING:
-    from .tree import Tree
+    from ...actors.system import ActorSystem
 
-__all__ = ("Dynamic",)
+__all__ = ("Activation",)
 
 IDLE_TIMEOUT_S = 60.0
 """Of children under a template, where neither their class nor their spec says otherwise."""
@@ -27,12 +27,12 @@ SWEEP_PER_TIMEOUT = 4
 """How often within the idle timeout idle children are looked for."""
 
 
-class Dynamic:
-    """Children that come with their first message, and leave memory when they have been idle for long."""
+class Activation:
+    """Makes the cells of children under templates, and lets idle ones leave memory."""
 
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self.system = tree.system
+    def __init__(self, system: ActorSystem, children: ChildTable) -> None:
+        self.system = system
+        self._children = children
         self.templates: dict[str, Recipe] = {}
         """By supervisor."""
         self._sweeps: dict[str, asyncio.TimerHandle] = {}
@@ -45,7 +45,7 @@ class Dynamic:
         if not key.isprintable() or len(key) > 200:
             raise ActorNotFound(f"{parent.address}/{key}", "a key is printable and at most 200 characters long")
         spec = cast(SupervisorSpec, parent.spec)
-        siblings = self._tree.siblings(parent.address)
+        siblings = self._children.siblings(parent.address)
         if len(siblings) >= spec.max_children:
             self._make_room(parent, siblings)
         cell = Cell(
@@ -59,7 +59,7 @@ class Dynamic:
             on_demand=True,
         )
         cell.last_used = self.system.runtime.monotonic()
-        self._tree.enter(cell)
+        self._children.enter(cell)
         if parent.address not in self._sweeps:
             self._schedule_sweep(parent)
         return cell
@@ -82,10 +82,10 @@ class Dynamic:
         if self.system.closing:
             return
         horizon = self.system.runtime.monotonic() - timeout_s
-        for child in self._tree.children_of(parent):
+        for child in self._children.of(parent):
             if child.last_used <= horizon:
                 self._passivate(child)
-        if self._tree.siblings(parent.address):
+        if self._children.siblings(parent.address):
             self._schedule_sweep(parent)
 
     def _make_room(self, parent: Cell, siblings: dict[str, Cell]) -> None:

@@ -22,7 +22,7 @@ from loguru import logger
 from ...actors.recovery.damage import report_damage
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import RecordCorrupt
-from ...persistence.store.rows import ChildRow, seal, verify
+from ...persistence.store.rows import ChildRow, Row, seal, verify
 from ..errors import ConfigError
 from ..spec.aliases import aliased_spec
 from ..spec.resolution import check_child
@@ -194,8 +194,8 @@ class ChildRows:
         for below in list(self._rows.get(address, ())):
             self.delete(address, below)
 
-    def retire(self, supervisor: str, child: str) -> list[tuple[type[ChildRow], Any]]:
-        """As `delete`, for a commit of somebody else's."""
+    def retire(self, supervisor: str, child: str) -> list[tuple[type[Row], Any]]:
+        """As `delete`, but for another's commit: returns the rows that it has to delete."""
         self.delete(supervisor, child)
         keys = [key for key, row in self._changes.items() if row is None]
         for key in keys:

@@ -1,211 +1,179 @@
-"""Administered: the requests that a supervisor answers. The rules are OTP's: supervisor(3), `start_child` and so on."""
+"""What a supervisor is asked. OTP: supervisor(3), `start_child` and its neighbours; the replies are OTP's as well.
+
+    address = await system.ref("/bank").ask(StartChild(spec=ChildSpec(id="audit", actor=Audit)))
+
+What a supervisor refuses is raised at the asker as it is (`AlreadyStarted`, `ChildNotFound`, …). From another process
+the command line does the same: `greenroom actors start|stop|restart|delete`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import Literal
 
-from ...actors.actor import Actor, handler
-from ...actors.kernel.cell import Cell
-from ...actors.kernel.status import DOWN, PASSIVE, STARTING, STOPPED, STOPPING, UP
-from ...actors.messages.errors import StartFailed
-from ..errors import (
-    AlreadyPresent,
-    AlreadyStarted,
-    ChildNotFound,
-    ConfigError,
-    NotForDynamic,
-    Problem,
-    Restarting,
-    Running,
-    SupervisorError,
-    TooManyChildren,
-)
-from ..spec.resolution import check_child
-from ..spec.spec import ChildSpec, Spec, SupervisorSpec
-from .child_rows import LEFT, PLANNED, STARTED
-from .child_rows import STOPPED as ROW_STOPPED
-from .intensity import Intensity
-from .protocol import (
-    ChildCounts,
-    ChildInfo,
-    CountChildren,
-    DeleteChild,
-    GetChildSpec,
-    Reconfigure,
-    RestartChild,
-    StartChild,
-    TerminateChild,
-    WhichChildren,
+import msgspec
+
+from ...actors.messages.message import Message, Request
+from ...actors.messages.signals import ExitReason
+from ..errors import ConfigError, show
+from ..spec.spec import ChildSpec, SupervisorSpec
+from ..spec.validation import validate
+
+__all__ = (
+    "ChildCounts",
+    "ChildInfo",
+    "CountChildren",
+    "DeleteChild",
+    "GetChildSpec",
+    "Reconfigure",
+    "RestartChild",
+    "RestartRetry",
+    "StartChild",
+    "TerminateChild",
+    "WhichChildren",
 )
 
-if TYPE_CHECKING:
-    from .tree import Tree
-
-__all__ = ("Administered",)
-
-_SHOWN = {
-    UP: "running",
-    STARTING: "running",
-    STOPPING: "running",
-    DOWN: "restarting",
-    PASSIVE: "stopped",
-    STOPPED: "stopped",
-}
+_ANY = SupervisorSpec(id="any", auto_shutdown="any_significant")
+"""A supervisor that whatever is right by itself fits under."""
 
 
-class Administered(Actor[None]):
-    """What a supervisor has of its administration; `Supervisor` adds the supervision."""
+def _check(spec: object) -> None:
+    """A spec that is wrong by itself is the asker's to know, field by field, before it is encoded.
 
-    _supervises = True
-    _answers = (SupervisorError, ConfigError, StartFailed)
+    Raises:
+        ConfigError
+    """
+    if problems := validate(spec, parent=_ANY):
+        raise ConfigError(f"{type(spec).__name__} {show(getattr(spec, 'id', None))}", problems)
+
+
+class ChildInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One child, as `WhichChildren` tells it."""
+
+    id: str
+    address: str
+    status: Literal["running", "restarting", "stopped", "passive"]
+    """restarting: it has exited, and hasn't started again yet; stopped: its spec is kept without a process; passive: it
+    comes with its next message."""
+    kind: Literal["actor", "supervisor"]
+    actor: str | None
+    """The reference of its class; None for a supervisor."""
+
+
+class ChildCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many children there are, as `CountChildren` tells it."""
+
+    specs: int
+    """All of them, running or not."""
+    active: int
+    """Those that run."""
+    supervisors: int
+    """Those that are supervisors, running or not."""
+    workers: int
+
+
+class StartChild(Request[str | None]):
+    """Add a child, commit its spec, then start it: after a crash the node has it again. The last in start order.
+
+    Replies its address; None if its `on_start` raised `Ignore` (the spec is kept then, except under a dynamic
+    supervisor and a temporary child's).
+
+    Raises (at the asker):
+        AlreadyStarted, AlreadyPresent: there is a child of that id.
+        ConfigError: the spec has mistakes; all of them are listed.
+        StartFailed: it didn't start. Nothing is kept.
+        TooManyChildren: a dynamic supervisor has `max_children`.
+    """
+
+    spec: ChildSpec | SupervisorSpec
+
+    def __post_init__(self) -> None:
+        _check(self.spec)
+
+
+class TerminateChild(Request[None]):
+    """Stop a child by the shutdown ladder; one that doesn't run already is as good.
+
+    Its spec is kept, and it stays stopped, in the next life of the node too, until `RestartChild`. A temporary
+    child's spec, and a dynamic supervisor's child, go.
+
+    Raises (at the asker):
+        ChildNotFound
+    """
+
+    id: str
+
+
+class RestartChild(Request[str | None]):
+    """Start a child that was stopped, or has ended. Replies as `StartChild`.
+
+    Raises (at the asker):
+        ChildNotFound, Running, Restarting, NotForDynamic
+        StartFailed: it didn't start; it stays stopped.
+    """
+
+    id: str
+
+
+class DeleteChild(Request[None]):
+    """Forget the spec of a stopped child. State and mail stay in the store (`greenroom actors retire` deletes those).
+
+    One that the config file names is back when the node is started the next time.
+
+    Raises (at the asker):
+        ChildNotFound, Running, Restarting, NotForDynamic
+    """
+
+    id: str
+
+
+class WhichChildren(Request[list[ChildInfo]]):
+    """All children, the one that was started last first."""
+
+
+class CountChildren(Request[ChildCounts]):
+    """How many children there are."""
+
+
+class GetChildSpec(Request[ChildSpec | SupervisorSpec]):
+    """The spec of one child.
+
+    Raises (at the asker):
+        ChildNotFound
+    """
+
+    id: str
+
+
+class Reconfigure(Request[None]):
+    """Change a running supervisor's flags and child specs. OTP: supervisor.erl, `code_change`.
+
+    Children that run go on. Their `restart`, `shutdown` and `significant` hold at once, the rest of their new specs
+    from their next start. Children that are new are added without being started (`RestartChild` does); those that
+    aren't named stay, and stand behind the named ones. The id, and what makes it dynamic or partitioned, can't change;
+    what is below a supervisor among the children is changed by asking that one.
+
+    Raises (at the asker):
+        ConfigError: there are mistakes; nothing was changed.
+    """
 
     spec: SupervisorSpec
-    tree: Tree
-    intensity: Intensity
 
-    if TYPE_CHECKING:
-
-        @property
-        def cell(self) -> Cell: ...
-
-        @property
-        def children(self) -> list[Cell]: ...
-
-        async def start_child(self, child: Cell) -> bool: ...
-
-        async def stop_child(self, child: Cell, *, then: str = PASSIVE) -> None: ...
-
-        def forget(self, child: Cell) -> None: ...
-
-        def end_wait(self, child: Cell) -> None: ...
-
-    def _child(self, child_id: str) -> Cell:
-        cell = self.tree.child(self.cell, f"{self.address}/{child_id}")
-        if cell is None:
-            raise ChildNotFound(self.address, child_id)
-        return cell
-
-    # -- questions ---------------------------------------------------------------------------------------
-
-    @handler
-    def which_children(self, _: WhichChildren) -> list[ChildInfo]:
-        return [_info(child) for child in reversed(self.children)]
-
-    @handler
-    def count_children(self, _: CountChildren) -> ChildCounts:
-        children = self.children
-        supervisors = sum(isinstance(child.spec, SupervisorSpec) for child in children)
-        return ChildCounts(
-            specs=len(children),
-            active=sum(child.status in (UP, STARTING, STOPPING) for child in children),
-            supervisors=supervisors,
-            workers=len(children) - supervisors,
-        )
-
-    @handler
-    def get_child_spec(self, message: GetChildSpec) -> ChildSpec | SupervisorSpec:
-        return self.tree.spec_of(self._child(message.id))
-
-    # -- orders ------------------------------------------------------------------------------------------
-
-    @handler
-    async def start_new_child(self, message: StartChild) -> str | None:
-        spec, tree = message.spec, self.tree
-        check_child(spec, self.spec)
-        if self.spec.strategy == "partition" or self.spec.template is not None:
-            why = "its children are made from its template, and come by themselves"
-            raise ConfigError(self.address, [Problem(key="strategy", why=why)])
-        known = tree.child(self.cell, f"{self.address}/{spec.id}")
-        if known is not None:
-            present = known.status in (STOPPED, PASSIVE, DOWN)
-            raise (AlreadyPresent if present else AlreadyStarted)(self.address, spec.id)
-        if self.spec.strategy == "dynamic" and len(tree.siblings(self.address)) >= self.spec.max_children:
-            raise TooManyChildren(self.address, spec.id)
-        if spec.restart != "temporary":  # OTP: what a temporary child was started with isn't kept
-            tree.rows.add(self.address, spec)
-            tree.rows.submit()
-        await tree.system.committer.flush()  # mail that an earlier child of this address left is on disk then, too
-        child = tree.adopt(spec, self.cell)
-        try:
-            started = await self.start_child(child)
-        except StartFailed:
-            await self._forget(child)
-            raise
-        return child.address if started else None
-
-    @handler
-    async def terminate_child(self, message: TerminateChild) -> None:
-        child = self._child(message.id)
-        if child.status is DOWN:
-            child.fence(STOPPED)  # it was about to be restarted
-            self.end_wait(child)
-        else:
-            await self.stop_child(child, then=STOPPED)
-        if child.on_demand:
-            self.tree.drop(child)
-        elif self.spec.strategy == "dynamic" or cast(Spec, child.spec).restart == "temporary":
-            await self._forget(child)
-        else:
-            self.tree.halted.add(child.address)
-            if self.tree.rows.status(self.address, message.id) != LEFT:
-                self.tree.rows.mark(self.address, message.id, ROW_STOPPED)
-            await self.tree.rows.commit()
-
-    @handler
-    async def restart_child(self, message: RestartChild) -> str | None:
-        child = self._stopped_child(message.id)
-        self.tree.halted.discard(child.address)
-        self.tree.rows.mark(self.address, message.id, PLANNED if child.address in self.tree.planned else STARTED)
-        await self.tree.rows.commit()
-        try:
-            return child.address if await self.start_child(child) else None
-        except StartFailed:
-            child.fence(STOPPED)
-            self.tree.halted.add(child.address)
-            self.tree.rows.mark(self.address, message.id, ROW_STOPPED)
-            await self.tree.rows.commit()
-            raise
-
-    @handler
-    async def delete_child(self, message: DeleteChild) -> None:
-        child = self._stopped_child(message.id)
-        if self.spec.strategy == "partition":
-            why = "keys are routed to it. Change `partitions` in the tree"
-            raise ConfigError(self.address, [Problem(key=message.id, why=why)])
-        await self._forget(child)
-
-    def _stopped_child(self, child_id: str) -> Cell:
-        if self.spec.strategy == "dynamic":
-            raise NotForDynamic(self.address, child_id)
-        child = self._child(child_id)
-        if child.status is DOWN:
-            raise Restarting(self.address, child_id)
-        if child.status not in (STOPPED, PASSIVE):
-            raise Running(self.address, child_id)
-        return child
-
-    async def _forget(self, child: Cell) -> None:
-        """The spec goes, with its row; state and mail stay."""
-        self.tree.rows.delete(self.address, cast(Spec, child.spec).id)
-        await self.tree.rows.commit()
-        self.tree.drop(child)
-
-    @handler
-    async def reconfigure(self, message: Reconfigure) -> None:
-        self.tree.reconfigure(self.cell, message.spec)
-        self.spec = message.spec
-        self.intensity.limit = message.spec.intensity
-        self.intensity.period_s = message.spec.period_s
-        await self.tree.rows.commit()
+    def __post_init__(self) -> None:
+        _check(self.spec)
 
 
-def _info(child: Cell) -> ChildInfo:
-    spec = cast(Spec, child.spec)
-    shown = "passive" if child.on_demand and child.status is PASSIVE else _SHOWN[child.status]
-    return ChildInfo(
-        id=child.address.rpartition("/")[2],
-        address=child.address,
-        status=shown,  # type: ignore[arg-type]
-        kind="actor" if isinstance(spec, ChildSpec) else "supervisor",
-        actor=str(spec.actor) if isinstance(spec, ChildSpec) else None,
-    )
+class RestartRetry(Message):
+    """To self: go on with a restart that had to wait, for its backoff or because a start failed.
+
+    A message, so that administration works in between (OTP).
+    """
+
+    address: str
+    incarnation: int
+    """The one that exited: when it isn't the last any more, somebody else has dealt with it."""
+    resume: tuple[str, ...]
+    """The children still to be started, in order."""
+    charged: bool
+    """Whether it counts for the intensity: a failed start does, a backoff doesn't."""
+    reason: ExitReason | None = None
+    """Why the start failed."""

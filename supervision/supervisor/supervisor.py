@@ -1,344 +1,271 @@
 """Supervisor: an actor whose children are actors.
 
-It reacts to `Exited` by its strategy (docs/semantics/supervision.md), and answers to its administration
-(requests.py). Its mailbox is in memory, since what it reacts to is too; what must outlive the node is in rows.
+It reacts to `Exited` (docs/semantics/supervision.md) and answers the requests of its administration
+(requests.py); the rules are OTP's: supervisor(3). How it restarts is in restarts.py. Its mailbox is in memory, because
+what it reacts to is, too; what must outlive the node is in rows.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, cast
-from weakref import WeakKeyDictionary
+from typing import cast
 
-from loguru import logger
-
-from ...actors.actor import handler
-from ...actors.execution import lifecycle
+from ...actors.actor import Actor, handler
 from ...actors.kernel.cell import Cell
-from ...actors.kernel.status import DOWN, GONE, PASSIVE, STOPPED, UP
-from ...actors.messages.errors import Ignore, StartFailed
+from ...actors.kernel.status import DOWN, GONE, PASSIVE, STARTING, STOPPED, STOPPING, UP
+from ...actors.messages.errors import StartFailed
 from ...actors.messages.signals import Exited, ExitReason
-from ..spec.spec import Shutdown, Spec, SupervisorSpec
-from .child_rows import PLANNED, STARTED
-from .intensity import Intensity
-from .protocol import RestartRetry
-from .requests import Administered
-from .strategies import concerned
+from ..errors import (
+    AlreadyPresent,
+    AlreadyStarted,
+    ChildNotFound,
+    ConfigError,
+    NotForDynamic,
+    Problem,
+    Restarting,
+    Running,
+    SupervisorError,
+    TooManyChildren,
+)
+from ..spec.resolution import check_child
+from ..spec.spec import ChildSpec, Spec, SupervisorSpec
+from .child_rows import LEFT, PLANNED, STARTED
+from .child_rows import STOPPED as ROW_STOPPED
+from .children import Children
+from .requests import (
+    ChildCounts,
+    ChildInfo,
+    CountChildren,
+    DeleteChild,
+    GetChildSpec,
+    Reconfigure,
+    RestartChild,
+    RestartRetry,
+    StartChild,
+    TerminateChild,
+    WhichChildren,
+)
+from .restarts import Restarts
+from .tree import Tree
 
-if TYPE_CHECKING:
-    from ...actors.kernel.incarnation import Incarnation
-    from .tree import Tree
+__all__ = ("Supervisor",)
 
-__all__ = ("Supervisor", "shutdown_seconds")
+_SHOWN = {
+    UP: "running",
+    STARTING: "running",
+    STOPPING: "running",
+    DOWN: "restarting",
+    PASSIVE: "stopped",
+    STOPPED: "stopped",
+}
 
 
-class Supervisor(Administered):
-    """One supervisor of the tree. `tree` makes and knows the cells of its children."""
+class Supervisor(Actor[None]):
+    """One supervisor of the tree. The tree makes its cell, and those of its children."""
 
     durable = False
     trap_exits = True  # a stranger's link must not take a tree down
     handler_timeout_s = None
     capacity = 1_000_000
+    _supervises = True
+    _answers = (SupervisorError, ConfigError, StartFailed)
 
-    def __init__(self, *, spec: SupervisorSpec, tree: Tree) -> None:
-        self.spec = spec
+    def __init__(self, *, spec: SupervisorSpec, tree: Tree, cell: Cell) -> None:
         self.tree = tree
-        self.intensity = Intensity(spec.intensity, spec.period_s)
-        self._restarts: WeakKeyDictionary[Cell, tuple[int, float]] = WeakKeyDictionary()
-        """Under a backoff: how many restarts in a row a child had, and when the last one was due."""
-        self._waits: dict[str, tuple[asyncio.Task[None], RestartRetry]] = {}
-        """The restarts whose moment hasn't come, by child."""
+        self.children = Children(tree, cell, spec)
+        self.restarts = Restarts(self.children, self.stop)
 
     @property
-    def cell(self) -> Cell:
-        return cast("Incarnation", self._context).cell
-
-    @property
-    def children(self) -> list[Cell]:
-        """In start order."""
-        return self.tree.children_of(self.cell)
+    def spec(self) -> SupervisorSpec:
+        return self.children.spec
 
     # -- start and stop ------------------------------------------------------------------------------
 
     async def on_start(self) -> None:
         """Start the children in order; if one fails, stop the started ones in reverse and fail (OTP).
 
-        One that came by `StartChild` has started before: if it fails now, that is a restart that fails.
+        A child that came by `StartChild` has started before: if it fails now, that is a restart that fails.
         """
-        tree = self.tree
-        self.intensity.recall(tree.restarts_on_record(self.address))
-        for child in tree.static_children_of(self.cell):
-            if child.address in tree.halted:
+        tree, children = self.tree, self.children
+        self.restarts.recall()
+        for child in tree.children.static_of(children.cell):
+            if child.address in tree.children.halted:
                 child.fence(STOPPED)
                 continue
-            if child.address in tree.passing:  # OTP: a temporary child is never restarted
-                tree.drop(child)
+            if child.address in tree.children.passing:  # OTP: a temporary child is never restarted
+                tree.children.drop(child)
                 continue
             try:
-                await self.start_child(child)
+                await children.start(child)
             except StartFailed as error:
                 if tree.rows.status(self.address, cast(Spec, child.spec).id) != STARTED:
-                    await self.stop_children(self.children)
+                    await children.stop_in_reverse(children.all())
                     raise
-                self._start_failed(child, error, [child])
+                self.restarts.start_failed(child, error, [child])
 
     async def on_stop(self, reason: ExitReason) -> None:
-        for task, _ in self._waits.values():
-            task.cancel()
-        await self.stop_children(self.children)
+        self.restarts.cancel()
+        await self.children.stop_in_reverse(self.children.all())
 
-    async def start_child(self, child: Cell) -> bool:
-        """Start one child; whether it runs. An `Ignore` leaves it stopped, with its spec kept.
-
-        A temporary child's spec, and that of a dynamic supervisor's child, are dropped then.
-
-        Raises:
-            StartFailed
-        """
-        self.tree.renew(child)
-        asking = self.cell.asking
-        if asking is None:
-            asking = self.cell.asking = []
-        asking.append(child)  # a start that asks its own supervisor would wait for ever: it gets AskCycle
-        try:
-            await lifecycle.start(child)
-        except Ignore as ignored:
-            logger.debug("{} doesn't want to run: {}", child.address, ignored)
-            if cast(Spec, child.spec).restart == "temporary" or self.spec.strategy == "dynamic":
-                self.forget(child)
-            return False
-        finally:
-            asking.remove(child)
-        return True
-
-    async def stop_children(self, children: list[Cell]) -> None:
-        """In reverse, one by one (OTP); those of a dynamic supervisor all at once, under one timeout."""
-        if self.spec.strategy == "dynamic":
-            await self.tree.stop_together(children)
-            return
-        for child in reversed(children):
-            await self.stop_child(child)
-
-    async def stop_child(self, child: Cell, *, then: str = PASSIVE) -> None:
-        timeout_s = shutdown_seconds(cast(Spec, child.spec).shutdown)
-        reason = ExitReason.killed() if timeout_s == 0 else ExitReason.shutdown()
-        await lifecycle.stop(child, reason, timeout_s, then=then)
-
-    # -- exits ------------------------------------------------------------------------------------------
+    # -- exits ---------------------------------------------------------------------------------------
 
     @handler
     async def exited(self, signal: Exited) -> None:
-        child = self.tree.child(self.cell, signal.address)
+        child = self.children.find(signal.address)
         if child is None or child.status is not DOWN or child.last_exit != signal.incarnation:
             return  # stopped or started again meanwhile; or it retired
         spec = cast(Spec, child.spec)
         reason = signal.reason
         if spec.restart == "permanent" or (spec.restart == "transient" and reason.kind in ("error", "killed")):
-            await self.restart(child, reason, charged=signal.attempt <= 1 or self.spec.strict)
+            await self.restarts.restart(child, reason, charged=signal.attempt <= 1 or self.spec.strict)
             return
         if reason.kind in ("error", "killed"):
-            self._record(child, reason, f"not restarted: it is {spec.restart}", charged=False)
+            self.restarts.record(child, reason, f"not restarted: it is {spec.restart}", charged=False)
         if spec.restart == "temporary" or self.spec.strategy == "dynamic":
-            self.forget(child)
+            self.children.forget(child)
         else:
             child.fence(STOPPED)
-        self.after_end(spec)
+        self._after_end(spec)
 
-    def forget(self, child: Cell) -> None:
-        """Its spec goes; what it has in the store stays. A child that the tree names is back at the next boot."""
-        self.tree.drop(child)
-        if not child.on_demand and child.address not in self.tree.planned:
-            self.tree.rows.delete(self.address, cast(Spec, child.spec).id)
-            self.tree.rows.submit()
-
-    def after_end(self, spec: Spec) -> None:
+    def _after_end(self, spec: Spec) -> None:
         """A child has ended and isn't restarted: a significant one may end its supervisor (OTP: auto_shutdown)."""
         if not spec.significant or self.spec.auto_shutdown == "never":
             return
         if self.spec.auto_shutdown == "all_significant":
             running = [
                 child
-                for child in self.children
+                for child in self.children.all()
                 if cast(Spec, child.spec).significant and child.status not in (STOPPED, GONE, PASSIVE)
             ]
             if running:
                 return
         self.stop(ExitReason.shutdown("its significant children have ended"))
 
-    async def restart(self, child: Cell, reason: ExitReason, *, charged: bool) -> None:
-        """Restart by strategy, unless there were too many restarts."""
-        tree, strategy = self.tree, self.spec.strategy
-        if charged and self.intensity.exceeded(tree.system.runtime.monotonic()):
-            self.give_up(child, reason)
-            return
-        exited = child.last_exit
-        siblings = 0
-        if strategy == "one_for_all" or strategy == "rest_for_one":
-            group = concerned(strategy, self.children, child)
-            siblings = len(group) - 1
-        else:
-            group = [child]
-        tree.system.events.emit(
-            "supervisor.restarting", self.address, child=child.address, strategy=strategy, children=len(group)
-        )
-        if siblings:
-            await self._stop_siblings(child, group)
-        delay_s = 0.0 if self.spec.restart_backoff is None else self._backoff_s(child)
-        if delay_s:
-            self._retry(child, group, charged=False, delay_s=delay_s)
-            action = f"restarts in {round(delay_s, 3):g} s"
-        else:
-            await self.start_again(group)
-            action = "restarted" if child.status is UP else "the restart failed" if child.status is DOWN else "ended"
-        if siblings:
-            action += f", with {siblings} of its siblings ({strategy})"
-        self._record(child, reason, action, charged=charged, incarnation=exited)
-
-    async def _stop_siblings(self, child: Cell, group: list[Cell]) -> None:
-        """In reverse (OTP). Those that had been stopped before stay so, as far as anybody who asks them can tell."""
-        for other in reversed(group):
-            if other is child or other.status is STOPPED:
-                continue
-            await self.stop_child(other)
-            if cast(Spec, other.spec).restart == "temporary":  # OTP: killed with its group, not restarted
-                self.forget(other)
-                group.remove(other)
-
-    async def start_again(self, group: list[Cell]) -> None:
-        """Start a restart's children in order. If one fails, the rest of them is retried by a message to self."""
-        for place, other in enumerate(group):
-            if other.status is UP or (other.address in self.tree.halted and not self._recalled(other)):
-                continue
-            try:
-                await self.start_child(other)
-            except StartFailed as error:
-                if self.spec.strategy == "one_for_all":  # OTP: everything is stopped again
-                    await self.stop_children([started for started in group[:place] if started.status is UP])
-                    left = group
-                else:
-                    left = group[place:]
-                self._start_failed(other, error, left)
-                return
-
-    def _recalled(self, child: Cell) -> bool:
-        """Whether a terminated child comes back with its group: in OTP it does; here the operator's word holds."""
-        if not self.spec.strict:
-            return False
-        self.tree.halted.discard(child.address)
-        planned = child.address in self.tree.planned
-        self.tree.rows.mark(self.address, cast(Spec, child.spec).id, PLANNED if planned else STARTED)
-        self.tree.rows.submit()
-        return True
-
-    def _start_failed(self, child: Cell, error: StartFailed, left: list[Cell]) -> None:
-        """A restart whose start failed: the child is down, and it is tried again."""
-        reason = error.reason
-        self.tree.system.events.emit("actor.start_failed", child.address, error=reason.error, text=reason.text)
-        if child.status is not DOWN:
-            child.fence(DOWN)  # whoever stopped it while it started
-        delay_s = 0.0 if self.spec.restart_backoff is None else self._backoff_s(child)
-        self._retry(child, left, charged=True, delay_s=delay_s, reason=reason)
-
-    def _retry(
-        self, child: Cell, left: list[Cell], *, charged: bool, delay_s: float, reason: ExitReason | None = None
-    ) -> None:
-        system = self.tree.system
-        message = RestartRetry(
-            address=child.address,
-            incarnation=child.last_exit,
-            resume=tuple(cell.address for cell in left),
-            charged=charged,
-            reason=reason,
-        )
-        if not delay_s:
-            system.delivery.post(self.cell, message, urgent=False)
-            return
-        cell = self.cell
-
-        async def later() -> None:
-            await system.runtime.sleep(delay_s)
-            self._waits.pop(child.address, None)
-            system.delivery.post(cell, message, urgent=False)
-
-        earlier, _ = self._waits.pop(child.address, (None, None))
-        if earlier is not None:
-            earlier.cancel()  # a sibling's exit has restarted the child meanwhile
-        task = system.background(later(), f"greenroom restart of {child.address}")
-        self._waits[child.address] = task, message
-
-    def end_wait(self, child: Cell) -> None:
-        """Its restart is called off: don't keep the system from being idle for the rest of its backoff."""
-        task, message = self._waits.pop(child.address, (None, None))
-        if task is not None and message is not None:
-            task.cancel()
-            self.tree.system.delivery.post(self.cell, message, urgent=False)
-
-    def _backoff_s(self, child: Cell) -> float:
-        """How long this restart waits: the first one in a row not at all."""
-        backoff = self.spec.backoff
-        assert backoff is not None
-        now = self.tree.system.runtime.monotonic()
-        count, due = self._restarts.get(child, (0, now))
-        if now - due >= backoff.reset_s:
-            count = 0
-        delay_s = backoff.delay_s(count, self.tree.system.jitter) if count else 0.0
-        self._restarts[child] = count + 1, now + delay_s
-        return delay_s
-
     @handler
     async def retry(self, message: RestartRetry) -> None:
-        child = self.tree.child(self.cell, message.address)
-        group = [cell for address in message.resume if (cell := self.tree.child(self.cell, address)) is not None]
-        if child is None or child.status is not DOWN or child.last_exit != message.incarnation:
-            self._leave_stopped(group)  # administration has dealt with it; the rest of its group isn't started (OTP)
-            return
-        if message.charged:
-            reason = message.reason or ExitReason(kind="error", text=f"{message.address} doesn't start")
-            if self.intensity.exceeded(self.tree.system.runtime.monotonic()):
-                self.give_up(child, reason)
-                return
-            self._record(child, reason, "its restart failed, and was tried again", charged=True)
-        if len(group) > 1:
-            await self._stop_siblings(child, group)  # whom administration has started meanwhile
-        await self.start_again(group)
+        await self.restarts.retry(message)
 
-    def _leave_stopped(self, group: list[Cell]) -> None:
-        """Those of a group that wait to be started, unless another restart is going to do so."""
-        if any(child.status is DOWN for child in self.children):
-            return
-        for child in group:
-            if child.status is PASSIVE and not child.on_demand:
-                child.fence(STOPPED)
+    # -- questions -----------------------------------------------------------------------------------
 
-    def give_up(self, child: Cell, reason: ExitReason) -> None:
-        """Too many restarts: exit with `shutdown`, and let the supervisor above decide (OTP)."""
-        text = (
-            f"{child.address} was restarted more than {self.spec.intensity} times in {self.spec.period_s:g} s; "
-            f"its last exit: {reason}"
+    @handler
+    def which_children(self, _: WhichChildren) -> list[ChildInfo]:
+        return [_info(child) for child in reversed(self.children.all())]
+
+    @handler
+    def count_children(self, _: CountChildren) -> ChildCounts:
+        children = self.children.all()
+        supervisors = sum(isinstance(child.spec, SupervisorSpec) for child in children)
+        return ChildCounts(
+            specs=len(children),
+            active=sum(child.status in (UP, STARTING, STOPPING) for child in children),
+            supervisors=supervisors,
+            workers=len(children) - supervisors,
         )
-        logger.error("{} gives up: {}", self.address, text)
-        self.tree.system.events.emit(
-            "supervisor.gave_up",
-            self.address,
-            child=child.address,
-            intensity=self.spec.intensity,
-            period_s=self.spec.period_s,
-        )
-        self.tree.last_words = (child.address, reason)
-        self._record(child, reason, f"{self.address} gave up: too many restarts", charged=False)
-        self.stop(ExitReason(kind="shutdown", text=text, traceback=reason.traceback, error=reason.error))
 
-    def _record(
-        self, child: Cell, reason: ExitReason, action: str, *, charged: bool, incarnation: int | None = None
-    ) -> None:
-        number = child.last_exit if incarnation is None else incarnation
-        self.tree.incidents.record(self.address, child.address, number, reason, action, charged=charged)
+    @handler
+    def get_child_spec(self, message: GetChildSpec) -> ChildSpec | SupervisorSpec:
+        return self.tree.children.spec_of(self._child(message.id))
+
+    def _child(self, child_id: str) -> Cell:
+        child = self.children.find(f"{self.address}/{child_id}")
+        if child is None:
+            raise ChildNotFound(self.address, child_id)
+        return child
+
+    # -- orders --------------------------------------------------------------------------------------
+
+    @handler
+    async def start_new_child(self, message: StartChild) -> str | None:
+        spec, tree, children = message.spec, self.tree, self.children
+        check_child(spec, self.spec)
+        if self.spec.strategy == "partition" or self.spec.template is not None:
+            why = "its children are made from its template, and come by themselves"
+            raise ConfigError(self.address, [Problem(key="strategy", why=why)])
+        known = children.find(f"{self.address}/{spec.id}")
+        if known is not None:
+            present = known.status in (STOPPED, PASSIVE, DOWN)
+            raise (AlreadyPresent if present else AlreadyStarted)(self.address, spec.id)
+        if self.spec.strategy == "dynamic" and len(tree.children.siblings(self.address)) >= self.spec.max_children:
+            raise TooManyChildren(self.address, spec.id)
+        if spec.restart != "temporary":  # OTP: what a temporary child was started with isn't kept
+            tree.rows.add(self.address, spec)
+            tree.rows.submit()
+        await tree.system.committer.flush()  # mail that an earlier child of this address left is on disk then, too
+        child = tree.adopt(spec, children.cell)
+        try:
+            started = await children.start(child)
+        except StartFailed:
+            await children.delete(child)
+            raise
+        return child.address if started else None
+
+    @handler
+    async def terminate_child(self, message: TerminateChild) -> None:
+        tree, child = self.tree, self._child(message.id)
+        if child.status is DOWN:
+            child.fence(STOPPED)  # it was about to be restarted
+            self.restarts.end_wait(child)
+        else:
+            await self.children.stop(child, then=STOPPED)
+        if child.on_demand:
+            tree.children.drop(child)
+        elif self.spec.strategy == "dynamic" or cast(Spec, child.spec).restart == "temporary":
+            await self.children.delete(child)
+        else:
+            tree.children.halted.add(child.address)
+            if tree.rows.status(self.address, message.id) != LEFT:
+                tree.rows.mark(self.address, message.id, ROW_STOPPED)
+            await tree.rows.commit()
+
+    @handler
+    async def restart_child(self, message: RestartChild) -> str | None:
+        tree, child = self.tree, self._stopped_child(message.id)
+        planned = child.address in tree.children.planned
+        tree.children.halted.discard(child.address)
+        tree.rows.mark(self.address, message.id, PLANNED if planned else STARTED)
+        await tree.rows.commit()
+        try:
+            return child.address if await self.children.start(child) else None
+        except StartFailed:
+            tree.children.halt(child)
+            tree.rows.mark(self.address, message.id, ROW_STOPPED)
+            await tree.rows.commit()
+            raise
+
+    @handler
+    async def delete_child(self, message: DeleteChild) -> None:
+        child = self._stopped_child(message.id)
+        if self.spec.strategy == "partition":
+            why = "keys are routed to it. Change `partitions` in the tree"
+            raise ConfigError(self.address, [Problem(key=message.id, why=why)])
+        await self.children.delete(child)
+
+    def _stopped_child(self, child_id: str) -> Cell:
+        if self.spec.strategy == "dynamic":
+            raise NotForDynamic(self.address, child_id)
+        child = self._child(child_id)
+        if child.status is DOWN:
+            raise Restarting(self.address, child_id)
+        if child.status not in (STOPPED, PASSIVE):
+            raise Running(self.address, child_id)
+        return child
+
+    @handler
+    async def reconfigure(self, message: Reconfigure) -> None:
+        spec = message.spec
+        self.tree.reconfigure(self.children.cell, spec)
+        self.children.spec = spec
+        self.restarts.intensity.limit = spec.intensity
+        self.restarts.intensity.period_s = spec.period_s
+        await self.tree.rows.commit()
 
 
-def shutdown_seconds(shutdown: Shutdown) -> float | None:
-    """Seconds; None waits for ever, 0 doesn't wait."""
-    if shutdown == "infinity":
-        return None
-    if shutdown == "brutal_kill":
-        return 0.0
-    return float(shutdown)
+def _info(child: Cell) -> ChildInfo:
+    spec = cast(Spec, child.spec)
+    shown = "passive" if child.on_demand and child.status is PASSIVE else _SHOWN[child.status]
+    return ChildInfo(
+        id=child.address.rpartition("/")[2],
+        address=child.address,
+        status=shown,  # type: ignore[arg-type]
+        kind="actor" if isinstance(spec, ChildSpec) else "supervisor",
+        actor=str(spec.actor) if isinstance(spec, ChildSpec) else None,
+    )

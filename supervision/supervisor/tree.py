@@ -1,33 +1,33 @@
-"""Tree: the cells of a tree of specs, and who is whose child.
+"""Tree: makes the cells of a tree of specs, at the boot and when a child comes later.
 
-It implements the system's `Activator`; dynamic children come and go in activation.py, what is stored of children is in
-child_rows.py.
+The tree is the system's `Activator`. Which supervisor has which children is in child_table.py, what is stored of them
+in child_rows.py; children under templates come and go in activation.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from ...actors.actor import Actor
 from ...actors.kernel.cell import Cell
-from ...actors.kernel.status import STOPPED
 from ...actors.messages.errors import ActorNotFound
 from ...actors.messages.signals import ExitReason
 from ...persistence.errors import GreenroomError, RecordCorrupt
-from ...persistence.store.rows import ActorRow, ChildRow, MessageRow
+from ...persistence.store.rows import ActorRow, MessageRow, Row
 from ..errors import ConfigError, Problem, TreeGaveUp
 from ..spec.resolution import Recipe, check_child, make_recipe
-from ..spec.spec import ChildSpec, Spec, SupervisorSpec, partition_specs, walk
+from ..spec.spec import Spec, SupervisorSpec, partition_specs, walk
 from ..spec.validation import join
-from .activation import Dynamic
+from .activation import Activation
 from .child_rows import LEFT, ChildRows
 from .child_rows import STARTED as ROW_STARTED
 from .child_rows import STOPPED as ROW_STOPPED
+from .child_table import ChildTable
 from .incidents import Incidents
-from .supervisor import Supervisor
+from .reconfiguration import check_change
 
 if TYPE_CHECKING:
     from ...actors.system import ActorSystem
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 __all__ = ("Tree", "partition_of")
 
 STATELESS = "null"
-KINDS = ("dynamic", "partition")
-"""Strategies that a supervisor has for life."""
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -47,23 +45,20 @@ def partition_of(key: str, partitions: int) -> int:
 class Tree:
     """The cells of one node's tree."""
 
-    def __init__(self, system: ActorSystem, spec: SupervisorSpec) -> None:
+    def __init__(self, system: ActorSystem, spec: SupervisorSpec, *, supervisor: type[Actor[None]]) -> None:
+        """
+        Args:
+            supervisor: the class of every supervisor; it is made with its spec, this tree and its cell.
+        """
         self.system = system
         self.spec = spec
+        self._supervisor = supervisor
+        self.children = ChildTable(system)
         self.rows = ChildRows(system)
         self.incidents = Incidents(system)
-        self.dynamic = Dynamic(self)
+        self.activation = Activation(system, self.children)
         self.last_words: tuple[str, ExitReason] | None = None
-        """Who broke the camel's back: the child whose exit made a supervisor give up."""
-        self.planned: set[str] = set()
-        """Children that the tree names."""
-        self.halted: set[str] = set()
-        """Children that were terminated by administration: nobody but it starts them again."""
-        self.passing: set[str] = set()
-        """Temporary children that came by `StartChild`: they aren't kept."""
-        self._children: dict[str, dict[str, Cell]] = {}
-        self._renewed: dict[str, Spec] = {}
-        """Specs that running children have from their next start."""
+        """The child whose exit made a supervisor give up last, and the reason of that exit."""
 
     # -- the boot ------------------------------------------------------------------------------------------
 
@@ -123,55 +118,26 @@ class Tree:
     def spec_address(self) -> str:
         return f"/{self.spec.id}"
 
-    # -- who is whose child ----------------------------------------------------------------------------
+    # -- what the kernel tells of a cell -----------------------------------------------------------------
 
-    def children_of(self, cell: Cell) -> list[Cell]:
-        """In start order."""
-        return list(self._children.get(cell.address, {}).values())
+    def forget(self, cell: Cell) -> None:
+        """A cell is gone."""
+        self.children.forget(cell)
 
-    def siblings(self, supervisor: str) -> dict[str, Cell]:
-        return self._children.setdefault(supervisor, {})
-
-    def static_children_of(self, cell: Cell) -> list[Cell]:
-        return [child for child in self.children_of(cell) if not child.on_demand]
-
-    def child(self, parent: Cell, address: str) -> Cell | None:
-        return self._children.get(parent.address, {}).get(address)
-
-    def drop(self, child: Cell) -> None:
-        """Forget a child, its spec, and all below it. State and mail wait in the store for whoever comes next."""
-        for below in self.children_of(child):
-            self.drop(below)
-        child.fence(STOPPED)
-        self.system.pending.keep_mail(child)
-        self.system.remove(child)
-
-    def forget(self, child: Cell) -> None:
-        """It is nobody's child any more."""
-        if child.supervisor is not None:
-            siblings = self._children.get(child.supervisor.address, {})
-            if siblings.get(child.address) is child:
-                del siblings[child.address]
-        self.halted.discard(child.address)
-        self.passing.discard(child.address)
-        self._renewed.pop(child.address, None)
-
-    def retired(self, child: Cell) -> list[tuple[type[ChildRow], Any]]:
+    def retired(self, cell: Cell) -> list[tuple[type[Row], Any]]:
         """The rows to be deleted in the commit that retires a child: one that came by `StartChild` is gone for good."""
-        if child.on_demand or child.supervisor is None:
+        if cell.on_demand or cell.supervisor is None:
             return []
-        supervisor, spec = child.supervisor.address, cast(Spec, child.spec)
+        supervisor, spec = cell.supervisor.address, cast(Spec, cell.spec)
         if self.rows.status(supervisor, spec.id) != ROW_STARTED:
             return []
         return self.rows.retire(supervisor, spec.id)
 
     def started(self, cell: Cell) -> None:
         """A supervisor is up: mail may start its dynamic children now."""
-        siblings = self._children.get(cell.address)
-        if siblings:
-            for child in siblings.values():
-                if child.on_demand:
-                    child.wake()
+        for child in self.children.of(cell):
+            if child.on_demand:
+                child.wake()
 
     async def reload(self) -> None:
         """The store failed, and is back: what it says holds."""
@@ -190,16 +156,16 @@ class Tree:
             cell = self._supervisor_cell(spec, address, supervisor)
         else:
             cell = self._actor_cell(make_recipe(spec), address, supervisor)
-        self.enter(cell)
+        self.children.enter(cell)
         if named:
-            self.planned.add(address)
+            self.children.planned.add(address)
         if isinstance(spec, SupervisorSpec):
             self._make_children(cell, spec, named=named, recorded=recorded)
         return cell
 
     def _make_children(self, cell: Cell, spec: SupervisorSpec, *, named: bool, recorded: bool) -> None:
         if spec.strategy == "dynamic" and spec.template is not None:
-            self.dynamic.templates[cell.address] = make_recipe(spec.template)
+            self.activation.templates[cell.address] = make_recipe(spec.template)
         specs = (*spec.children, *partition_specs(spec))
         if not recorded:
             for child in specs:
@@ -209,21 +175,17 @@ class Tree:
         for child in specs:
             made = self._make(child, cell, named=named)
             if status[child.id] == ROW_STOPPED:
-                self._halt(made)
+                self.children.halt(made)
         for found in kept:
             made = self._make(found.spec, cell, named=False)
             if found.status in (ROW_STOPPED, LEFT):
-                self._halt(made)
-
-    def _halt(self, cell: Cell) -> None:
-        self.halted.add(cell.address)
-        cell.fence(STOPPED)
+                self.children.halt(made)
 
     def _supervisor_cell(self, spec: SupervisorSpec, address: str, supervisor: Cell | None) -> Cell:
-        definition = Supervisor.__definition__
+        definition = self._supervisor.__definition__
 
         def args() -> dict[str, Any]:
-            return {"spec": cell.spec, "tree": self}
+            return {"spec": cell.spec, "tree": self, "cell": cell}
 
         cell = Cell(self.system, address, definition, definition.options, args, supervisor=supervisor, spec=spec)
         return cell
@@ -239,24 +201,19 @@ class Tree:
             spec=recipe.spec,
         )
 
-    def enter(self, cell: Cell) -> None:
-        if cell.supervisor is not None:
-            self._children.setdefault(cell.supervisor.address, {})[cell.address] = cell
-        self.system.add(cell)
-
     def adopt(self, spec: Spec, supervisor: Cell) -> Cell:
         """The cell of a child that came by `StartChild`; its row has been written, unless it is temporary."""
         recorded = spec.restart != "temporary"
         cell = self._make(spec, supervisor, named=False, recorded=recorded)
         if not recorded:
-            self.passing.add(cell.address)
+            self.children.passing.add(cell.address)
         return cell
 
     # -- activation, partitions --------------------------------------------------------------------------------
 
     def activate(self, parent: Cell, key: str) -> Cell | None:
         """The cell for an address under a template; it starts with its first message."""
-        return self.dynamic.activate(parent, key)
+        return self.activation.activate(parent, key)
 
     def route(self, cell: Cell, key: str) -> str:
         """The address of the partition that a key belongs to.
@@ -270,7 +227,7 @@ class Tree:
         return f"{cell.address}/{partition_of(key, spec.partitions)}"
 
     async def stop_together(self, children: list[Cell]) -> None:
-        await self.dynamic.stop_together(children)
+        await self.activation.stop_together(children)
 
     # -- new specs for what runs ----------------------------------------------------------------------------------
 
@@ -282,85 +239,23 @@ class Tree:
         """
         above = None if cell.supervisor is None else cast(SupervisorSpec, cell.supervisor.spec)
         check_child(spec, above)
-        self._check_change(cell, spec)
+        check_change(cell, spec, self.children)
+        table = self.children
         cell.spec = spec
-        self._renewed.pop(cell.address, None)
+        table.renewed.pop(cell.address, None)
         if spec.template is not None and spec.strategy == "dynamic":
-            self.dynamic.templates[cell.address] = make_recipe(spec.template)
+            self.activation.templates[cell.address] = make_recipe(spec.template)
         if cell.supervisor is not None:
             self.rows.respecify(cell.supervisor.address, spec)
-        siblings = self.siblings(cell.address)
         for child in spec.children:
-            running = siblings.get(f"{cell.address}/{child.id}")
+            running = table.find(cell, f"{cell.address}/{child.id}")
             if running is not None:
-                self._renewed[running.address] = child
+                table.renewed[running.address] = child
                 at_once = {name: getattr(child, name) for name in ("restart", "shutdown", "significant")}
                 running.spec = msgspec.structs.replace(cast(Spec, running.spec), **at_once)
                 self.rows.respecify(cell.address, child)
             else:
                 self.rows.add(cell.address, child, ROW_STOPPED)
-                self._halt(self._make(child, cell, named=False))
-        self._reorder(cell, [child.id for child in spec.children])
-
-    def _reorder(self, cell: Cell, first: Sequence[str]) -> None:
-        """The children of these ids come first in start order. OTP: supervisor.erl, `update_childspec`."""
-        if not first:
-            return
-        siblings = self.siblings(cell.address)
-        order = list(dict.fromkeys((*(f"{cell.address}/{one}" for one in first), *siblings)))
-        self._children[cell.address] = {address: siblings[address] for address in order}
-        self.rows.reorder(cell.address, [address.rpartition("/")[2] for address in order])
-
-    def _check_change(self, cell: Cell, spec: SupervisorSpec) -> None:
-        old = cast(SupervisorSpec, cell.spec)
-        problems = [
-            Problem(
-                key=name, found=getattr(spec, name), expected=f"{getattr(old, name)!r}: that can't change in a life"
-            )
-            for name in ("id", "partitions")
-            if getattr(spec, name) != getattr(old, name)
-        ]
-        if spec.strategy != old.strategy and (spec.strategy in KINDS or old.strategy in KINDS):
-            expected = f"{old.strategy}: what makes it dynamic or partitioned can't change in a life"
-            problems.append(Problem(key="strategy", found=spec.strategy, expected=expected))
-        for place, child in enumerate(spec.children):
-            running = self._children.get(cell.address, {}).get(f"{cell.address}/{child.id}")
-            if running is None:
-                continue
-            at = f"children[{place}]"
-            if isinstance(child, ChildSpec) is not isinstance(running.spec, ChildSpec):
-                problems.append(Problem(key=at, why="an actor can't become a supervisor, nor the other way round"))
-            elif isinstance(child, SupervisorSpec):
-                problems += self._check_below(at, child, running)
-            elif isinstance(child, ChildSpec) and make_recipe(child).options.durable is not running.durable:
-                problems.append(Problem(key=f"{at}.durable", why="that can't change in a life"))
-        if problems:
-            raise ConfigError(cell.address, problems)
-
-    def _check_below(self, key: str, spec: SupervisorSpec, running: Cell) -> list[Problem]:
-        """What makes the children of a supervisor below can't be changed from above: it knows how they are."""
-        old = cast(SupervisorSpec, self.spec_of(running))
-        names = ["children", "template", "partitions"]
-        if old.strategy in KINDS or spec.strategy in KINDS:
-            names.append("strategy")
-        return [
-            Problem(key=f"{key}.{name}", why=f"it is changed by a Reconfigure of {running.address} itself")
-            for name in names
-            if getattr(spec, name) != getattr(old, name)
-        ]
-
-    def spec_of(self, child: Cell) -> Spec:
-        """Its spec, as it is from its next start."""
-        return self._renewed.get(child.address, cast(Spec, child.spec))
-
-    def renew(self, child: Cell) -> None:
-        """Before a start: the spec that it has from now on, if that has changed."""
-        if not self._renewed:
-            return
-        spec = self._renewed.pop(child.address, None)
-        if spec is None:
-            return
-        child.spec = spec
-        if isinstance(spec, ChildSpec):
-            recipe = make_recipe(spec)
-            child.redefine(recipe.cls.__definition__, recipe.options, recipe.kwargs)
+                table.halt(self._make(child, cell, named=False))
+        if spec.children:
+            self.rows.reorder(cell.address, table.reorder(cell.address, [child.id for child in spec.children]))

@@ -315,7 +315,7 @@ async def test_retired_accounts_take_no_place(memory: MemoryGround, clock: Virtu
             await system.ref(f"/t/pool/{number}").tell(Add(amount=0))
             await system.idle()
         assert "/t/pool/keep" in system.cells
-        children = system.activator.tree.children_of(system.cells["/t/pool"])
+        children = system.activator.children.of(system.cells["/t/pool"])
         assert [child.address for child in children] == ["/t/pool/keep"]
 
 
@@ -326,7 +326,7 @@ async def test_passivated_accounts_leave_nothing_behind(memory: MemoryGround, cl
             await system.ref(f"/t/pool/{number}").tell(Add(amount=1))
         await clock.advance(10)
         assert len(system.cells) == cells
-        assert not system.activator.tree.children_of(system.cells["/t/pool"])
+        assert not system.activator.children.of(system.cells["/t/pool"])
 
 
 # -- restarts around a pool -----------------------------------------------------------------------------

@@ -48,10 +48,10 @@ async def _tell(system: ActorSystem, first: int, last: int) -> None:
 
 
 def _passivate(system: ActorSystem) -> None:
-    dynamic: Any = system.activator.tree.dynamic  # type: ignore[attr-defined]
+    activation: Any = system.activator.activation  # type: ignore[attr-defined]
     for cell in list(system.cells.values()):
         if cell.on_demand:
-            dynamic._passivate(cell)
+            activation._passivate(cell)
 
 
 async def idle_actors(folder: Path, actors: int) -> dict[str, float]:

@@ -184,7 +184,7 @@ async def test_the_newest_are_kept(ground: Ground, kept: int) -> None:
 async def test_their_numbers_go_on_in_the_next_life_and_a_lower_retention_is_swept(ground: Ground) -> None:
     spec = tree(*kids("a"), intensity=10_000)
     async with ground.node(spec) as system:
-        incidents: Any = system.activator.tree.incidents  # type: ignore[attr-defined]
+        incidents: Any = system.activator.incidents  # type: ignore[attr-defined]
         for number in range(1200):  # more than are swept in one commit
             incidents.record("/t", "/t/a", number, ExitReason.normal(), "restarted", charged=False)
         await system.idle()

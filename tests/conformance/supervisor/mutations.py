@@ -41,9 +41,10 @@ class Mutation(NamedTuple):
 
 
 SUPERVISOR = "supervision/supervisor/supervisor.py"
-ADMINISTERED = "supervision/supervisor/requests.py"
+CHILDREN = "supervision/supervisor/children.py"
+RESTARTS = "supervision/supervisor/restarts.py"
 INTENSITY = "supervision/supervisor/intensity.py"
-STRATEGIES = "supervision/supervisor/strategies.py"
+SPEC = "supervision/spec/spec.py"
 TREE = "supervision/supervisor/tree.py"
 RULES = "supervision/spec/validation.py"
 
@@ -111,7 +112,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a temporary bystander isn't restarted",
-        SUPERVISOR,
+        RESTARTS,
         'if cast(Spec, other.spec).restart == "temporary":  # OTP: killed',
         "if False:  # OTP: killed",
         ("test_temporary_bystander", "test_significant_bystander_temporary"),
@@ -125,49 +126,49 @@ MUTATIONS = (
     ),
     Mutation(
         "one_for_all concerns all",
-        STRATEGIES,
+        RESTARTS,
         'if strategy == "one_for_all":',
         "if False:",
         ("test_one_for_all", "test_tree"),
     ),
     Mutation(
         "rest_for_one leaves those before alone",
-        STRATEGIES,
+        RESTARTS,
         "return list(children[children.index(exited) :])",
         "return list(children)",
         ("test_rest_for_one", "test_order_of_children", "test_hanging_restart_loop_rest_for_one"),
     ),
     Mutation(
         "a group is stopped in reverse",
-        SUPERVISOR,
+        RESTARTS,
         "for other in reversed(group):",
         "for other in list(group):",
         ("test_one_for_all", "test_order_of_children", "test_temporary_bystander"),
     ),
     Mutation(
         "a supervisor stops its children in reverse",
-        SUPERVISOR,
+        CHILDREN,
         "for child in reversed(children):",
         "for child in list(children):",
         ("test_sup_start_normal", "test_order_of_children", "test_sup_start_fail"),
     ),
     Mutation(
         "dynamic children stop side by side",
-        SUPERVISOR,
+        CHILDREN,
         "            await self.tree.stop_together(children)\n            return\n",
         "            pass\n",
         ("test_simple_one_for_one_shutdown", "test_sup_stop_timeout_dynamic"),
     ),
     Mutation(
         "brutal_kill gives no time",
-        SUPERVISOR,
+        SPEC,
         "        return 0.0\n",
         "        return 5.0\n",
         ("test_sup_stop_brutal_kill", "test_sup_stop_brutal_kill_dynamic"),
     ),
     Mutation(
         "infinity waits",
-        SUPERVISOR,
+        SPEC,
         "        return None\n    if",
         "        return 5.0\n    if",
         ("test_sup_stop_infinity",),
@@ -175,36 +176,36 @@ MUTATIONS = (
     Mutation(
         "a start that fails stops the started ones",
         SUPERVISOR,
-        "                    await self.stop_children(self.children)\n                    raise\n",
+        "                    await children.stop_in_reverse(children.all())\n                    raise\n",
         "                    raise\n",
         ("test_sup_start_fail", "test_sup_start_fail_in_init", "test_faulty_application_shutdown"),
     ),
     Mutation(
         "one_for_all stops everything again when another start fails",
-        SUPERVISOR,
-        'if self.spec.strategy == "one_for_all":  # OTP: everything is stopped again',
+        RESTARTS,
+        'if self._children.spec.strategy == "one_for_all":  # OTP: everything is stopped again',
         "if False:",
         ("test_one_for_all_other_child_fails_restart", "test_one_for_all_escalation"),
     ),
     Mutation(
         "rest_for_one goes on at the failed child",
-        SUPERVISOR,
+        RESTARTS,
         "left = group[place:]",
         "left = [other]",
         ("test_rest_for_one_other_child_fails_restart",),
     ),
     Mutation(
         "a failed start is charged",
-        SUPERVISOR,
+        RESTARTS,
         "self._retry(child, left, charged=True",
         "self._retry(child, left, charged=False",
         ("test_failed_restart_that_comes_to_succeed", "test_retries_go_on_over_other_exits"),
     ),
     Mutation(
         "a failed start is retried by a message, so that administration works in between",
-        SUPERVISOR,
-        "            system.delivery.post(self.cell, message, urgent=False)\n            return\n",
-        "            system.delivery.post(self.cell, message, urgent=True)\n            return\n",
+        RESTARTS,
+        "            system.delivery.post(cell, message, urgent=False)\n            return\n",
+        "            system.delivery.post(cell, message, urgent=True)\n            return\n",
         ("test_hanging_restart_loop",),
     ),
     Mutation(
@@ -216,14 +217,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a supervisor gives up with shutdown",
-        SUPERVISOR,
-        'self.stop(ExitReason(kind="shutdown", text=text',
-        'self.stop(ExitReason(kind="error", text=text',
+        RESTARTS,
+        'self._stop(ExitReason(kind="shutdown", text=text',
+        'self._stop(ExitReason(kind="error", text=text',
         ("test_escalation_is_shutdown", "test_one_for_one"),
     ),
     Mutation(
         "a temporary or dynamic child that ignores its start is dropped",
-        SUPERVISOR,
+        CHILDREN,
         '            if cast(Spec, child.spec).restart == "temporary" or self.spec.strategy == "dynamic":\n',
         "            if False:\n",
         (
@@ -254,9 +255,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a termination by administration doesn't shut the supervisor down",
-        ADMINISTERED,
-        "            await self.stop_child(child, then=STOPPED)\n",
-        "            await self.stop_child(child, then=STOPPED)\n            self.after_end(child.spec)\n",
+        SUPERVISOR,
+        "            await self.children.stop(child, then=STOPPED)\n",
+        "            await self.children.stop(child, then=STOPPED)\n            self._after_end(child.spec)\n",
         ("test_significant_temporary", "test_significant_transient"),
     ),
     Mutation(
@@ -268,28 +269,28 @@ MUTATIONS = (
     ),
     Mutation(
         "the last started child comes first in which_children",
-        ADMINISTERED,
-        "for child in reversed(self.children)]",
-        "for child in self.children]",
+        SUPERVISOR,
+        "for child in reversed(self.children.all())]",
+        "for child in self.children.all()]",
         ("test_which_children", "test_child_adm_simple", "test_code_change_map"),
     ),
     Mutation(
         "a StartChild that fails stores nothing",
-        ADMINISTERED,
-        "        except StartFailed:\n            await self._forget(child)\n            raise\n",
+        SUPERVISOR,
+        "        except StartFailed:\n            await children.delete(child)\n            raise\n",
         "        except StartFailed:\n            child.fence(STOPPED)\n            raise\n",
         ("test_sup_start_child_returns_error", "test_sup_start_child_returns_error_simple"),
     ),
     Mutation(
         "a child that is being restarted is present, not started",
-        ADMINISTERED,
+        SUPERVISOR,
         "known.status in (STOPPED, PASSIVE, DOWN)",
         "known.status in (STOPPED, PASSIVE)",
         ("test_hanging_restart_loop", "test_hanging_restart_loop_rest_for_one"),
     ),
     Mutation(
         "terminate ends a restart loop",
-        ADMINISTERED,
+        SUPERVISOR,
         "            child.fence(STOPPED)  # it was about to be restarted\n",
         "            pass\n",
         ("test_hanging_restart_loop", "test_hanging_restart_loop_rest_for_one"),

@@ -1,0 +1,109 @@
+"""ChildTable: which supervisor has which children, while the node runs.
+
+The table stands below everything that makes, starts or stops children, so that the tree, the activation of children
+under templates and the supervisors share it and don't need to know each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from ...actors.kernel.cell import Cell
+from ...actors.kernel.status import STOPPED
+from ..spec.resolution import make_recipe
+from ..spec.spec import ChildSpec, Spec
+
+if TYPE_CHECKING:
+    from ...actors.system import ActorSystem
+
+__all__ = ("ChildTable",)
+
+
+class ChildTable:
+    """The cells of each supervisor's children, in start order, and what is said of single children."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self._children: dict[str, dict[str, Cell]] = {}
+        """By the supervisor's address, then by the child's."""
+        self.planned: set[str] = set()
+        """Children that the tree names."""
+        self.halted: set[str] = set()
+        """Children that administration has stopped: nothing but administration starts them again."""
+        self.passing: set[str] = set()
+        """Temporary children that came by `StartChild`: they have no rows."""
+        self.renewed: dict[str, Spec] = {}
+        """Specs that running children have from their next start, by address."""
+
+    # -- looking up --------------------------------------------------------------------------------------
+
+    def of(self, supervisor: Cell) -> list[Cell]:
+        """The children of a supervisor, in start order."""
+        return list(self._children.get(supervisor.address, {}).values())
+
+    def static_of(self, supervisor: Cell) -> list[Cell]:
+        """Its children but for those that a template makes, in start order."""
+        return [child for child in self.of(supervisor) if not child.on_demand]
+
+    def find(self, supervisor: Cell, address: str) -> Cell | None:
+        """The child of a supervisor that has this address."""
+        return self._children.get(supervisor.address, {}).get(address)
+
+    def siblings(self, supervisor: str) -> dict[str, Cell]:
+        """The children at a supervisor's address, by their addresses, in start order. To be read only."""
+        return self._children.setdefault(supervisor, {})
+
+    def spec_of(self, child: Cell) -> Spec:
+        """The spec that a child has from its next start on."""
+        return self.renewed.get(child.address, cast(Spec, child.spec))
+
+    # -- coming, changing, going -------------------------------------------------------------------------
+
+    def enter(self, cell: Cell) -> None:
+        """A new cell is its supervisor's last child, and can be told messages."""
+        if cell.supervisor is not None:
+            self.siblings(cell.supervisor.address)[cell.address] = cell
+        self._system.add(cell)
+
+    def halt(self, child: Cell) -> None:
+        """Keep a child that doesn't run from being started by anything but administration."""
+        self.halted.add(child.address)
+        child.fence(STOPPED)
+
+    def renew(self, child: Cell) -> None:
+        """Before its start: give a child the spec that it has from now on, if that has changed."""
+        if not self.renewed:
+            return
+        spec = self.renewed.pop(child.address, None)
+        if spec is None:
+            return
+        child.spec = spec
+        if isinstance(spec, ChildSpec):
+            recipe = make_recipe(spec)
+            child.redefine(recipe.cls.__definition__, recipe.options, recipe.kwargs)
+
+    def reorder(self, supervisor: str, first: Sequence[str]) -> list[str]:
+        """Put the children with these ids first in start order; returns the ids of all in their new order."""
+        siblings = self.siblings(supervisor)
+        order = list(dict.fromkeys((*(f"{supervisor}/{one}" for one in first), *siblings)))
+        self._children[supervisor] = {address: siblings[address] for address in order}
+        return [address.rpartition("/")[2] for address in order]
+
+    def drop(self, child: Cell) -> None:
+        """Forget a child and all below it. Their states and mail stay in the store."""
+        for below in self.of(child):
+            self.drop(below)
+        child.fence(STOPPED)
+        self._system.pending.keep_mail(child)
+        self._system.remove(child)
+
+    def forget(self, child: Cell) -> None:
+        """A cell is gone: no supervisor has it as a child any more."""
+        if child.supervisor is not None:
+            siblings = self._children.get(child.supervisor.address, {})
+            if siblings.get(child.address) is child:
+                del siblings[child.address]
+        self.halted.discard(child.address)
+        self.passing.discard(child.address)
+        self.renewed.pop(child.address, None)
