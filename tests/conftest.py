@@ -4,11 +4,11 @@ import signal
 from pathlib import Path
 
 import pytest
-import shaking
-import tallying
+import shaker
+import tallies
 from grounds import Ground, MemoryGround, SqliteGround
-from shaking import shake
-from tallying import tally
+from shaker import shake
+from tallies import tally
 
 from greenroom.testing import VirtualRuntime
 
@@ -48,8 +48,8 @@ def clock() -> VirtualRuntime:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    shaking.add_option(parser)
+    shaker.add_option(parser)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    tallying.show(terminalreporter)
+    tallies.show(terminalreporter)

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from sqlite_making import Make, Spawn
+from processes import program
+from sqlite_stores import Make, Spawn
 
 from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.runtime import Runtime
@@ -18,8 +19,8 @@ def spawn() -> Iterator[Spawn]:
     children: list[subprocess.Popen[str]] = []
 
     def spawn(what: str, path: Path) -> subprocess.Popen[str]:
-        script = Path(__file__).with_name("node_process.py")
-        child = subprocess.Popen([sys.executable, str(script), what, str(path)], stdout=subprocess.PIPE, text=True)
+        script = program("node_process.py")
+        child = subprocess.Popen([sys.executable, script, what, str(path)], stdout=subprocess.PIPE, text=True)
         children.append(child)
         return child
 

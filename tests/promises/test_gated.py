@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from grounds import Ground, MemoryGround, pool, tree
-from looping import rounds
+from rounds import rounds
 
 from greenroom import Actor, Message, Request, StoreUnavailable, handler
 from greenroom.persistence.store.rows import MessageRow

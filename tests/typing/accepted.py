@@ -1,6 +1,6 @@
 """What users write, and the types that a checker must see. No line here may be an error.
 
-Checked by tests/test_typing.py with mypy --strict and pyright.
+Checked by tests/typing/test_typing.py with mypy --strict and pyright.
 """
 
 from __future__ import annotations

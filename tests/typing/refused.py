@@ -1,6 +1,6 @@
 """What a checker must refuse: the lines marked `# error`, for mypy --strict and pyright, and no others.
 
-Checked by tests/test_typing.py.
+Checked by tests/typing/test_typing.py.
 """
 
 from __future__ import annotations

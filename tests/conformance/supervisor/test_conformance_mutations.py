@@ -8,8 +8,9 @@ import sys
 
 import pytest
 from mutations import MUTATIONS, ROOT, lost, suite
+from processes import program
 
-MODULE = "tests.conformance.supervisor.mutations"
+MUTATE = (sys.executable, program("mutations.py"))
 
 
 def test_every_mutation_still_has_its_place() -> None:
@@ -29,7 +30,7 @@ def test_every_mutation_names_tests_that_exist() -> None:
 
 def test_one_mutant_is_noticed() -> None:
     """The script works; `make torture` runs all of it."""
-    run = subprocess.run([sys.executable, "-m", MODULE, "exactly as old"], cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run([*MUTATE, "exactly as old"], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "1 of 1 mutants were noticed" in run.stdout
 
@@ -37,5 +38,5 @@ def test_one_mutant_is_noticed() -> None:
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
 def test_every_mutant_is_noticed() -> None:
-    run = subprocess.run([sys.executable, "-m", MODULE], cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ)
+    run = subprocess.run(MUTATE, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ)
     assert run.returncode == 0, run.stdout

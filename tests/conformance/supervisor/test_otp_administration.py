@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from grounds import Ground, MemoryGround
-from otp_driving import ask, counts, end, kid, kids, life, running, sup, top, which
+from otp_steps import ask, counts, end, kid, kids, life, running, sup, top, which
 from otp_worker import Cues, End, Life
 
 from greenroom import (

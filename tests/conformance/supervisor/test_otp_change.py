@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from grounds import Ground, MemoryGround
-from otp_driving import ask, end, gives_up, kid, kids, life, running, sup, top, which
+from otp_steps import ask, end, gives_up, kid, kids, life, running, sup, top, which
 from otp_worker import Cues, Life
 
 from greenroom import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from grounds import MemoryGround
-from otp_driving import ask, between_tries, counts, end, gives_up, kid, kids, life, running, sup, top, which
+from otp_steps import ask, between_tries, counts, end, gives_up, kid, kids, life, running, sup, top, which
 from otp_worker import Cues, End, Life
 
 from greenroom import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from grounds import MemoryGround, SqliteGround
-from otp_driving import ask, counts, end, kid, sup, which
+from otp_steps import ask, counts, end, kid, sup, which
 from otp_worker import Cues
 
 from greenroom import ActorSystem, StartChild, TerminateChild

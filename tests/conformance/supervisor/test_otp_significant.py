@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from grounds import MemoryGround
-from otp_driving import ask, end, kid, kids, life, running, sup, top, which
+from otp_steps import ask, end, kid, kids, life, running, sup, top, which
 from otp_worker import Cues, End
 
 from greenroom import ActorSystem, RestartChild, StartChild, TerminateChild

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from grounds import MemoryGround
-from otp_driving import ask, kid, kids, running, sup, which
+from otp_steps import ask, kid, kids, running, sup, which
 from otp_worker import Cues, Worker
 
 from greenroom import ChildSpec, ConfigError, StartChild, SupervisorSpec

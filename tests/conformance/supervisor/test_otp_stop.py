@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from grounds import MemoryGround
-from otp_driving import ask, end, kid, kids, running, sup, top, watch, which
+from otp_steps import ask, end, kid, kids, running, sup, top, watch, which
 from otp_worker import Cues, End, Work
 
 from greenroom import ActorSystem, AskFailed, StartChild, TerminateChild

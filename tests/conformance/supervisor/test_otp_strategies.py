@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from grounds import Ground, MemoryGround, SqliteGround
-from otp_driving import ask, counts, end, gives_up, kid, kids, life, running, sup, which
+from otp_steps import ask, counts, end, gives_up, kid, kids, life, running, sup, which
 from otp_worker import Cues, End, Life, Poison, Tie
 
 from greenroom import ActorNotFound, ActorSystem, RestartChild, StartChild, TerminateChild, TreeGaveUp, WhichChildren

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from grounds import Ground, MemoryGround
-from otp_driving import ask, counts, end, kid, kids, life, running, sup, which
+from otp_steps import ask, counts, end, kid, kids, life, running, sup, which
 from otp_worker import Cues, How
 
 from greenroom import AlreadyPresent, AlreadyStarted, RestartChild, StartChild, TerminateChild
