@@ -127,7 +127,7 @@ PROBLEMS: dict[str, tuple[Any, str, str]] = {
     ),
     "a child whose arguments don't fit": (
         child("/t/guests/g", ChildSpec(id="g", actor=Shelf, args={"size": 3})),
-        "args.size: checking:Shelf takes no such argument",
+        "args.size: upgrade_checks:Shelf takes no such argument",
         "Bring its class or arguments back",
     ),
     "a child of another version": (
