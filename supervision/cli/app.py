@@ -12,7 +12,6 @@ from ...persistence.errors import GreenroomError
 from .commands import actors as actor_commands
 from .commands import (
     checks,
-    completion,
     db,
     dead,
     incidents,
@@ -25,6 +24,7 @@ from .commands import (
     trees,
 )
 from .commands.comparing import fill_in
+from .commands.completion import completion_of
 from .exit_codes import CODES_HELP, ExitCode, code_of
 from .process.log import set_up_log
 from .view.target import UsageWrong
@@ -65,7 +65,7 @@ app.command(letters.send)
 app.command(letters.ask)
 app.command(db.db)
 app.command(init.init)
-app.command(completion.completion)
+app.command(completion_of(app))
 
 
 def run_app(arguments: Sequence[str] | None = None) -> int:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigError, Problem, did_you_mean
 from ..spec.validation import Rule
-from .syntax import EXAMPLES, PARSERS, SyntaxProblem
+from .formats import EXAMPLES, PARSERS
+from .syntax import SyntaxProblem
 
 __all__ = ("ENVIRONMENT_PREFIX", "Given", "read_environment", "read_file", "read_overrides", "settle")
 

@@ -1,21 +1,12 @@
-"""Syntax: the text of a config file, TOML, JSON or YAML, becomes plain data."""
+"""Syntax: a text in TOML or JSON becomes plain data; yaml_syntax.py does the same for YAML."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable
 from typing import Any
 
-__all__ = ("EXAMPLES", "PARSERS", "SyntaxProblem")
-
-EXAMPLES = {
-    ".toml": '[supervisor] with id = "app"',
-    ".json": '{"supervisor": {"id": "app"}}',
-    ".yaml": "supervisor: {id: app}",
-    ".yml": "supervisor: {id: app}",
-}
-"""The least that a config file can say."""
+__all__ = ("SyntaxProblem", "parse_json", "parse_toml")
 
 
 class SyntaxProblem(Exception):
@@ -27,7 +18,13 @@ class SyntaxProblem(Exception):
         super().__init__(why)
 
 
-def _parse_toml(text: str) -> Any:
+def parse_toml(text: str) -> Any:
+    """
+    Raises:
+        SyntaxProblem: with line and column.
+        RecursionError: it is nested too deeply.
+        ValueError: an integer has too many digits.
+    """
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -39,7 +36,12 @@ def _parse_toml(text: str) -> Any:
         raise SyntaxProblem(f"{place}: this is no TOML: {what}") from None
 
 
-def _parse_json(text: str) -> Any:
+def parse_json(text: str) -> Any:
+    """
+    Raises:
+        SyntaxProblem: with line and column.
+        RecursionError, ValueError: as `parse_toml`.
+    """
     try:
         return json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
@@ -53,26 +55,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise SyntaxProblem(f'the key "{twice}" stands twice in one object')
     return table
-
-
-def _parse_yaml(text: str) -> Any:
-    try:
-        from .yaml_syntax import parse_yaml  # its library is an extra
-    except ModuleNotFoundError as error:
-        if error.name != "yaml":
-            raise
-        hint = "Run: pip install 'greenroom[yaml]'. Or write it as TOML (.toml) or JSON (.json)."
-        raise SyntaxProblem("YAML takes a library that isn't installed", hint) from None
-    return parse_yaml(text)
-
-
-PARSERS: dict[str, Callable[[str], Any]] = {
-    ".toml": _parse_toml,
-    ".json": _parse_json,
-    ".yaml": _parse_yaml,
-    ".yml": _parse_yaml,
-}
-"""The ending of a file's name to the parser of its text.
-
-Each raises SyntaxProblem; TOML's and JSON's also RecursionError, and ValueError for an integer of too many digits.
-"""

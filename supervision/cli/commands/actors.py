@@ -13,7 +13,7 @@ from ....persistence.errors import RecordCorrupt
 from ....persistence.store.contract import Store
 from ....persistence.store.rows import ActorRow, DeadLetterRow, MessageRow, verify
 from ...offline import edit as offline
-from ..view.desk import Desk
+from ..view.administration import administer_or
 from ..view.output import AsJson, moment, note, parsed, print_json, print_pairs, print_table
 from ..view.paging import Limit, page
 from ..view.stored_children import DAMAGED, stored_child, stored_children
@@ -217,16 +217,3 @@ async def _change(
         note(f"{address} was retired, with {result['messages']} messages")
     else:
         note(f"{address} was reset")
-
-
-async def administer_or(
-    target: Target | None,
-    online: Callable[[Desk], Awaitable[Any]],
-    without_node: Callable[[Store], Awaitable[Any]],
-) -> Any:
-    """Have a running node do it, or do it on the store while none runs."""
-    async with open_desk(target) as desk:
-        if desk.node() is not None:
-            return await online(desk)
-        store = desk.store
-    return await without_node(store)

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Literal
 
-__all__ = ("completion",)
+from cyclopts import App
+
+__all__ = ("completion_of",)
 
 Shell = Literal["bash", "zsh", "fish"]
 
 
-def completion(shell: Shell, /) -> None:
-    """Print a script that completes commands and options in a shell.
+def completion_of(app: App) -> Callable[[Shell], None]:
+    """The command that completes the commands of `app`, itself included."""
 
-    For example:
+    def completion(shell: Shell, /) -> None:
+        """Print a script that completes commands and options in a shell.
 
-        greenroom completion bash > ~/.local/share/bash-completion/completions/greenroom
+        For example:
 
-        greenroom completion zsh > ~/.zsh/completions/_greenroom
+            greenroom completion bash > ~/.local/share/bash-completion/completions/greenroom
 
-        greenroom completion fish > ~/.config/fish/completions/greenroom.fish
+            greenroom completion zsh > ~/.zsh/completions/_greenroom
 
-    bash takes it from there in its next session, with the package bash-completion; without, and to try it out:
-    `source <(greenroom completion bash)`. zsh looks in the folders of $fpath, before `compinit` runs.
+            greenroom completion fish > ~/.config/fish/completions/greenroom.fish
 
-    Parameters
-    ----------
-    shell
-        bash, zsh or fish.
-    """
-    from ..app import app  # which has this command, too
+        bash takes it from there in its next session, with the package bash-completion; without, and to try it out:
+        `source <(greenroom completion bash)`. zsh looks in the folders of $fpath, before `compinit` runs.
 
-    sys.stdout.write(f"{app.generate_completion(shell=shell).rstrip()}\n")
+        Parameters
+        ----------
+        shell
+            bash, zsh or fish.
+        """
+        sys.stdout.write(f"{app.generate_completion(shell=shell).rstrip()}\n")
+
+    return completion

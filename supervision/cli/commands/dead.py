@@ -13,11 +13,11 @@ from ....persistence.errors import RecordCorrupt
 from ....persistence.store.contract import Store
 from ....persistence.store.rows import DeadLetterRow, verify
 from ...offline import edit as offline
+from ..view.administration import administer_or
 from ..view.desk import Desk
 from ..view.output import AsJson, moment, note, parsed, print_json, print_pairs, print_table
 from ..view.paging import Limit, page
 from ..view.target import CommandFailed, Target, UsageWrong, open_desk
-from .actors import administer_or
 
 __all__ = ("dead",)
 

@@ -13,10 +13,10 @@ from cyclopts import Parameter
 
 from ....persistence.store.contract import Store
 from ...offline import edit as offline
+from ..view.administration import administer_or
 from ..view.desk import ADMIN_TIMEOUT_S, Desk
 from ..view.output import AsJson, note, print_json
 from ..view.target import CommandFailed, Target, UsageWrong
-from .actors import administer_or
 
 __all__ = ("delete", "restart", "start", "stop")
 
