@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cas
 from .definition.definition import Definition
 from .definition.handlers import EXAMPLE, MARK, HandlerMark
 from .definition.options import Backoff, Overflow
-from .messages.errors import ActorNotFound, NotRunning, StateError, UnhandledMessage
+from .kernel.errors import ActorNotFound, NotRunning
+from .messages.errors import StateError, UnhandledMessage
 from .messages.message import Message
 from .messages.signals import ExitReason
 from .messages.types import shown

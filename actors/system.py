@@ -33,12 +33,12 @@ from .extensions.monitors.registry import Monitors
 from .extensions.tasks.tasks import Tasks
 from .extensions.timers.registry import Timers
 from .kernel.cell import Cell
+from .kernel.errors import ActorNotFound, SystemStopped
 from .kernel.hooks import Activator
 from .kernel.settings import Settings
 from .kernel.status import GONE
 from .kernel.turn import Turn, current_turn
 from .mailbox.delayed import Delays
-from .messages.errors import ActorNotFound, SystemStopped
 from .messages.signals import ExitReason
 from .recovery.reset import Recovery
 from .recovery.scan import Pending

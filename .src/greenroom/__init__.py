@@ -5,8 +5,9 @@ Every message is a row, every turn is a transaction, every failure is a message.
 
 from .actors.actor import Actor, handler
 from .actors.definition.options import Backoff
+from .actors.delivery.errors import AskAfterTell, AskCycle, AskTimeout, KeyConflict, KeyDamaged, MailboxFull
 from .actors.delivery.ref import ActorRef, Receipt
-from .actors.extensions.groups import Group, Receipts
+from .actors.extensions.groups import Group, GroupEmpty, NotAllTold, Receipts
 from .actors.extensions.introspection.requests import (
     ActorStatistics,
     GetState,
@@ -16,34 +17,28 @@ from .actors.extensions.introspection.requests import (
     Suspend,
 )
 from .actors.extensions.introspection.trace import Trace, TracedTurn
+from .actors.extensions.monitors.errors import TooManyMonitors
 from .actors.extensions.tasks.errors import TaskCancelled, TasksFull, TaskTimeout
 from .actors.extensions.tasks.task import Task
 from .actors.extensions.tasks.tasks import Tasks
 from .actors.extensions.timers.errors import ExtraMissing, StashFull, TooManyTimers
-from .actors.kernel.settings import Settings
-from .actors.messages.aliases import Aliases
-from .actors.messages.errors import (
+from .actors.kernel.errors import (
     ActorNotFound,
-    AskAfterTell,
-    AskCycle,
     AskFailed,
-    AskTimeout,
-    GroupEmpty,
     HandlerTimeout,
     Ignore,
-    KeyConflict,
-    KeyDamaged,
-    MailboxFull,
-    NotAllTold,
-    NotAMessage,
     Reject,
     Retry,
     StartFailed,
-    StateError,
     SystemStopped,
-    TooManyMonitors,
     TransactionTimeout,
     TurnClosed,
+)
+from .actors.kernel.settings import Settings
+from .actors.messages.aliases import Aliases
+from .actors.messages.errors import (
+    NotAMessage,
+    StateError,
     UndecodableMessage,
     UnhandledMessage,
     UnknownMessageType,

@@ -16,7 +16,7 @@ from .versions import split_type
 
 if TYPE_CHECKING:
     from ...persistence.store.rows import ActorRow
-    from ..messages.aliases import Receiver
+    from .decoding import Receiver
     from .definition import Definition
 
 __all__ = ("UNFIT", "Stored", "decode_state", "read_stored")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from ...persistence.errors import GreenroomError
 from ..mailbox.envelope import Envelope
-from ..messages.errors import MailboxFull
 from ..messages.message import Message
+from .errors import MailboxFull
 from .ref import Receipt
 
 if TYPE_CHECKING:

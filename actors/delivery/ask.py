@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from ...persistence.errors import StoreError
 from ..extensions.introspection.requests import SYSTEM_HANDLERS
+from ..kernel.errors import ActorNotFound
 from ..kernel.status import DOWN, GONE, PASSIVE, STOPPED, UP
 from ..kernel.turn import Turn, current_turn
 from ..mailbox.envelope import Ask
-from ..messages.dispatch import round_trip
-from ..messages.errors import ActorNotFound, AskAfterTell, AskCycle, AskTimeout, MailboxFull, NotAMessage
+from ..messages.codec import round_trip
+from ..messages.errors import NotAMessage
 from ..messages.message import Request, tag_of
 from ..messages.types import is_deeply_immutable
 from .deadlines import Deadlines
+from .errors import AskAfterTell, AskCycle, AskTimeout, MailboxFull
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell

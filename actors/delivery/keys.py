@@ -10,8 +10,8 @@ from ...persistence.commit.effects import Effects
 from ...persistence.errors import RecordCorrupt, StoreFull, StoreUnavailable
 from ...persistence.store.rows import KeyRow, seal
 from ..mailbox.envelope import Envelope
-from ..messages.errors import KeyConflict, KeyDamaged
 from ..recovery.damage import report_damage
+from .errors import KeyConflict, KeyDamaged
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import StoreError
+from ..kernel.errors import ActorNotFound, SystemStopped
 from ..kernel.failures import park
 from ..kernel.status import GONE, STARTING, UP
 from ..kernel.turn import Turn
 from ..mailbox.envelope import Ask, Envelope, derived_uid
 from ..mailbox.mailbox import SYSTEM
-from ..messages.dispatch import round_trip
-from ..messages.errors import ActorNotFound, NotAMessage, SystemStopped
+from ..messages.codec import round_trip
+from ..messages.errors import NotAMessage
 from ..messages.message import Message, tag_of
 from ..messages.signals import ExitReason
 from ..messages.types import is_deeply_immutable

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..definition.decoding import means
 from ..kernel.turn import ANYTHING
 from ..mailbox.envelope import Ask, Envelope
-from ..messages.dispatch import means, prepare
 from ..messages.message import Message
+from .paging import prepare
 
 if TYPE_CHECKING:
     from ..definition.handlers import HandlerSpec

@@ -10,16 +10,17 @@ from ...persistence.errors import StoreError
 from ..definition.handlers import HandlerSpec
 from ..extensions.introspection.requests import Suspend
 from ..kernel.cell import Cell
+from ..kernel.errors import HandlerTimeout, Ignore, StartFailed
 from ..kernel.status import DOWN, PASSIVE, UP
 from ..kernel.turn import OPEN, Turn
 from ..mailbox.envelope import Ask, Envelope
-from ..messages.dispatch import PAGE, page_in, prepare, prepare_ahead, refuse
-from ..messages.errors import HandlerTimeout, Ignore, StartFailed, UnhandledMessage
+from ..messages.errors import UnhandledMessage
 from ..messages.message import Message, tag_of
 from ..messages.signals import ExitReason
 from . import lifecycle
 from .batch import collect
 from .fair_share import FairShare
+from .paging import PAGE, page_in, prepare, prepare_ahead, refuse
 from .stepping import call, call_async, resume
 
 if TYPE_CHECKING:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...persistence.errors import StoreError
-from ..extensions.monitors.relations import Exit
+from ..kernel.errors import AskFailed, HandlerTimeout, StartFailed, TransactionTimeout
 from ..kernel.failures import charge, park
 from ..kernel.status import DOWN, STOPPING, UP
 from ..mailbox.envelope import Ask, Envelope
-from ..messages.errors import AskFailed, HandlerTimeout, StartFailed, TransactionTimeout
-from ..messages.signals import Exited, ExitReason
+from ..messages.signals import Exit, Exited, ExitReason
 from .lifecycle import cut_off, run_on_stop
 
 if TYPE_CHECKING:

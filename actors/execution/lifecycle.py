@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ...persistence.engines.sqlite.worker import uncancelled
 from ..actor import Actor
+from ..kernel.errors import HandlerTimeout, Ignore, StartFailed
 from ..kernel.incarnation import Incarnation
 from ..kernel.status import DOWN, STARTING, STOPPED, STOPPING, UP
 from ..kernel.turn import FAILED, OPEN, Turn
 from ..mailbox.envelope import Ask
-from ..messages.errors import HandlerTimeout, Ignore, StartFailed
 from ..messages.signals import ExitReason
 from .stepping import call_async, resume
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import StoreDataError, StoreError, TransactionMisused
+from ..kernel.errors import TransactionTimeout
 from ..mailbox.envelope import Ask
-from ..messages.errors import TransactionTimeout
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

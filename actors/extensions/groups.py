@@ -13,22 +13,45 @@ Membership is in memory: it begins and ends at once, ends with the incarnation, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...persistence.errors import GreenroomError
 from ..delivery.ref import ActorRef, Receipt
-from ..messages.errors import GroupEmpty, NotAllTold
+from ..messages.errors import ActorError, shortened
 from ..messages.message import Message
 
 if TYPE_CHECKING:
     from ..system import ActorSystem
 
-__all__ = ("Group", "Groups", "Receipts")
+__all__ = ("Group", "GroupEmpty", "Groups", "NotAllTold", "Receipts")
 
 NAME_LENGTH_MAX = 200
 GROUPS_MAX = 1_000
 """That one actor may be a member of."""
+
+
+class GroupEmpty(ActorError):
+    """The group has no member that could be told. `undelivered` is the message that was not taken."""
+
+    def __init__(self, group: str, undelivered: object = None) -> None:
+        self.group = group
+        self.undelivered = undelivered
+        super().__init__(f"the group {group!r} has no members. Let actors `self.join({group!r})` in `on_start` first")
+
+
+class NotAllTold(ActorError):
+    """Some members of a group couldn't be told; `failed` says why, by address. Those in `told` were."""
+
+    def __init__(self, group: str, failed: Mapping[str, GreenroomError], told: tuple[str, ...]) -> None:
+        self.group = group
+        self.failed = dict(failed)
+        self.told = told
+        address, error = next(iter(self.failed.items()))
+        super().__init__(
+            f"{len(self.failed)} of {len(self.failed) + len(told)} members of {group!r} couldn't be told: "
+            f"{address}: {shortened(str(error))}. Tell those in `failed` again, not the whole group"
+        )
 
 
 class Receipts:

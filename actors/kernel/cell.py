@@ -14,8 +14,8 @@ from ...persistence.errors import StoreError
 from ..extensions.stash import put_back
 from ..mailbox.envelope import Ask, Envelope
 from ..mailbox.mailbox import Entry, Mailbox, priority_of
-from ..messages.errors import ActorNotFound
 from ..messages.signals import ExitReason
+from .errors import ActorNotFound
 from .incarnation import Incarnation
 from .state import DurableState
 from .status import DOWN, GONE, PASSIVE, STOPPED, UP

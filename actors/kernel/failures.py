@@ -8,9 +8,9 @@ from ...persistence.commit.effects import Effects
 from ...persistence.errors import StoreError
 from ...persistence.store.rows import AttemptRow, DeadLetterRow, MessageRow, seal
 from ..mailbox.envelope import Envelope
-from ..messages.errors import Reject, Retry
 from ..messages.message import ENCODER
 from ..messages.signals import ExitReason
+from .errors import Reject, Retry
 
 if TYPE_CHECKING:
     from ..definition.definition import Options

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..extensions.monitors.changes import Intents
 from ..extensions.stash import Stashing
 from ..extensions.timers.changes import Timing
-from ..messages.errors import TurnClosed
 from ..messages.signals import ExitReason, storable
+from .errors import TurnClosed
 from .turn import current_turn
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from ...persistence.commit.effects import Effects, Handled
 from ...persistence.errors import StoreError
 from ...persistence.store.rows import ActorRow, AttemptRow, KeyRow, MessageRow, Row
-from ..extensions.monitors.relations import Ending, Exit
+from ..extensions.monitors.relations import Ending
 from ..mailbox.envelope import Ask, Envelope, derived_uid
-from ..messages.errors import AskFailed, TurnClosed
-from ..messages.signals import ExitReason
+from ..messages.signals import Exit, ExitReason
+from .errors import AskFailed, TurnClosed
 from .failures import charge, judge
 
 if TYPE_CHECKING:

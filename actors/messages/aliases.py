@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 import msgspec
 
-if TYPE_CHECKING:
-    from ..definition.definition import Definition
-
-__all__ = ("Aliases", "Receiver")
+__all__ = ("Aliases",)
 
 
 class Aliases(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,16 +18,3 @@ class Aliases(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Of actor classes: what rows call them ("module:Class", or the class's `name`) to what they are called now."""
     messages: dict[str, str] = {}
     """Of message classes: the stored tag to the tag of now."""
-
-
-class Receiver(Protocol):
-    """Whoever stored rows are read for."""
-
-    @property
-    def address(self) -> str: ...
-
-    @property
-    def definition(self) -> Definition: ...
-
-    @property
-    def aliases(self) -> Aliases: ...

@@ -5,14 +5,14 @@ The exception itself never travels: an exit reason is data, so that it can be st
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from .message import Message
 from .tracebacks import text_of, traceback_of, type_name
 
-__all__ = ("TEXT_LIMIT_BYTES", "TRACEBACK_LIMIT_BYTES", "Down", "ExitKind", "ExitReason", "Exited")
+__all__ = ("TEXT_LIMIT_BYTES", "TRACEBACK_LIMIT_BYTES", "Down", "Exit", "ExitKind", "ExitReason", "Exited")
 
 ExitKind = Literal["normal", "shutdown", "killed", "error"]
 
@@ -94,6 +94,35 @@ class Down(Message):
     """Without its traceback, which the supervisor has. `error` is "NoProcess" if nothing ran there."""
     monitor: str = ""
     """The id that `self.monitor(ref)` returned."""
+
+
+class Exit(NamedTuple):
+    """The end of one incarnation."""
+
+    address: str
+    number: int
+    """The incarnation's; 0 where there was none."""
+    reason: ExitReason
+    uid: str = ""
+    """The message's whose handling ended it, if one did."""
+    attempt: int = 0
+
+    @property
+    def plain(self) -> ExitReason:
+        """As a `Down` has it: the traceback is for the supervisor, and thousands may watch."""
+        return msgspec.structs.replace(self.reason, traceback="") if self.reason.traceback else self.reason
+
+    def signal(self, boot: int) -> Exited:
+        """As it reaches the other end of a link. OTP: a kill arrives as `killed`, and that can be trapped."""
+        reason = self.reason if self.reason.kind != "killed" else ExitReason.killed("killed by a link")
+        return Exited(
+            address=self.address,
+            boot=boot,
+            incarnation=self.number,
+            reason=reason,
+            message_uid=self.uid or None,
+            attempt=self.attempt,
+        )
 
 
 def storable(reason: ExitReason) -> ExitReason:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from ...persistence.errors import RecordCorrupt
 from ...persistence.store.rows import AttemptRow, KeyRow, verify
+from ..execution.paging import PAGE, printable
 from ..kernel.failures import park
 from ..mailbox.envelope import Envelope
-from ..messages.dispatch import PAGE, printable
 from ..messages.signals import ExitReason
 
 if TYPE_CHECKING:

@@ -19,14 +19,14 @@ from ...persistence.errors import (
 from ...persistence.store.attempts import Started
 from ...persistence.store.rows import MessageRow
 from ..execution import lifecycle
+from ..execution.paging import page_in, prepare
 from ..kernel.cell import Cell
+from ..kernel.errors import ActorNotFound, Ignore, StartFailed
 from ..kernel.failures import charge
 from ..kernel.refusals import Refusals
 from ..kernel.status import PASSIVE, UP
 from ..mailbox.envelope import Envelope
 from ..mailbox.mailbox import Entry, Mailbox
-from ..messages.dispatch import page_in, prepare
-from ..messages.errors import ActorNotFound, Ignore, StartFailed
 from ..messages.signals import ExitReason
 from .damage import report_loss
 

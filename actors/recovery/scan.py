@@ -16,12 +16,12 @@ from loguru import logger
 
 from ...persistence.errors import StoreError
 from ...persistence.store.rows import AttemptRow, Head, MessageRow
+from ..execution.paging import page_in
 from ..execution.stepping import breathe
 from ..kernel.cell import Cell
+from ..kernel.errors import ActorNotFound
 from ..mailbox.backlog import FEW, Backlog, Rows
 from ..mailbox.mailbox import PriorityRow, priority_of
-from ..messages.dispatch import page_in
-from ..messages.errors import ActorNotFound
 from .damage import intact_attempts
 
 if TYPE_CHECKING:

@@ -21,8 +21,10 @@ from ...persistence.errors import StoreFull, StoreUnavailable
 from ...persistence.runtime import Runtime
 from ...persistence.store.contract import Store
 from ...persistence.store.rows import InboxRow
-from ..messages.dispatch import round_trip
-from ..messages.errors import ActorNotFound, AskTimeout, NotAMessage, ReplyError
+from ..delivery.errors import AskTimeout
+from ..kernel.errors import ActorNotFound
+from ..messages.codec import round_trip
+from ..messages.errors import NotAMessage, ReplyError
 from ..messages.message import Message, Request, request_reply_type, tag_of
 from .channel import Letterbox
 from .wire_errors import error_of

@@ -19,10 +19,10 @@ from ...persistence.commit.effects import Effects
 from ...persistence.errors import GreenroomError, RecordCorrupt, StoreDataError, StoreError
 from ...persistence.store.attempts import is_uid
 from ...persistence.store.rows import DeadLetterRow, InboxRow, ReplyRow, seal, verify
+from ..definition.decoding import decode_body
+from ..kernel.errors import AskFailed
 from ..mailbox.envelope import Envelope
 from ..mailbox.mailbox import SYSTEM
-from ..messages.dispatch import decode_body
-from ..messages.errors import AskFailed
 from ..messages.message import ENCODER, Request, tag_of
 from ..messages.signals import ExitReason
 from .wire_errors import details_of

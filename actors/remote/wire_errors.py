@@ -12,16 +12,13 @@ import msgspec
 
 from ...persistence.errors import GreenroomError
 from ...persistence.store.rows import ReplyRow
-from ..messages import errors
-from ..messages.errors import ActorError, AskFailed, AskTimeout, MailboxFull, SystemStopped
+from ..delivery.errors import AskTimeout, MailboxFull
+from ..kernel.errors import AskFailed, SystemStopped
+from ..messages.errors import ActorError
 from ..messages.message import ENCODER, Message
 from ..messages.signals import ExitReason
 
 __all__ = ("details_of", "error_of")
-
-_KNOWN: dict[str, type[ActorError]] = {
-    name: cls for name, cls in vars(errors).items() if isinstance(cls, type) and issubclass(cls, ActorError)
-}
 
 
 def details_of(error: GreenroomError) -> str:
@@ -32,7 +29,7 @@ def details_of(error: GreenroomError) -> str:
 def error_of(reply: ReplyRow, address: str, message: Message) -> GreenroomError:
     """The error that a reply to `message` carries; an `AskFailed` if its class isn't known here."""
     name, _, text = reply.error.partition(": ")
-    cls = _KNOWN.get(name)
+    cls = ActorError.leaves.get(name)
     if cls is None:
         return AskFailed(address, ExitReason("error", error=name, text=text))
     found: dict[str, Any] = msgspec.json.decode(reply.body) or {}

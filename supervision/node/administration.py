@@ -14,10 +14,10 @@ from ...actors.extensions.introspection.requests import Resume, Suspend, state_o
 from ...actors.extensions.introspection.stack import stack_of
 from ...actors.extensions.introspection.suspension import SUSPENDED
 from ...actors.kernel.cell import Cell
+from ...actors.kernel.errors import ActorNotFound, StartFailed
 from ...actors.kernel.status import PASSIVE, STOPPED, UP
 from ...actors.mailbox.envelope import Envelope
 from ...actors.mailbox.mailbox import Mailbox
-from ...actors.messages.errors import ActorNotFound, StartFailed
 from ...actors.messages.signals import ExitReason
 from ...persistence.commit.effects import Effects
 from ...persistence.store.attempts import is_uid

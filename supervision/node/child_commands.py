@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from ...actors.execution.lifecycle import CANCEL_GRACE_S
 from ...actors.extensions.introspection.suspension import SUSPENDED
 from ...actors.kernel.cell import Cell
+from ...actors.kernel.errors import ActorNotFound
 from ...actors.kernel.status import DOWN, GONE, PASSIVE, STARTING, STOPPED, STOPPING, UP
-from ...actors.messages.errors import ActorNotFound
 from ...actors.messages.message import Request
 from ..errors import AdministrationFailed, NotForDynamic, SupervisorError
 from ..spec.spec import Spec, SupervisorSpec, shutdown_seconds

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 from ...actors.execution import lifecycle
 from ...actors.kernel.cell import Cell
+from ...actors.kernel.errors import StartFailed
 from ...actors.kernel.settings import Settings
 from ...actors.messages.aliases import Aliases
-from ...actors.messages.errors import StartFailed
 from ...actors.recovery.damage import report_loss
 from ...actors.recovery.housekeeping import Housekeeping
 from ...actors.recovery.watchdog import Watchdog

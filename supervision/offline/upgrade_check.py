@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ...actors.definition.decoding import decode_body
 from ...actors.definition.definition import Definition
 from ...actors.definition.stored_state import UNFIT, decode_state, read_stored
 from ...actors.messages.aliases import Aliases
-from ...actors.messages.dispatch import decode_body
 from ...actors.messages.errors import StateError, UndecodableMessage, UnknownMessageType
 from ...persistence.errors import RecordCorrupt
 from ...persistence.store.contract import Store

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from ...actors.messages.errors import StartFailed, SystemStopped
+from ...actors.kernel.errors import StartFailed, SystemStopped
 from ...persistence.engines.memory import MemoryData
 from ...persistence.errors import Fenced, StoreError, StoreFull, StoreUnavailable
 from ...persistence.events import Event

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 from ...actors.execution import lifecycle
 from ...actors.extensions.stash import is_empty
 from ...actors.kernel.cell import Cell
+from ...actors.kernel.errors import ActorNotFound
 from ...actors.kernel.status import GONE, PASSIVE, STOPPED, UP
-from ...actors.messages.errors import ActorNotFound
 from ...actors.messages.signals import ExitReason
 from ..spec.resolution import Recipe
 from ..spec.spec import Spec, SupervisorSpec, shutdown_seconds

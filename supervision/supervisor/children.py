@@ -8,8 +8,8 @@ from loguru import logger
 
 from ...actors.execution import lifecycle
 from ...actors.kernel.cell import Cell
+from ...actors.kernel.errors import Ignore
 from ...actors.kernel.status import PASSIVE
-from ...actors.messages.errors import Ignore
 from ...actors.messages.signals import ExitReason
 from ..spec.spec import Spec, SupervisorSpec, shutdown_seconds
 from .tree import Tree

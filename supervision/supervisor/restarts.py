@@ -19,8 +19,8 @@ from weakref import WeakKeyDictionary
 from loguru import logger
 
 from ...actors.kernel.cell import Cell
+from ...actors.kernel.errors import StartFailed
 from ...actors.kernel.status import DOWN, PASSIVE, STOPPED, UP
-from ...actors.messages.errors import StartFailed
 from ...actors.messages.signals import ExitReason
 from ..spec.spec import Spec, Strategy
 from .child_rows import PLANNED, STARTED

@@ -11,8 +11,8 @@ from typing import cast
 
 from ...actors.actor import Actor, handler
 from ...actors.kernel.cell import Cell
+from ...actors.kernel.errors import StartFailed
 from ...actors.kernel.status import DOWN, GONE, PASSIVE, STARTING, STOPPED, STOPPING, UP
-from ...actors.messages.errors import StartFailed
 from ...actors.messages.signals import Exited, ExitReason
 from ..errors import (
     AlreadyPresent,

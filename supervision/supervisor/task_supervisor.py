@@ -20,7 +20,7 @@ from ...actors.actor import Actor, handler
 from ...actors.execution.lifecycle import CANCEL_GRACE_S
 from ...actors.extensions.tasks.errors import TaskCancelled, TasksFull
 from ...actors.extensions.tasks.task import Task, TaskHost
-from ...actors.messages.errors import ActorNotFound
+from ...actors.kernel.errors import ActorNotFound
 from ...actors.messages.message import Request
 from ...actors.messages.signals import ExitReason
 from .intensity import Intensity

@@ -13,7 +13,7 @@ import msgspec
 
 from ...actors.actor import Actor
 from ...actors.kernel.cell import Cell
-from ...actors.messages.errors import ActorNotFound
+from ...actors.kernel.errors import ActorNotFound
 from ...actors.messages.signals import ExitReason
 from ...persistence.errors import GreenroomError, RecordCorrupt
 from ...persistence.store.rows import ActorRow, MessageRow, Row

@@ -22,7 +22,7 @@ from greenroom.actors.delivery.ref import Receipt
 from greenroom.actors.execution.stepping import call
 from greenroom.actors.kernel.turn import Turn
 from greenroom.actors.mailbox.envelope import Envelope
-from greenroom.actors.messages.dispatch import round_trip
+from greenroom.actors.messages.codec import round_trip
 from greenroom.actors.messages.message import tag_of
 from greenroom.actors.system import ActorSystem
 from greenroom.persistence.commit.effects import fold

@@ -15,10 +15,10 @@ from greenroom import Aliases, Settings
 from greenroom.actors.actor import Actor, handler
 from greenroom.actors.definition.definition import Definition
 from greenroom.actors.definition.options import Backoff
+from greenroom.actors.delivery.errors import AskTimeout, MailboxFull
 from greenroom.actors.delivery.ref import ActorRef, Receipt
 from greenroom.actors.extensions.tasks.task import Task
 from greenroom.actors.kernel.turn import Turn
-from greenroom.actors.messages.errors import AskTimeout, MailboxFull
 from greenroom.actors.messages.message import Message, Request
 from greenroom.actors.messages.signals import Exited, ExitReason
 from greenroom.actors.system import ActorSystem

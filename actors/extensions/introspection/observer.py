@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ....persistence.errors import StoreError
+from ...kernel.errors import Ignore
 from ...kernel.failures import judge
 from ...kernel.status import STARTING
 from ...kernel.turn import ANYTHING, OPEN, Turn
 from ...mailbox.envelope import Ask
-from ...messages.errors import Ignore
 from ...messages.message import tag_of
 from .requests import SYSTEM_HANDLERS, ActorStatistics
 from .trace import Outcome, TracedTurn

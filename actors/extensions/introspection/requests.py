@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from ...definition.handlers import HandlerSpec
-from ...messages.errors import Reject
+from ...kernel.errors import Reject
 from ...messages.message import ENCODER, Message, Request, tag_of
 from ...messages.types import class_path
 

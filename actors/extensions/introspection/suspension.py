@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ...execution.executor import GO_ON, LOST, SET_ASIDE
+from ...kernel.errors import Reject
 from ...kernel.status import UP
 from ...kernel.turn import FINISHED
 from ...mailbox.envelope import Ask, Envelope
 from ...mailbox.mailbox import SYSTEM, Entry, Mailbox
-from ...messages.errors import Reject
 from .requests import SYSTEM_HANDLERS, SYSTEM_TAGS, Suspend
 
 if TYPE_CHECKING:

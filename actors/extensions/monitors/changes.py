@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from ....persistence.store.rows import MonitorRow
 from ...delivery.ref import ActorRef
 from ...mailbox.envelope import Envelope
-from ...messages.errors import TooManyMonitors, UnhandledMessage
+from ...messages.errors import UnhandledMessage
 from ...messages.signals import Down, Exited
+from .errors import TooManyMonitors
 from .relations import LINK, MONITOR, Related, Relation, Watch, letter
 
 if TYPE_CHECKING:

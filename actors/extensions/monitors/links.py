@@ -21,7 +21,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from ...kernel.status import PASSIVE, STARTING, UP
-from .relations import Ending, Exit, Relation, letter
+from ...messages.signals import Exit
+from .relations import Ending, Relation, letter
 
 if TYPE_CHECKING:
     from ...kernel.cell import Cell

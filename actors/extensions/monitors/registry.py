@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 from ....persistence.commit.effects import Effects
 from ....persistence.errors import RecordCorrupt, StoreError
 from ....persistence.store.rows import MonitorRow, verify
+from ...kernel.errors import ActorNotFound
 from ...kernel.status import PASSIVE, STARTING, STOPPING, UP
 from ...mailbox.envelope import Envelope
-from ...messages.errors import ActorNotFound
-from ...messages.signals import Down, ExitReason
+from ...messages.signals import Down, Exit, ExitReason
 from ...recovery.damage import report_damage
 from .links import Links
-from .relations import LINK, MONITOR, Ending, Exit, Related, Relation, Watch, letter
+from .relations import LINK, MONITOR, Ending, Related, Relation, Watch, letter
 
 if TYPE_CHECKING:
     from ...kernel.cell import Cell

@@ -6,49 +6,18 @@ Turns make them (changes.py), exits end them (registry.py). The rules: docs/sema
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
-
-import msgspec
+from typing import Any, Literal
 
 from ....persistence.store.rows import MonitorRow, Row, seal
 from ...mailbox.envelope import Envelope, derived_uid
 from ...messages.message import ENCODER, Message, tag_of
-from ...messages.signals import Down, Exited, ExitReason
+from ...messages.signals import Down, Exit, Exited
 
-__all__ = ("LINK", "MONITOR", "Ending", "Exit", "Related", "Relation", "Watch", "letter")
+__all__ = ("LINK", "MONITOR", "Ending", "Related", "Relation", "Watch", "letter")
 
 Kind = Literal["monitor", "link"]
 MONITOR: Kind = "monitor"
 LINK: Kind = "link"
-
-
-class Exit(NamedTuple):
-    """The end of one incarnation."""
-
-    address: str
-    number: int
-    """The incarnation's; 0 where there was none."""
-    reason: ExitReason
-    uid: str = ""
-    """The message's whose handling ended it, if one did."""
-    attempt: int = 0
-
-    @property
-    def plain(self) -> ExitReason:
-        """As a `Down` has it: the traceback is for the supervisor, and thousands may watch."""
-        return msgspec.structs.replace(self.reason, traceback="") if self.reason.traceback else self.reason
-
-    def signal(self, boot: int) -> Exited:
-        """As it reaches the other end of a link. OTP: a kill arrives as `killed`, and that can be trapped."""
-        reason = self.reason if self.reason.kind != "killed" else ExitReason.killed("killed by a link")
-        return Exited(
-            address=self.address,
-            boot=boot,
-            incarnation=self.number,
-            reason=reason,
-            message_uid=self.uid or None,
-            attempt=self.attempt,
-        )
 
 
 class Relation:

@@ -20,8 +20,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...definition.options import Backoff
+from ...kernel.errors import ActorNotFound
 from ...kernel.status import UP
-from ...messages.errors import ActorNotFound
 from .task import NEVER, Restart, RestartRule, Task, TaskHost, check_seconds
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ....persistence.store.rows import TimerRow
-from ...messages.dispatch import round_trip
+from ...messages.codec import round_trip
 from ...messages.errors import NotAMessage, UnhandledMessage
 from ...messages.message import Message, tag_of
 from ...messages.types import is_deeply_immutable

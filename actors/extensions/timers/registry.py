@@ -19,10 +19,10 @@ from ....persistence.commit.effects import Effects
 from ....persistence.errors import RecordCorrupt, StoreError
 from ....persistence.store.rows import TimerRow
 from ...execution.stepping import breathe
+from ...kernel.errors import ActorNotFound
 from ...kernel.status import PASSIVE, STARTING, STOPPING, UP
 from ...mailbox.delayed import WAKE_MAX_S
 from ...mailbox.envelope import Envelope
-from ...messages.errors import ActorNotFound
 from ...recovery.damage import report_damage
 from .changes import Timing
 from .errors import ExtraMissing

@@ -10,7 +10,7 @@ from typing import Any
 
 from loguru import logger
 
-from ....actors.messages.errors import StartFailed
+from ....actors.kernel.errors import StartFailed
 from ....actors.system import ActorSystem
 from ....persistence.errors import GreenroomError
 from ....persistence.events import Event

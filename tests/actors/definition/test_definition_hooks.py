@@ -8,7 +8,8 @@ from account_definition import Account, Deposit, a_function, definition
 
 from greenroom.actors.actor import Actor, handler
 from greenroom.actors.definition.definition import RESERVED
-from greenroom.actors.messages.errors import NotRunning, UnhandledMessage
+from greenroom.actors.kernel.errors import NotRunning
+from greenroom.actors.messages.errors import UnhandledMessage
 from greenroom.actors.messages.signals import ExitReason
 
 # -- hooks and reserved names --------------------------------------------------------------------------

@@ -1,28 +1,25 @@
-"""From a stored body back to a message; what can't be one becomes a dead letter."""
+"""Paging: bodies are read from the store when their turn comes; what can't be a message becomes a dead letter."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from ...persistence.errors import RecordCorrupt
 from ...persistence.store.rows import MessageRow, verify
+from ..definition.decoding import decode_body
+from ..kernel.errors import AskFailed
 from ..kernel.failures import park
 from ..mailbox.envelope import Ask, Envelope
-from .errors import AskFailed, UndecodableMessage, UnhandledMessage, UnknownMessageType
-from .message import ENCODER, TAG_FIELD, Message, decoder_of, tag_of
-from .signals import ExitReason
+from ..messages.errors import UndecodableMessage, UnhandledMessage, UnknownMessageType
+from ..messages.message import Message
+from ..messages.signals import ExitReason
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell
     from ..system import ActorSystem
-    from .aliases import Receiver
 
-__all__ = ("decode_body", "means", "page_in", "prepare", "prepare_ahead", "printable", "refuse", "round_trip")
-
-encode = ENCODER.encode
+__all__ = ("PAGE", "page_in", "prepare", "prepare_ahead", "printable", "refuse")
 
 PAGE = 256
 """Bodies read at once from a backlog."""
@@ -45,58 +42,6 @@ def prepare_ahead(cell: Cell, envelope: Envelope) -> None:
     assert envelope.body is not None
     with suppress(UnknownMessageType, UndecodableMessage):
         envelope.message = decode_body(cell, envelope.tag, envelope.body)
-
-
-def decode_body(receiver: Receiver, tag: str, body: bytes) -> Message:
-    """The message that a stored body is to this actor.
-
-    Raises:
-        UnknownMessageType, UndecodableMessage
-    """
-    cls = receiver.definition.type_for(tag)
-    renamed = cls is None
-    if cls is None:
-        cls = _renamed(receiver, tag)
-        if cls is None:
-            raise UnknownMessageType(receiver.address, tag, receiver.definition.by_tag)
-    try:
-        message: Message = decoder_of(cls).decode(_retagged(body, cls) if renamed else body)
-    except Exception as error:
-        raise UndecodableMessage(receiver.address, tag, str(error)) from None
-    return message
-
-
-def means(receiver: Receiver, tag: str, cls: type[Message]) -> bool:
-    """Whether a stored tag is a message class's to this actor."""
-    return (receiver.definition.type_for(tag) or _renamed(receiver, tag)) is cls
-
-
-def _renamed(receiver: Receiver, tag: str) -> type[Message] | None:
-    """The message class that a tag means by an alias; None if it means nothing."""
-    tag_now = receiver.aliases.messages.get(tag)
-    return None if tag_now is None else receiver.definition.type_for(tag_now)
-
-
-def _retagged(body: bytes, cls: type[Message]) -> bytes:
-    """The body of a message whose class was renamed, as one of the class now. The fields stay byte for byte."""
-    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    return ENCODER.encode({**fields, TAG_FIELD: tag_of(cls)})
-
-
-def round_trip(address: str, message: Message) -> tuple[bytes, Message]:
-    """A message's bytes, and the message that they are.
-
-    Raises:
-        UndecodableMessage: it can't be encoded, or what it encodes to isn't one of its type (a field holds a wrong
-            value).
-    """
-    cls = type(message)
-    try:
-        body = encode(message)
-        copy: Message = (cls.__decoder__ or decoder_of(cls)).decode(body)
-    except Exception as error:
-        raise UndecodableMessage(address, tag_of(cls), str(error)) from error
-    return body, copy
 
 
 def refuse(cell: Cell, envelope: Envelope, error: Exception, cause: str) -> None:

@@ -1,0 +1,26 @@
+"""Codec: a message's bytes, and the message that they are."""
+
+from __future__ import annotations
+
+from .errors import UndecodableMessage
+from .message import ENCODER, Message, decoder_of, tag_of
+
+__all__ = ("round_trip",)
+
+encode = ENCODER.encode
+
+
+def round_trip(address: str, message: Message) -> tuple[bytes, Message]:
+    """A message's bytes, and the message that they are.
+
+    Raises:
+        UndecodableMessage: it can't be encoded, or what it encodes to isn't one of its type (a field holds a wrong
+            value).
+    """
+    cls = type(message)
+    try:
+        body = encode(message)
+        copy: Message = (cls.__decoder__ or decoder_of(cls)).decode(body)
+    except Exception as error:
+        raise UndecodableMessage(address, tag_of(cls), str(error)) from error
+    return body, copy
