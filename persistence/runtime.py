@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ("Runtime",)
+__all__ = ("Runtime", "uncancelled")
 
 T = TypeVar("T")
 
@@ -78,3 +78,19 @@ class Runtime:
 
     def random(self, seed: str | None = None) -> random.Random:
         return random.Random(seed)
+
+
+async def uncancelled(awaitable: Awaitable[T]) -> T:
+    """Wait to the end, whatever cancels us; the cancellation is raised then. For bounded waits only."""
+    future = asyncio.ensure_future(awaitable)
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not future.cancelled():
+            future.exception()  # seen, so that nobody warns about it
+        raise cancelled
+    return future.result()

@@ -47,7 +47,7 @@ from .actors.messages.message import Message, Request
 from .actors.messages.signals import Down, Exited, ExitReason
 from .actors.remote.client import Client
 from .actors.system import ActorSystem
-from .persistence.engines.memory import MemoryStore
+from .persistence.engines.memory.engine import MemoryStore
 from .persistence.errors import (
     CommitsLost,
     Fenced,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import RecordCorrupt, StoreFull, StoreUnavailable
-from ...persistence.store.rows import KeyRow, seal
+from ...persistence.store.checksums import seal
+from ...persistence.store.rows import KeyRow
 from ..mailbox.envelope import Envelope
 from ..recovery.damage import report_damage
 from .errors import KeyConflict, KeyDamaged

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ...persistence.engines.sqlite.worker import uncancelled
+from ...persistence.runtime import uncancelled
 from ..actor import Actor
 from ..kernel.errors import HandlerTimeout, Ignore, StartFailed
 from ..kernel.incarnation import Incarnation

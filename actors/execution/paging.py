@@ -6,7 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ...persistence.errors import RecordCorrupt
-from ...persistence.store.rows import MessageRow, verify
+from ...persistence.store.checksums import verify
+from ...persistence.store.rows import MessageRow
 from ..definition.decoding import decode_body
 from ..kernel.errors import AskFailed
 from ..kernel.failures import park

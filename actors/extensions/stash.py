@@ -21,7 +21,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...persistence.store.rows import AttemptRow, MessageRow, seal
+from ...persistence.store.checksums import seal
+from ...persistence.store.rows import AttemptRow, MessageRow
 from ..mailbox.envelope import Ask, Envelope, derived_uid
 from .timers.errors import StashFull
 

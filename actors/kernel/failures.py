@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import StoreError
-from ...persistence.store.rows import AttemptRow, DeadLetterRow, MessageRow, seal
+from ...persistence.store.checksums import seal
+from ...persistence.store.rows import AttemptRow, DeadLetterRow, MessageRow
 from ..mailbox.envelope import Envelope
 from ..messages.message import ENCODER
 from ..messages.signals import ExitReason

@@ -24,7 +24,8 @@ from loguru import logger
 
 from ...persistence.commit.effects import Effects, Entry, Handled, Told
 from ...persistence.errors import StoreDataError, StoreError, StoreUnavailable
-from ...persistence.store.rows import AttemptRow, InboxRow, seal
+from ...persistence.store.checksums import seal
+from ...persistence.store.rows import AttemptRow, InboxRow
 from ..extensions.timers.timer import Timer
 from ..mailbox.envelope import Ask, Envelope
 from ..messages.signals import ExitReason

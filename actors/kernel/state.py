@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...persistence.errors import StoreFull, StoreUnavailable
-from ...persistence.store.rows import ActorRow, sealed
+from ...persistence.store.checksums import sealed
+from ...persistence.store.rows import ActorRow
 from ..actor import Actor
 from ..definition.stored_state import UNFIT, decode_state, read_stored
 from ..messages.errors import StateError

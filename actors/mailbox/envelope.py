@@ -7,7 +7,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from ...persistence.commit.effects import Told
-from ...persistence.store.rows import MessageRow, sealed
+from ...persistence.store.checksums import sealed
+from ...persistence.store.rows import MessageRow
 from ..messages.message import Message
 from ..messages.types import is_deeply_immutable
 

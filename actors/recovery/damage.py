@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ...persistence.errors import RecordCorrupt
-from ...persistence.store.rows import AttemptRow, KeyRow, verify
+from ...persistence.store.checksums import verify
+from ...persistence.store.rows import AttemptRow, KeyRow
 from ..execution.paging import PAGE, printable
 from ..kernel.failures import park
 from ..mailbox.envelope import Envelope

@@ -16,9 +16,8 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from ...persistence.engines.open import open_store
-from ...persistence.engines.sqlite.worker import uncancelled
 from ...persistence.errors import StoreFull, StoreUnavailable
-from ...persistence.runtime import Runtime
+from ...persistence.runtime import Runtime, uncancelled
 from ...persistence.store.contract import Store
 from ...persistence.store.rows import InboxRow
 from ..delivery.errors import AskTimeout

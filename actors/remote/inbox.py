@@ -18,7 +18,8 @@ from loguru import logger
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import GreenroomError, RecordCorrupt, StoreDataError, StoreError
 from ...persistence.store.attempts import is_uid
-from ...persistence.store.rows import DeadLetterRow, InboxRow, ReplyRow, seal, verify
+from ...persistence.store.checksums import seal, verify
+from ...persistence.store.rows import DeadLetterRow, InboxRow, ReplyRow
 from ..definition.decoding import decode_body
 from ..kernel.errors import AskFailed
 from ..mailbox.envelope import Envelope

@@ -13,10 +13,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from ...persistence.engines.memory import MemoryData, MemoryStore
+from ...persistence.engines.memory.data import MemoryData
+from ...persistence.engines.memory.engine import MemoryStore
 from ...persistence.engines.sqlite.engine import SqliteStore
 from ...persistence.runtime import Runtime
-from ...persistence.store.contract import Commit
+from ...persistence.store.commit import Commit
 from ...persistence.store.rows import OwnerRow
 
 __all__ = ("Faults", "FaultyMemoryStore", "FaultySqliteStore")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Fenced, StoreCorrupt, StoreDataError, StoreError, StoreFull, StoreUnavailable
 from ..runtime import Runtime
-from ..store.contract import Commit, Store
+from ..store.commit import Commit
+from ..store.contract import Store
 from .bisection import bisect
 from .effects import Effects, Entry, fold, unhandled
 from .pacing import Pace

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
-from ..store.contract import Commit
+from ..store.commit import Commit
 from ..store.rows import ROWS, ActorRow, MessageRow, Row
 
 __all__ = ("Effects", "Entry", "Handled", "Stateful", "Told", "fold", "unhandled")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..runtime import Runtime
-from ..store.contract import Commit, Store
+from ..store.commit import Commit
+from ..store.contract import Store
 
 __all__ = ("Pace",)
 

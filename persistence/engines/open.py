@@ -21,7 +21,7 @@ def open_store(url: str, runtime: Runtime) -> Store:
 
         return SqliteStore(url, runtime)
     if url in ("memory://", "memory:"):
-        from .memory import MemoryStore
+        from .memory.engine import MemoryStore
 
         return MemoryStore(url, runtime)
     if scheme.startswith("postgres"):

@@ -16,8 +16,8 @@ from ..engines.sqlite.sidecars.files import free_name, size_of
 from ..engines.sqlite.sidecars.lock import owned
 from ..engines.sqlite.upgrade import inspect, prepare
 from ..errors import StoreUnavailable
+from ..migrations.version import SCHEMA_VERSION
 from ..runtime import Runtime
-from ..store.rows import SCHEMA_VERSION
 from .backup import back_up
 from .progress import Progress, unseen
 

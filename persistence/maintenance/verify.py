@@ -16,9 +16,10 @@ from ..engines.sqlite import statements as sql
 from ..engines.sqlite.driver import ERRORS, translate
 from ..engines.sqlite.upgrade import inspect
 from ..errors import RecordCorrupt
+from ..migrations.version import SCHEMA_VERSION
+from ..store.checksums import verify
 from ..store.rows import (
     ROWS,
-    SCHEMA_VERSION,
     ActorRow,
     AttemptRow,
     ChildRow,
@@ -32,7 +33,6 @@ from ..store.rows import (
     Row,
     Table,
     TimerRow,
-    verify,
 )
 from .progress import Progress, unseen
 

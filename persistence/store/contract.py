@@ -1,4 +1,4 @@
-"""Store: the contract that every engine keeps, and what one commit holds.
+"""Store: the contract that every engine keeps.
 
 An engine knows rows and transactions, nothing of actors. It is done when it passes
 `tests/conformance/store`.
@@ -13,41 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError
 from .attempts import AttemptLog
-from .rows import Head, MessageRow, OwnerRow, R, Row
+from .commit import Commit
+from .rows import ROWS, Head, MessageRow, OwnerRow, R, Row
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-__all__ = ("Commit", "Store", "StoreStatus")
-
-
-class Commit:
-    """What one transaction changes: per kind of row, rows to put and keys to delete.
-
-    Rows are sealed by whoever made them. `inserts` are message rows that are new (a conflict is a data
-    error); `puts` replace the row of the same key; `deletes` holds keys (the bare value for a one-column
-    key, a tuple otherwise). Within one kind no key occurs twice.
-    """
-
-    __slots__ = ("deletes", "inserts", "last_id", "number", "puts")
-
-    def __init__(self, number: int = 0) -> None:
-        self.number = number
-        """The commit's number, as the owner row will say after it."""
-        self.last_id = 0
-        """The highest message sequence number that was given up to here; 0 for no news."""
-        self.inserts: list[MessageRow] = []
-        self.puts: dict[type[Row], list[Any]] = {}
-        self.deletes: dict[type[Row], list[Any]] = {}
-
-    def put(self, *rows: Row) -> Commit:
-        for row in rows:
-            self.puts.setdefault(type(row), []).append(row)
-        return self
-
-    def delete(self, kind: type[Row], *keys: Any) -> Commit:
-        self.deletes.setdefault(kind, []).extend(keys)
-        return self
+__all__ = ("Store", "StoreStatus")
 
 
 class StoreStatus(dict[str, Any]):
@@ -251,8 +223,6 @@ class Store(abc.ABC):
 
     async def iterate(self, kind: type[R], *, chunk: int = 1000, **equal: Any) -> AsyncIterator[R]:
         """Every row of a kind in key order, in chunks. Not verified."""
-        from .rows import ROWS
-
         width = ROWS[kind].key
         after: tuple[Any, ...] | None = None
         while rows := await self.scan(kind, after=after, limit=chunk, **equal):

@@ -1,23 +1,14 @@
-"""The rows, and the checksum that each of them carries.
+"""The kinds of rows that a store keeps: one `NamedTuple` each, in the order of its table's columns.
 
-A row is a `NamedTuple` in the order of its table's columns; `crc` comes last. `seal` computes it over
-every other column, so that a flipped bit in an address or a priority is found as well as one in a body
-(SQLite itself would hand out 281 of 300 such flips as data).
+The last column, `crc`, is a checksum over all the others (`checksums`).
 """
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
-from zlib import crc32
-
-import msgspec
-
-from ..errors import RecordCorrupt
 
 __all__ = (
     "ROWS",
-    "SCHEMA_VERSION",
     "ActorRow",
     "AttemptRow",
     "ChildRow",
@@ -31,21 +22,12 @@ __all__ = (
     "MonitorRow",
     "OwnerRow",
     "ReplyRow",
+    "R",
     "Row",
+    "Table",
     "TimerRow",
-    "checksum",
     "columns",
-    "seal",
-    "sealed",
-    "verify",
 )
-
-
-_encode = msgspec.json.Encoder().encode
-_new = tuple.__new__
-
-SCHEMA_VERSION = 3
-"""Rises with each migration: each change of the rows below, or of the tables made of them."""
 
 
 class MessageRow(NamedTuple):
@@ -301,80 +283,3 @@ def columns(kind: type[Any]) -> tuple[Column, ...]:
         plain = [part for part in get_args(hint) or (hint,) if part is not type(None)]
         found.append(Column(name, plain[0], type(None) in get_args(hint)))
     return tuple(found)
-
-
-def _shapes(kind: type[Row]) -> frozenset[tuple[type, ...]]:
-    choices = [(column.type, type(None)) if column.nullable else (column.type,) for column in columns(kind)[:-1]]
-    return frozenset(product(*choices))
-
-
-_SHAPES: dict[type[Any], frozenset[tuple[type, ...]]] = {kind: _shapes(kind) for kind in ROWS}
-"""The types of a row's values when they are just those of its columns."""
-
-
-def _stored(kind: type[Any], values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The values as the database will give them back: an int in a float column as a float, a bool as an int."""
-    found = list(values)
-    for position, (value, column) in enumerate(zip(values, columns(kind), strict=False)):
-        if column.type is float and isinstance(value, int):
-            found[position] = float(value)
-        elif column.type is int and isinstance(value, int):
-            found[position] = int(value)
-        elif column.type is str and isinstance(value, str):
-            found[position] = str.__str__(value)
-    return tuple(found)
-
-
-def _crc(values: tuple[Any, ...]) -> int:
-    """CRC-32 over the JSON of the values: it keeps types and borders apart (1, 1.0, "1" and null differ), and nothing
-    makes a text of them faster."""
-    try:
-        return crc32(_encode(values))
-    except (UnicodeEncodeError, TypeError):
-        # What no JSON can say no database takes; but what a damaged one holds has to have some checksum.
-        return crc32(ascii(values).encode("ascii"))
-
-
-def checksum(row: Row) -> int:
-    """CRC-32 over every column but the last."""
-    values = row[:-1]
-    if bytes in map(type, values):  # a flipped bit has made a blob of a text, and "" would be the same in JSON
-        return crc32(ascii(values).encode("ascii"))
-    return _crc(values)
-
-
-def sealed(kind: type[R], *values: Any) -> R:
-    """A row of these values with its checksum: `seal` for the rows of which there are many.
-
-    The values are of just the types of their columns, or of subclasses that `seal` knows to make plain.
-    """
-    try:
-        return _new(kind, (*values, crc32(_encode(values))))
-    except (UnicodeEncodeError, TypeError):
-        return seal(kind._make((*values, 0)))
-
-
-def seal(row: R) -> R:
-    """The row with its checksum.
-
-    Values are made what the database will give back first: a checksum over the int that was put in a float column
-    would call the row damaged.
-    """
-    kind: type[R] = type(row)
-    values: tuple[Any, ...] = row[:-1]
-    if tuple(map(type, values)) not in _SHAPES[kind]:
-        values = _stored(kind, values)
-    return kind._make((*values, _crc(values)))
-
-
-def verify(row: R) -> R:
-    """The row itself, if its checksum fits.
-
-    Raises:
-        RecordCorrupt: it doesn't; the error names table and key.
-    """
-    computed = checksum(row)
-    if computed != row.crc:
-        table = ROWS[type(row)]
-        raise RecordCorrupt(f"{table.name} {', '.join(map(str, row[: table.key]))}", row.crc, computed)
-    return row

@@ -18,10 +18,9 @@ from ...actors.recovery.watchdog import Watchdog
 from ...actors.remote.inbox import Inbox
 from ...actors.system import ActorSystem
 from ...persistence.engines.open import open_store
-from ...persistence.engines.sqlite.worker import uncancelled
 from ...persistence.errors import StoreDataError
 from ...persistence.events import Event
-from ...persistence.runtime import Runtime
+from ...persistence.runtime import Runtime, uncancelled
 from ...persistence.store.contract import Store
 from ..config.load import load_config
 from ..spec.aliases import with_aliases

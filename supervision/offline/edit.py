@@ -18,7 +18,9 @@ from ...actors.messages.signals import Down, ExitReason
 from ...persistence.errors import GreenroomError
 from ...persistence.runtime import Runtime
 from ...persistence.store.attempts import is_uid
-from ...persistence.store.contract import Commit, Store
+from ...persistence.store.checksums import seal, verify
+from ...persistence.store.commit import Commit
+from ...persistence.store.contract import Store
 from ...persistence.store.rows import (
     ActorRow,
     AttemptRow,
@@ -27,8 +29,6 @@ from ...persistence.store.rows import (
     MessageRow,
     MonitorRow,
     TimerRow,
-    seal,
-    verify,
 )
 from ..errors import AdministrationFailed
 from ..spec.spec import SupervisorSpec

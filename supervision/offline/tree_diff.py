@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 
 from ...actors.messages.aliases import Aliases
+from ...persistence.store.checksums import checksum
 from ...persistence.store.contract import Store
-from ...persistence.store.rows import ActorRow, ChildRow, checksum
+from ...persistence.store.rows import ActorRow, ChildRow
 from ..spec.aliases import aliased_spec
 from ..spec.spec import ChildSpec, Spec, SupervisorSpec, walk
 from ..spec.validation import join

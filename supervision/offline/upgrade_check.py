@@ -19,8 +19,9 @@ from ...actors.definition.stored_state import UNFIT, decode_state, read_stored
 from ...actors.messages.aliases import Aliases
 from ...actors.messages.errors import StateError, UndecodableMessage, UnknownMessageType
 from ...persistence.errors import RecordCorrupt
+from ...persistence.store.checksums import verify
 from ...persistence.store.contract import Store
-from ...persistence.store.rows import ROWS, ActorRow, ChildRow, DeadLetterRow, InboxRow, MessageRow, TimerRow, verify
+from ...persistence.store.rows import ROWS, ActorRow, ChildRow, DeadLetterRow, InboxRow, MessageRow, TimerRow
 from ..errors import did_you_mean, show
 from ..spec.spec import SupervisorSpec
 from ..supervisor.child_rows import LEFT, PLANNED

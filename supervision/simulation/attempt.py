@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from ...actors.kernel.errors import StartFailed, SystemStopped
-from ...persistence.engines.memory import MemoryData
+from ...persistence.engines.memory.data import MemoryData
 from ...persistence.errors import Fenced, StoreError, StoreFull, StoreUnavailable
 from ...persistence.events import Event
 from ...persistence.runtime import Runtime
-from ...persistence.store.contract import Commit
+from ...persistence.store.commit import Commit
 from ...persistence.store.rows import MessageRow
 from ..node.start import start
 from .hazards import CALM, Weather

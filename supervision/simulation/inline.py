@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...persistence.engines.sqlite.lending.connection import LentConnection
-from ...persistence.engines.sqlite.lending.transaction import Lease
+from ...persistence.engines.sqlite.lending.lease import Lease
 
 __all__ = ("InlineConnection",)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from ...persistence.engines.memory import MemoryData
+from ...persistence.engines.memory.data import MemoryData
 from .loop import NodeDied
 
 if TYPE_CHECKING:

@@ -10,13 +10,15 @@ from threading import Lock
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ...persistence.engines.memory import MemoryData, MemoryStore, _commit_sql
+from ...persistence.engines.memory.attempts import MemoryAttempts
+from ...persistence.engines.memory.data import MemoryData
+from ...persistence.engines.memory.engine import MemoryStore, commit_sql
 from ...persistence.engines.sqlite.lending.transaction import Held
 from ...persistence.engines.sqlite.worker import Worker
 from ...persistence.errors import StoreDataError, StoreError, StoreFull, StoreUnavailable
 from ...persistence.runtime import Runtime
-from ...persistence.store.attempts import MemoryAttempts, Started
-from ...persistence.store.contract import Commit
+from ...persistence.store.attempts import Started
+from ...persistence.store.commit import Commit
 from ...persistence.store.rows import MessageRow, OwnerRow
 from .hazards import Weather
 from .inline import InlineConnection
@@ -307,7 +309,7 @@ class SimulatedStore(MemoryStore):
 
     async def _commit_both(self, lease: Any, commit: Commit) -> None:
         """Both at once, and the user's tables among what a crash leaves."""
-        _commit_sql(lease)
+        commit_sql(lease)
         assert self._sql is not None
         self.data.sql = self._sql.serialize()
         self._apply(commit)

@@ -22,7 +22,8 @@ from loguru import logger
 from ...actors.recovery.damage import report_damage
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import RecordCorrupt
-from ...persistence.store.rows import ChildRow, Row, seal, verify
+from ...persistence.store.checksums import seal, verify
+from ...persistence.store.rows import ChildRow, Row
 from ..errors import ConfigError
 from ..spec.aliases import aliased_spec
 from ..spec.resolution import check_child

@@ -14,7 +14,8 @@ from loguru import logger
 
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import RecordCorrupt, StoreError
-from ...persistence.store.rows import IncidentRow, seal, verify
+from ...persistence.store.checksums import seal, verify
+from ...persistence.store.rows import IncidentRow
 
 if TYPE_CHECKING:
     from ...actors.messages.signals import ExitReason

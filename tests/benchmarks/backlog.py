@@ -26,7 +26,8 @@ from ours import Add, Counter, Total, silent
 
 from greenroom import ChildSpec, SupervisorSpec, handler, start
 from greenroom.persistence.engines.sqlite.statements import insert
-from greenroom.persistence.store.rows import MessageRow, checksum
+from greenroom.persistence.store.checksums import checksum
+from greenroom.persistence.store.rows import MessageRow
 
 KINDS = ("static", "pool", "blocked", "delayed")
 """To whom the backlog is: children that the tree names, children of a template, an actor that is stuck in its first

@@ -27,7 +27,7 @@ from greenroom.actors.messages.message import tag_of
 from greenroom.actors.system import ActorSystem
 from greenroom.persistence.commit.effects import fold
 from greenroom.persistence.engines.sqlite.statements import insert, upsert
-from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.commit import Commit
 from greenroom.persistence.store.rows import ActorRow, MessageRow
 
 __all__ = ("TELL", "TURN", "WRITTEN", "steps_us")

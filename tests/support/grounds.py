@@ -13,9 +13,10 @@ from typing import Any
 import shaker
 
 from greenroom import ActorSystem, ChildSpec, SupervisorSpec, start
-from greenroom.persistence.engines.memory import MemoryData
+from greenroom.persistence.engines.memory.data import MemoryData
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.rows import ROWS, seal
+from greenroom.persistence.store.checksums import seal
+from greenroom.persistence.store.rows import ROWS
 from greenroom.testing import Faults, FaultyMemoryStore, FaultySqliteStore
 
 

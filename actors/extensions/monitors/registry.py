@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from ....persistence.commit.effects import Effects
 from ....persistence.errors import RecordCorrupt, StoreError
-from ....persistence.store.rows import MonitorRow, verify
+from ....persistence.store.checksums import verify
+from ....persistence.store.rows import MonitorRow
 from ...kernel.errors import ActorNotFound
 from ...kernel.status import PASSIVE, STARTING, STOPPING, UP
 from ...mailbox.envelope import Envelope

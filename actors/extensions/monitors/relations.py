@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from ....persistence.store.rows import MonitorRow, Row, seal
+from ....persistence.store.checksums import seal
+from ....persistence.store.rows import MonitorRow, Row
 from ...mailbox.envelope import Envelope, derived_uid
 from ...messages.message import ENCODER, Message, tag_of
 from ...messages.signals import Down, Exit, Exited

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ....persistence.store.rows import TimerRow, seal, verify
+from ....persistence.store.checksums import seal, verify
+from ....persistence.store.rows import TimerRow
 from ...mailbox.envelope import Envelope, derived_uid
 from .schedule import Schedule
 

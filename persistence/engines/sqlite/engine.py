@@ -15,19 +15,20 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ...errors import Fenced, Outcome, StoreCorrupt, StoreUnavailable
-from ...runtime import Runtime
-from ...store.attempts import Attempts
-from ...store.contract import Commit
+from ...runtime import Runtime, uncancelled
+from ...store.commit import Commit
 from ...store.rows import OwnerRow
 from . import statements as sql
 from .driver import ERRORS, connect, create_file, locate, translate
-from .lending.transaction import Held, Lease
+from .lending.lease import Lease
+from .lending.transaction import Held
 from .reader import Beside
 from .sidecars.lock import LockFile, holder
 from .sidecars.loss import Loss, adopt, judge, look, refuse
 from .sidecars.mark import Mark, read_mark
+from .sidecars.slot_file import SlotFile
 from .upgrade import prepare
-from .worker import Worker, uncancelled
+from .worker import Worker
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -65,7 +66,7 @@ class SqliteStore(Beside):
         self.runtime = runtime
         self.synchronous_level = location.synchronous or synchronous_level
         self._accepts_loss = location.accept_loss or self.synchronous_level == "NORMAL"
-        self.attempts = Attempts(f"{self.path}.slots", f"{self.path}.hang")
+        self.attempts = SlotFile(f"{self.path}.slots", f"{self.path}.hang")
         self._mark = Mark(f"{self.path}.mark")
         self._lock = LockFile(f"{self.path}.lock", self.path)
         self._worker = Worker("greenroom-writer")

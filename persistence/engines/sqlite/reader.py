@@ -15,21 +15,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from ...errors import StoreCorrupt, StoreError, StoreUnavailable
+from ...migrations.version import SCHEMA_VERSION
+from ...runtime import uncancelled
+from ...store.checksums import checksum, seal, verify
 from ...store.contract import Store, StoreStatus
-from ...store.rows import (
-    ROWS,
-    SCHEMA_VERSION,
-    ActorRow,
-    Head,
-    InboxRow,
-    MessageRow,
-    OwnerRow,
-    R,
-    Row,
-    checksum,
-    seal,
-    verify,
-)
+from ...store.rows import ROWS, ActorRow, Head, InboxRow, MessageRow, OwnerRow, R, Row
 from . import statements as sql
 from .driver import ERRORS, connect, fetch, translate
 from .sidecars.files import size_of
@@ -38,7 +28,7 @@ from .sidecars.mark import note_submission
 from .sidecars.openers import readers
 from .status import describe
 from .upgrade import inspect
-from .worker import Worker, uncancelled
+from .worker import Worker
 
 __all__ = ("Beside",)
 

@@ -23,10 +23,10 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeEngine
 
-from ...store.rows import ROWS, SCHEMA_VERSION, InboxRow, KeyRow, OwnerRow, columns
-from .upgrade import VERSION_TABLE, revision
+from ...migrations.version import SCHEMA_VERSION, VERSION_TABLE, revision
+from ...store.rows import ROWS, InboxRow, KeyRow, OwnerRow, columns
 
-__all__ = ("SCHEMA_VERSION", "ddl", "metadata")
+__all__ = ("ddl", "metadata")
 
 _SMALL_BY_TEXT = (KeyRow, OwnerRow)
 

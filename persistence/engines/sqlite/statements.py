@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 from ...errors import Fenced
-from ...store.contract import Commit
+from ...store.commit import Commit
 from ...store.rows import ROWS, MessageRow, OwnerRow
 
 __all__ = (

@@ -8,23 +8,13 @@ from contextlib import suppress
 from loguru import logger
 
 from ...errors import SchemaTooNew, StoreCorrupt, StoreUnavailable
-from ...store.rows import ROWS, SCHEMA_VERSION, OwnerRow
+from ...migrations.version import APPLICATION_ID, SCHEMA_VERSION, VERSION_TABLE
+from ...store.rows import ROWS, OwnerRow
 from .driver import connect, translate
 
-__all__ = ("APPLICATION_ID", "VERSION_TABLE", "inspect", "prepare", "revision")
-
-APPLICATION_ID = 0x4752454E
-"""`PRAGMA application_id` of a file that is ours ("GREN"). SQLite: pragma.html#pragma_application_id"""
-
-VERSION_TABLE = "greenroom_schema"
-"""Where alembic keeps its revision; a name of our own, for users may run alembic on the same file."""
+__all__ = ("inspect", "prepare")
 
 _COLUMNS = {**{table.name: row._fields for row, table in ROWS.items()}, "owner": OwnerRow._fields}
-
-
-def revision(version: int) -> str:
-    """Alembic's name of a schema version."""
-    return f"{version:04d}"
 
 
 def inspect(connection: sqlite3.Connection, path: str) -> int:
@@ -93,7 +83,7 @@ def prepare(path: str) -> None:
         if version == 0:
             _create(connection)
         elif version < SCHEMA_VERSION:
-            from ...migrations import migrate  # alembic: only who needs it waits for its import
+            from ...migrations.migration import migrate  # alembic: only who needs it waits for its import
 
             logger.info("migrating {} from schema version {} to {}", path, version, SCHEMA_VERSION)
             migrate(connection, path, version, SCHEMA_VERSION)

@@ -7,12 +7,14 @@ order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-__all__ = ("Worker", "uncancelled")
+from ...runtime import uncancelled
+
+__all__ = ("Worker",)
 
 T = TypeVar("T")
 _Job = tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]
@@ -60,22 +62,6 @@ class Worker:
         jobs.put(None)
         await uncancelled(drained)
         thread.join()
-
-
-async def uncancelled(awaitable: Awaitable[T]) -> T:
-    """Wait to the end, whatever cancels us; the cancellation is raised then. For bounded waits only."""
-    future = asyncio.ensure_future(awaitable)
-    cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        if not future.cancelled():
-            future.exception()  # seen, so that nobody warns about it
-        raise cancelled
-    return future.result()
 
 
 def _nothing() -> None:

@@ -10,8 +10,9 @@ from cyclopts import App
 
 from ....actors.extensions.introspection.stack import StackFrame
 from ....persistence.errors import RecordCorrupt
+from ....persistence.store.checksums import verify
 from ....persistence.store.contract import Store
-from ....persistence.store.rows import ActorRow, DeadLetterRow, MessageRow, verify
+from ....persistence.store.rows import ActorRow, DeadLetterRow, MessageRow
 from ...offline import edit as offline
 from ..view.administration import administer_or
 from ..view.output import AsJson, moment, note, parsed, print_json, print_pairs, print_table

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from ....persistence.errors import RecordCorrupt
+from ....persistence.store.checksums import verify
 from ....persistence.store.contract import Store
-from ....persistence.store.rows import DeadLetterRow, verify
+from ....persistence.store.rows import DeadLetterRow
 from ...offline import edit as offline
 from ..view.administration import administer_or
 from ..view.desk import Desk

@@ -9,8 +9,9 @@ from typing import Any
 from cyclopts import App
 
 from ....persistence.errors import RecordCorrupt
+from ....persistence.store.checksums import verify
 from ....persistence.store.contract import Store
-from ....persistence.store.rows import IncidentRow, verify
+from ....persistence.store.rows import IncidentRow
 from ..view.output import AsJson, moment, print_json, print_pairs, print_table
 from ..view.paging import Limit, page
 from ..view.target import CommandFailed, Target, open_desk

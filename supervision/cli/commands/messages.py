@@ -9,7 +9,8 @@ from typing import Any
 from cyclopts import App
 
 from ....persistence.errors import RecordCorrupt
-from ....persistence.store.rows import AttemptRow, InboxRow, MessageRow, verify
+from ....persistence.store.checksums import verify
+from ....persistence.store.rows import AttemptRow, InboxRow, MessageRow
 from ..view.output import AsJson, moment, parsed, print_json, print_pairs, print_table
 from ..view.paging import Limit, page
 from ..view.target import CommandFailed, Target, open_desk

@@ -10,8 +10,9 @@ from cyclopts import App
 
 from ....actors.extensions.timers.schedule import Schedule
 from ....persistence.errors import RecordCorrupt
+from ....persistence.store.checksums import verify
 from ....persistence.store.contract import Store
-from ....persistence.store.rows import TimerRow, verify
+from ....persistence.store.rows import TimerRow
 from ..view.output import AsJson, moment, parsed, print_json, print_table
 from ..view.paging import Limit, page
 from ..view.target import Target, open_desk

@@ -11,7 +11,7 @@ from ....persistence.engines.sqlite.sidecars.loss import Loss, find, preserve, r
 from ....persistence.engines.sqlite.sidecars.mark import read_mark
 from ....persistence.errors import StoreCorrupt
 from ....persistence.maintenance.verify import Damage, Findings, verify_store
-from ....persistence.store.rows import SCHEMA_VERSION
+from ....persistence.migrations.version import SCHEMA_VERSION
 from ..view.bars import bar
 from ..view.output import AsJson, note, print_json, print_table
 from ..view.target import Target, store_path

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ....persistence.errors import RecordCorrupt
+from ....persistence.store.checksums import verify
 from ....persistence.store.contract import Store
-from ....persistence.store.rows import ChildRow, verify
+from ....persistence.store.rows import ChildRow
 from ...spec.spec import ChildSpec, Spec
 from ...supervisor.child_rows import LEFT, STOPPED, decode_spec
 

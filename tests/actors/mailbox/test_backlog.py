@@ -17,9 +17,10 @@ from greenroom import Actor, ActorSystem, Backoff, Message, Request, StoreUnavai
 from greenroom.actors.mailbox import delayed as delays
 from greenroom.actors.mailbox.backlog import Backlog
 from greenroom.actors.recovery import scan as pending
-from greenroom.persistence.engines.memory import MemoryStore
+from greenroom.persistence.engines.memory.engine import MemoryStore
 from greenroom.persistence.engines.sqlite.reader import Beside
-from greenroom.persistence.store.rows import ActorRow, AttemptRow, MessageRow, seal
+from greenroom.persistence.store.checksums import seal
+from greenroom.persistence.store.rows import ActorRow, AttemptRow, MessageRow
 
 FIRST = 200
 """Heads that are read before the tree starts, in these tests."""

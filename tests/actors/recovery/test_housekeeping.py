@@ -14,8 +14,9 @@ from store_samples import pairs
 
 from greenroom import Actor, Event, Message, Settings, StoreUnavailable, handler
 from greenroom.actors.recovery import housekeeping
-from greenroom.persistence.store.contract import Commit
-from greenroom.persistence.store.rows import DeadLetterRow, KeyRow, ReplyRow, seal
+from greenroom.persistence.store.checksums import seal
+from greenroom.persistence.store.commit import Commit
+from greenroom.persistence.store.rows import DeadLetterRow, KeyRow, ReplyRow
 from greenroom.testing import Recorder
 
 OFTEN = 0.01

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from greenroom.persistence.engines.memory import MemoryData, MemoryStore
+from greenroom.persistence.engines.memory.data import MemoryData
+from greenroom.persistence.engines.memory.engine import MemoryStore
 from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.runtime import Runtime
 from greenroom.persistence.store.contract import Store

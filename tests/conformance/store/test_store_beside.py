@@ -7,8 +7,9 @@ from typing import Any
 
 from store_samples import actor, commit, message, tell
 
-from greenroom.persistence.store.contract import Commit
-from greenroom.persistence.store.rows import ActorRow, InboxRow, MessageRow, ReplyRow, seal, verify
+from greenroom.persistence.store.checksums import seal, verify
+from greenroom.persistence.store.commit import Commit
+from greenroom.persistence.store.rows import ActorRow, InboxRow, MessageRow, ReplyRow
 
 
 async def test_a_reader_sees_what_is_committed(stores: Any) -> None:

@@ -7,8 +7,9 @@ import pytest
 from store_samples import actor, commit, message, pairs
 
 from greenroom.persistence.errors import Fenced, StoreDataError
-from greenroom.persistence.store.contract import Commit
-from greenroom.persistence.store.rows import ActorRow, KeyRow, MessageRow, Row, seal
+from greenroom.persistence.store.checksums import seal
+from greenroom.persistence.store.commit import Commit
+from greenroom.persistence.store.rows import ActorRow, KeyRow, MessageRow, Row
 
 Write = Callable[[Any, Commit], Coroutine[Any, Any, None]]
 

@@ -6,18 +6,9 @@ import pytest
 from store_samples import UID, actor, commit, message, pairs
 
 from greenroom.persistence.errors import RecordCorrupt, StoreUnavailable
-from greenroom.persistence.store.contract import Commit
-from greenroom.persistence.store.rows import (
-    ROWS,
-    ActorRow,
-    AttemptRow,
-    DeadLetterRow,
-    KeyRow,
-    MessageRow,
-    Row,
-    seal,
-    verify,
-)
+from greenroom.persistence.store.checksums import seal, verify
+from greenroom.persistence.store.commit import Commit
+from greenroom.persistence.store.rows import ROWS, ActorRow, AttemptRow, DeadLetterRow, KeyRow, MessageRow, Row
 
 
 async def test_nothing_there(stores: Any) -> None:

@@ -10,7 +10,8 @@ from greenroom.persistence.commit.committer import Committer
 from greenroom.persistence.commit.effects import Effects
 from greenroom.persistence.errors import StoreError, StoreUnavailable
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.rows import KeyRow, seal
+from greenroom.persistence.store.checksums import seal
+from greenroom.persistence.store.rows import KeyRow
 
 
 async def test_effects_after_a_failure_are_committed(memory: MemoryGround) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from greenroom.persistence.commit.pacing import ON_LOOP_S_MAX, PROBE_EVERY, Pace
-from greenroom.persistence.engines.memory import MemoryStore
+from greenroom.persistence.engines.memory.engine import MemoryStore
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.commit import Commit
 
 FAST, SLOW = ON_LOOP_S_MAX / 4, ON_LOOP_S_MAX * 3
 

@@ -8,12 +8,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.persistence.engines.memory import MemoryStore
+from greenroom.persistence.engines.memory.engine import MemoryStore
 from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.errors import StoreError
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract import Commit
-from greenroom.persistence.store.rows import ROWS, MessageRow, Row, columns, seal, verify
+from greenroom.persistence.store.checksums import seal, verify
+from greenroom.persistence.store.commit import Commit
+from greenroom.persistence.store.rows import ROWS, MessageRow, Row, columns
 
 TEXT = st.sampled_from(["", "/a", "/a/b", "/é", "\x00", "😀"]) | st.text(max_size=3)
 INTEGER = st.integers(-3, 6) | st.integers(-(1 << 63), (1 << 63) - 1) | st.just(1 << 63)

@@ -23,9 +23,10 @@ from greenroom.persistence.errors import (
 )
 from greenroom.persistence.maintenance import backup
 from greenroom.persistence.maintenance.backup import back_up
-from greenroom.persistence.migrations import migrate
+from greenroom.persistence.migrations.migration import migrate
+from greenroom.persistence.migrations.version import SCHEMA_VERSION
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.rows import SCHEMA_VERSION, ActorRow, MessageRow
+from greenroom.persistence.store.rows import ActorRow, MessageRow
 
 BIG = '"' + "x" * 3000 + '"'
 

@@ -16,6 +16,7 @@ from sqlite_stores import Make, Spawn, mounted
 from store_samples import actor, commit, message, tell
 
 from greenroom.persistence.engines.sqlite.sidecars import files
+from greenroom.persistence.engines.sqlite.sidecars.slot_file import SlotFile
 from greenroom.persistence.errors import (
     FileInTheWay,
     RowsDamaged,
@@ -30,10 +31,9 @@ from greenroom.persistence.errors import (
 from greenroom.persistence.maintenance import restore as module
 from greenroom.persistence.maintenance.backup import back_up
 from greenroom.persistence.maintenance.restore import EPOCHS_GAP, IDS_GAP, Restored, restore
-from greenroom.persistence.migrations import migrate
+from greenroom.persistence.migrations.migration import migrate
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.attempts import Attempts
-from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.commit import Commit
 from greenroom.persistence.store.rows import ActorRow, InboxRow, MessageRow, ReplyRow
 
 READER = """
@@ -141,7 +141,7 @@ async def test_a_damaged_store_is_replaced_and_kept_as_it_is(place: Place) -> No
 
 async def test_suspects_of_the_other_history_are_not_believed(place: Place) -> None:
     """The uid of a message that is in the backup, too; there it has killed nobody."""
-    slots = Attempts(f"{place.path}.slots", f"{place.path}.hang")
+    slots = SlotFile(f"{place.path}.slots", f"{place.path}.hang")
     slots.open()
     slots.note(0, f"{1:032x}", "/bank/alice", True)
     slots.hang(0, "a stack")

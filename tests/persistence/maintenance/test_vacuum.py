@@ -18,10 +18,11 @@ from greenroom.persistence.engines.sqlite.sidecars import openers
 from greenroom.persistence.errors import SchemaTooNew, StoreCorrupt, StoreFull, StoreLocked, StoreUnavailable
 from greenroom.persistence.maintenance import vacuum as upkeep
 from greenroom.persistence.maintenance.vacuum import migrate, vacuum
-from greenroom.persistence.migrations import migrate as run_scripts
+from greenroom.persistence.migrations.migration import migrate as run_scripts
+from greenroom.persistence.migrations.version import SCHEMA_VERSION
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract import Commit
-from greenroom.persistence.store.rows import SCHEMA_VERSION, MessageRow
+from greenroom.persistence.store.commit import Commit
+from greenroom.persistence.store.rows import MessageRow
 
 BIG = '"' + "x" * 3000 + '"'
 
@@ -116,7 +117,7 @@ async def test_a_migration_that_fails_leaves_the_store_and_its_copy(
         raise StoreCorrupt(path, "can't be migrated: on purpose")
 
     with monkeypatch.context() as patched:
-        patched.setattr("greenroom.persistence.migrations.migrate", fail)
+        patched.setattr("greenroom.persistence.migrations.migration.migrate", fail)
         with pytest.raises(StoreCorrupt, match="on purpose"):
             migrate(path, Runtime())
     done = migrate(path, Runtime())

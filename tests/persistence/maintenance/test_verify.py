@@ -17,17 +17,11 @@ from greenroom.persistence.engines.sqlite.driver import connect
 from greenroom.persistence.errors import SchemaTooNew, StoreCorrupt
 from greenroom.persistence.maintenance import verify
 from greenroom.persistence.maintenance.verify import Findings, verify_store
-from greenroom.persistence.migrations import migrate
-from greenroom.persistence.store.contract import Commit
-from greenroom.persistence.store.rows import (
-    ROWS,
-    SCHEMA_VERSION,
-    ActorRow,
-    InboxRow,
-    MessageRow,
-    ReplyRow,
-    seal,
-)
+from greenroom.persistence.migrations.migration import migrate
+from greenroom.persistence.migrations.version import SCHEMA_VERSION
+from greenroom.persistence.store.checksums import seal
+from greenroom.persistence.store.commit import Commit
+from greenroom.persistence.store.rows import ROWS, ActorRow, InboxRow, MessageRow, ReplyRow
 
 ACTORS = [actor(f"/bank/{name}", f'{{"balance":{balance}}}') for name, balance in (("alice", 7), ("bob", -250))]
 MESSAGES = [

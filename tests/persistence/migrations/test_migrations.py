@@ -17,10 +17,12 @@ from greenroom.persistence.engines.sqlite import upgrade
 from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.engines.sqlite.schema import ddl, metadata
 from greenroom.persistence.errors import RecordCorrupt, SchemaTooNew, StoreCorrupt, StoreUnavailable
-from greenroom.persistence.migrations import migrate
+from greenroom.persistence.migrations import versions
+from greenroom.persistence.migrations.migration import migrate
+from greenroom.persistence.migrations.version import APPLICATION_ID, SCHEMA_VERSION, VERSION_TABLE, revision
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store import rows as record
-from greenroom.persistence.store.rows import SCHEMA_VERSION, MessageRow, verify
+from greenroom.persistence.store.checksums import verify
+from greenroom.persistence.store.rows import MessageRow
 
 Connect = Any
 
@@ -70,7 +72,7 @@ def test_all_migrations_make_what_a_fresh_database_has(connect: Connect) -> None
     for statement in ddl():
         fresh.execute(statement)
     assert tables(migrated) == tables(fresh)
-    stamp = f"SELECT version_num FROM {upgrade.VERSION_TABLE}"
+    stamp = f"SELECT version_num FROM {VERSION_TABLE}"
     assert migrated.execute(stamp).fetchall() == fresh.execute(stamp).fetchall()
     assert upgrade.inspect(migrated, "bank.db") == SCHEMA_VERSION
 
@@ -80,7 +82,7 @@ def test_alembic_sees_no_difference_either(connect: Connect) -> None:
     migrate(raw, "bank.db", 0, SCHEMA_VERSION)
     engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": upgrade.VERSION_TABLE})
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
 
 
@@ -125,7 +127,7 @@ async def test_open_migrates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         called.append((found, wanted))
 
     monkeypatch.setattr(upgrade, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-    monkeypatch.setattr("greenroom.persistence.migrations.migrate", migrate)
+    monkeypatch.setattr("greenroom.persistence.migrations.migration.migrate", migrate)
     made = store(path)
     await made.open()
     await made.close()
@@ -196,7 +198,7 @@ async def test_a_reader_doesnt_migrate(tmp_path: Path, monkeypatch: pytest.Monke
 async def test_the_file_is_marked_as_ours(tmp_path: Path, connect: Connect) -> None:
     await make(tmp_path / "bank.db")
     connection = connect(tmp_path / "bank.db")
-    assert connection.execute("PRAGMA application_id").fetchone() == (upgrade.APPLICATION_ID,)
+    assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 
@@ -251,8 +253,9 @@ async def test_a_dump_that_was_read_back(tmp_path: Path, connect: Connect) -> No
     assert (await again.open()).epoch == 2
     assert await again.messages([1]) == [message(1)]
     await again.close()
-    assert restored.execute("PRAGMA application_id").fetchone() == (upgrade.APPLICATION_ID,)
+    assert restored.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
 
 
-def test_the_version_is_that_of_the_rows() -> None:
-    assert upgrade.revision(record.SCHEMA_VERSION) == f"{SCHEMA_VERSION:04d}"
+def test_the_version_is_that_of_the_newest_script() -> None:
+    scripts = [path.name for path in Path(versions.__path__[0]).glob("v*.py")]
+    assert max(scripts)[1:5] == revision(SCHEMA_VERSION)

@@ -7,20 +7,16 @@ from typing import Any
 
 import pytest
 
+from greenroom.persistence.engines.memory.attempts import MemoryAttempts
+from greenroom.persistence.engines.sqlite.sidecars.slot_file import ADDRESS_BYTES_MAX, SlotFile
 from greenroom.persistence.errors import StoreUnavailable
-from greenroom.persistence.store.attempts import (
-    ADDRESS_BYTES_MAX,
-    AttemptLog,
-    Attempts,
-    MemoryAttempts,
-    Started,
-)
+from greenroom.persistence.store.attempts import AttemptLog, Started
 
 UID = "0123456789abcdef0123456789abcdef"
 
 
-def slots(folder: Path, count: int = 16) -> Attempts:
-    return Attempts(str(folder / "bank.db.slots"), str(folder / "bank.db.hang"), count)
+def slots(folder: Path, count: int = 16) -> SlotFile:
+    return SlotFile(str(folder / "bank.db.slots"), str(folder / "bank.db.hang"), count)
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -137,7 +133,7 @@ def test_after_a_restart_of_the_machine_nobody_is_charged(tmp_path: Path, monkey
     attempts.note(3, UID, "/c")
     attempts.hang(3, "stack")
     assert [started.verdict for started in again(attempts)] == ["solo", "started", "hang"]
-    monkeypatch.setattr("greenroom.persistence.store.attempts._machine_boot", lambda: b"another")
+    monkeypatch.setattr("greenroom.persistence.engines.sqlite.sidecars.slot_file._machine_boot", lambda: b"another")
     assert [(started.address, started.verdict) for started in again(attempts)] == [
         ("/a", "started"),
         ("/b", "started"),
@@ -145,7 +141,7 @@ def test_after_a_restart_of_the_machine_nobody_is_charged(tmp_path: Path, monkey
     ]
     attempts.note(1, UID, "/a", solo=True)
     assert [started.verdict for started in again(attempts)] == ["solo", "started", "started"]
-    monkeypatch.setattr("greenroom.persistence.store.attempts._machine_boot", lambda: b"")
+    monkeypatch.setattr("greenroom.persistence.engines.sqlite.sidecars.slot_file._machine_boot", lambda: b"")
     assert {started.verdict for started in again(attempts)} == {"started"}, "nobody knows"
     attempts.note(1, UID, "/a", solo=True)
     assert [started.verdict for started in again(attempts)] == ["solo", "started", "started"], "it never says"

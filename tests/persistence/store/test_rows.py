@@ -8,7 +8,8 @@ import pytest
 from store_samples import message, pairs
 
 from greenroom.persistence.errors import RecordCorrupt
-from greenroom.persistence.store.rows import ROWS, MessageRow, checksum, columns, seal, verify
+from greenroom.persistence.store.checksums import checksum, seal, verify
+from greenroom.persistence.store.rows import ROWS, MessageRow, columns
 
 
 @pytest.mark.parametrize("row", [row for some in pairs() for row in some], ids=lambda row: type(row).__name__)

@@ -29,7 +29,8 @@ from greenroom.persistence.maintenance.backup import back_up
 from greenroom.persistence.maintenance.restore import restore
 from greenroom.persistence.maintenance.vacuum import vacuum
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.rows import ActorRow, MessageRow, verify
+from greenroom.persistence.store.checksums import verify
+from greenroom.persistence.store.rows import ActorRow, MessageRow
 from greenroom.testing import Recorder
 
 # -- full at any point, seen from the store -----------------------------------------------------------------

@@ -27,9 +27,9 @@ from powerloss.shim import HALF
 from powerloss.workload import DESK, Order
 from tallies import Tally
 
+from greenroom.persistence.engines.sqlite.sidecars.slot_file import SLOT_BYTES
 from greenroom.persistence.engines.sqlite.statements import insert
-from greenroom.persistence.migrations import migrate
-from greenroom.persistence.store.attempts import SLOT_BYTES
+from greenroom.persistence.migrations.migration import migrate
 from greenroom.persistence.store.rows import MessageRow
 
 

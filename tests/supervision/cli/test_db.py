@@ -17,8 +17,8 @@ import pytest
 from programs import ENVIRONMENT, Place
 from tally import Add, Fail
 
-from greenroom.persistence.migrations import migrate
-from greenroom.persistence.store.rows import SCHEMA_VERSION
+from greenroom.persistence.migrations.migration import migrate
+from greenroom.persistence.migrations.version import SCHEMA_VERSION
 
 
 @pytest.fixture(scope="module")

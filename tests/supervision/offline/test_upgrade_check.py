@@ -10,7 +10,8 @@ from grounds import Ground, SqliteGround
 from upgrade_checks import TREE, Put, Shelf, brief, checked, child, message, put, state, tell
 
 from greenroom import Aliases, ChildSpec, Settings, StartChild
-from greenroom.persistence.store.rows import ChildRow, DeadLetterRow, InboxRow, MessageRow, TimerRow, seal
+from greenroom.persistence.store.checksums import seal
+from greenroom.persistence.store.rows import ChildRow, DeadLetterRow, InboxRow, MessageRow, TimerRow
 from greenroom.supervision.offline.upgrade_check import FINDINGS_MAX
 
 # -- what can be read ------------------------------------------------------------------------------------------

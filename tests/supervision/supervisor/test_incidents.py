@@ -23,7 +23,8 @@ from greenroom import (
     handler,
     start,
 )
-from greenroom.persistence.store.rows import IncidentRow, verify
+from greenroom.persistence.store.checksums import verify
+from greenroom.persistence.store.rows import IncidentRow
 from greenroom.testing import Recorder, VirtualRuntime
 
 

@@ -8,7 +8,8 @@ import msgspec
 from grounds import Ground, tree
 
 from greenroom import Actor, Backoff, Message, Request, handler
-from greenroom.persistence.store.rows import ActorRow, seal
+from greenroom.persistence.store.checksums import seal
+from greenroom.persistence.store.rows import ActorRow
 
 
 class Earn(Message):

@@ -9,10 +9,11 @@ import asyncio
 import sys
 
 from greenroom.persistence.engines.sqlite.engine import SqliteStore
+from greenroom.persistence.engines.sqlite.sidecars.slot_file import SlotFile
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.attempts import Attempts
-from greenroom.persistence.store.contract import Commit
-from greenroom.persistence.store.rows import ActorRow, MessageRow, seal
+from greenroom.persistence.store.checksums import seal
+from greenroom.persistence.store.commit import Commit
+from greenroom.persistence.store.rows import ActorRow, MessageRow
 
 
 def say(what: object) -> None:
@@ -45,7 +46,7 @@ async def commit_loop(path: str, *, threaded: bool) -> None:
 
 
 async def note(path: str) -> None:
-    attempts = Attempts(f"{path}.slots", f"{path}.hang")
+    attempts = SlotFile(f"{path}.slots", f"{path}.hang")
     attempts.open()
     attempts.note(0, "00" * 16, "/idle")
     attempts.clear(0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.checksums import seal
+from greenroom.persistence.store.commit import Commit
 from greenroom.persistence.store.rows import (
     ActorRow,
     AttemptRow,
@@ -17,7 +18,6 @@ from greenroom.persistence.store.rows import (
     MonitorRow,
     ReplyRow,
     TimerRow,
-    seal,
 )
 
 UID = "0123456789abcdef0123456789abcdef"

@@ -30,7 +30,8 @@ from greenroom import (
 from greenroom.actors.recovery.damage import check_waiting
 from greenroom.persistence.engines.sqlite.driver import connect
 from greenroom.persistence.maintenance.verify import verify_store
-from greenroom.persistence.store.rows import ROWS, DeadLetterRow, MessageRow, ReplyRow, seal
+from greenroom.persistence.store.checksums import seal
+from greenroom.persistence.store.rows import ROWS, DeadLetterRow, MessageRow, ReplyRow
 from greenroom.testing import Recorder
 
 PAGE = 4096

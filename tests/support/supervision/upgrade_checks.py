@@ -8,8 +8,9 @@ import msgspec
 from grounds import Ground, pool, tree
 
 from greenroom import Actor, Aliases, Message, SupervisorSpec, handler
-from greenroom.persistence.store.contract import Commit
-from greenroom.persistence.store.rows import ActorRow, ChildRow, DeadLetterRow, InboxRow, MessageRow, seal
+from greenroom.persistence.store.checksums import seal
+from greenroom.persistence.store.commit import Commit
+from greenroom.persistence.store.rows import ActorRow, ChildRow, DeadLetterRow, InboxRow, MessageRow
 from greenroom.supervision.offline.upgrade_check import Report, check_store
 from greenroom.supervision.spec.aliases import settle_aliases
 from greenroom.supervision.supervisor.child_rows import encode_spec

@@ -11,7 +11,7 @@ import aiosqlite
 
 from ....errors import TransactionMisused
 from ..driver import translate
-from .transaction import Lease
+from .lease import Lease
 
 __all__ = ("LentConnection",)
 

@@ -17,7 +17,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from ....errors import CommitsLost, StoreError, StoreUnavailable
-from ....store.rows import SCHEMA_VERSION, OwnerRow
+from ....migrations.version import SCHEMA_VERSION
+from ....store.rows import OwnerRow
 from .. import statements as sql
 from ..driver import connect, translate
 from ..upgrade import inspect

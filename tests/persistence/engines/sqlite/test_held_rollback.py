@@ -6,7 +6,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from greenroom.persistence.engines.sqlite.lending.transaction import Lease
+from greenroom.persistence.engines.sqlite.lending.lease import Lease
 
 
 def test_rows_that_are_being_fetched_are_in_its_way(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.errors import CommitsLost
 from greenroom.persistence.maintenance.verify import verify_store
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.rows import ActorRow, MessageRow, verify
+from greenroom.persistence.store.checksums import verify
+from greenroom.persistence.store.rows import ActorRow, MessageRow
 
 Damage = tuple[str, bytes]
 

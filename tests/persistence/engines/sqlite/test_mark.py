@@ -20,7 +20,7 @@ from greenroom.persistence.errors import CommitsLost, StoreCorrupt
 from greenroom.persistence.maintenance.backup import back_up
 from greenroom.persistence.maintenance.restore import restore
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.commit import Commit
 from greenroom.persistence.store.rows import InboxRow, MessageRow, OwnerRow
 
 

@@ -12,7 +12,7 @@ import pytest
 from sqlite_stores import Make, mounted, writer
 from store_samples import actor, commit, message, tell
 
-from greenroom.persistence.engines.memory import MemoryStore
+from greenroom.persistence.engines.memory.engine import MemoryStore
 from greenroom.persistence.engines.open import open_store
 from greenroom.persistence.engines.sqlite.driver import locate, translate, wal_reset_bug
 from greenroom.persistence.engines.sqlite.engine import SqliteStore
@@ -25,7 +25,7 @@ from greenroom.persistence.errors import (
     StoreUrlInvalid,
 )
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.commit import Commit
 from greenroom.persistence.store.rows import InboxRow, MessageRow
 
 # -- URLs -------------------------------------------------------------------------------------------

@@ -18,8 +18,9 @@ from sqlite_stores import Make, mounted, writer
 from store_samples import actor, commit, message, tell
 
 from greenroom.persistence.errors import StoreError, StoreFull, StoreUnavailable
-from greenroom.persistence.store.contract import Commit
-from greenroom.persistence.store.rows import ActorRow, MessageRow, verify
+from greenroom.persistence.store.checksums import verify
+from greenroom.persistence.store.commit import Commit
+from greenroom.persistence.store.rows import ActorRow, MessageRow
 
 # -- a full disk, a broken disk -------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from loguru import logger
 
 import greenroom.persistence.engines.sqlite.lending.connection  # noqa: F401
 from greenroom import ActorSystem, start
-from greenroom.persistence.migrations import migrate
+from greenroom.persistence.migrations.migration import migrate
 
 SETTLE_S_MAX = 15.0
 CHAIN_S_MAX = 3.0

@@ -17,7 +17,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from greenroom.persistence.store.attempts import SLOT_BYTES, SLOTS
+from greenroom.persistence.engines.sqlite.sidecars.slot_file import SLOT_BYTES
+from greenroom.persistence.store.attempts import SLOTS
 from powerloss.audit import Books, Said, Violation, check, check_copy, recover
 from powerloss.images import Disk, write
 from powerloss.oplog import Operation

@@ -13,7 +13,7 @@ from greenroom.persistence.engines.sqlite import statements as sql
 from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.maintenance import backup
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.contract import Commit
+from greenroom.persistence.store.commit import Commit
 from greenroom.persistence.store.rows import MessageRow
 
 __all__ = ("BUGS", "Small", "store")

@@ -14,7 +14,7 @@ from pathlib import Path
 from loguru import logger
 
 from greenroom import start
-from greenroom.persistence.store import attempts
+from greenroom.persistence.engines.sqlite.sidecars import slot_file
 from powerloss.planted import store
 from powerloss.tellers import Notes, Tellers, keep_copy
 from powerloss.workload import TREE
@@ -23,7 +23,7 @@ from powerloss.workload import TREE
 def on_a_machine_of_its_own() -> None:
     """Whoever finds its files has had a power cut, so another start of the machine."""
     name = os.urandom(16).hex().encode()
-    attempts._machine_boot = lambda: name
+    slot_file._machine_boot = lambda: name
 
 
 async def main(path: Path, notes: Notes, first: int, lives: int, count: int, bug: str) -> None:

@@ -23,7 +23,7 @@ from greenroom.actors.system import ActorSystem
 from greenroom.persistence.commit import committer
 from greenroom.persistence.commit.committer import Committer
 from greenroom.persistence.commit.effects import Effects, Told, fold
-from greenroom.persistence.engines.memory import MemoryStore
+from greenroom.persistence.engines.memory.engine import MemoryStore
 from greenroom.persistence.store.contract import Store
 from greenroom.persistence.store.rows import AttemptRow, KeyRow, MessageRow
 

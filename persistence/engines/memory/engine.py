@@ -11,65 +11,30 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
-from math import isnan
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Fenced, StoreDataError, StoreLocked, StoreUnavailable
-from ..runtime import Runtime
-from ..store.attempts import MemoryAttempts
-from ..store.contract import Commit, Store, StoreStatus
-from ..store.rows import (
-    ROWS,
-    SCHEMA_VERSION,
-    AttemptRow,
-    DeadLetterRow,
-    Head,
-    InboxRow,
-    KeyRow,
-    MessageRow,
-    OwnerRow,
-    R,
-    Row,
-    columns,
-    seal,
-    verify,
-)
-from .sqlite.driver import ERRORS, translate
-from .sqlite.lending.transaction import Held, Lease
-from .sqlite.statements import roll_back
-from .sqlite.worker import Worker, uncancelled
+from ...errors import Fenced, StoreDataError, StoreLocked, StoreUnavailable
+from ...migrations.version import SCHEMA_VERSION
+from ...runtime import Runtime, uncancelled
+from ...store.checksums import seal, verify
+from ...store.commit import Commit
+from ...store.contract import Store, StoreStatus
+from ...store.rows import ROWS, AttemptRow, DeadLetterRow, Head, InboxRow, KeyRow, MessageRow, OwnerRow, R, Row
+from ..sqlite.driver import ERRORS, translate
+from ..sqlite.lending.lease import Lease
+from ..sqlite.lending.transaction import Held
+from ..sqlite.statements import roll_back
+from ..sqlite.worker import Worker
+from .data import MemoryData
+from .values import check_columns, check_row, key_of, matches
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-__all__ = ("MemoryData", "MemoryStore")
+__all__ = ("MemoryStore", "commit_sql")
 
 NODE = "main"
-
-
-class MemoryData:
-    """What a `MemoryStore` stores. Hand it to the next one, and that one has restarted on the same data."""
-
-    def __init__(self) -> None:
-        self.tables: dict[type[Row], dict[Any, Any]] = {kind: {} for kind in ROWS}
-        self.owner: OwnerRow | None = None
-        self.inbox_id = 0
-        self.attempts = MemoryAttempts()
-        self.sql = b""
-        """The user's own tables, as a serialized SQLite database."""
-        self.changes = 0
-        self.locked = False
-
-    def copy(self) -> MemoryData:
-        """What a crash would leave at this moment, for another store to open: what is committed, no lock."""
-        twin = MemoryData()
-        twin.tables = {kind: dict(table) for kind, table in self.tables.items()}
-        twin.owner = self.owner
-        twin.inbox_id = self.inbox_id
-        twin.attempts = self.attempts.copy()
-        twin.sql = self.sql
-        return twin
 
 
 class MemoryStore(Store):
@@ -181,7 +146,7 @@ class MemoryStore(Store):
         await uncancelled(self._commit_both(lease, commit))
 
     async def _commit_both(self, lease: Lease, commit: Commit) -> None:
-        await self._worker.call(_commit_sql, lease)
+        await self._worker.call(commit_sql, lease)
         self._apply(commit)
 
     def _owned(self) -> OwnerRow:
@@ -202,14 +167,14 @@ class MemoryStore(Store):
         gone = set(commit.deletes.get(MessageRow, ()))
         table = self.data.tables[MessageRow]
         for row in commit.inserts:
-            _check_row(MessageRow, row)
+            check_row(MessageRow, row)
             if row.id in table and row.id not in gone:
                 raise StoreDataError(f"message {row.id} exists")
         if len({row.id for row in commit.inserts}) != len(commit.inserts):
             raise StoreDataError("a message is inserted twice")
         for kind, rows in commit.puts.items():
             for row in rows:
-                _check_row(kind, row)
+                check_row(kind, row)
 
     def _apply(self, commit: Commit) -> None:
         data = self.data
@@ -222,7 +187,7 @@ class MemoryStore(Store):
             messages[row.id] = row
         for kind, rows in commit.puts.items():
             for row in rows:
-                data.tables[kind][_key(kind, row)] = row
+                data.tables[kind][key_of(kind, row)] = row
         for kind, keys in commit.deletes.items():
             if kind is not MessageRow:
                 for key in keys:
@@ -262,9 +227,9 @@ class MemoryStore(Store):
         wanted = (
             table[key]
             for key in keys
-            if (bound is None or (key < bound if descending else key > bound)) and _equals(table[key], equal)
+            if (bound is None or (key < bound if descending else key > bound)) and matches(table[key], equal)
         )
-        _equals_columns(kind, equal)
+        check_columns(kind, equal)
         return list(islice(wanted, limit))
 
     async def heads(self, after: int = 0, limit: int = 10_000) -> list[Head]:
@@ -277,16 +242,16 @@ class MemoryStore(Store):
         return [table[key] for key in dict.fromkeys(ids) if key in table]
 
     async def count(self, kind: type[Row], **equal: Any) -> int:
-        _equals_columns(kind, equal)
-        return sum(1 for row in self._table(kind).values() if _equals(row, equal))
+        check_columns(kind, equal)
+        return sum(1 for row in self._table(kind).values() if matches(row, equal))
 
     async def keys_below(self, kind: type[Row], column: str, value: float, limit: int) -> list[Any]:
-        _equals_columns(kind, {column: value})
+        check_columns(kind, {column: value})
         found = (key for key, row in self._table(kind).items() if getattr(row, column) < value)
         return list(islice(found, limit))
 
     async def keys_beyond(self, kind: type[Row], column: str, kept: int, limit: int) -> list[Any]:
-        _equals_columns(kind, {column: None})
+        check_columns(kind, {column: None})
         table = self._table(kind)
         if len(table) <= kept:
             return []
@@ -320,7 +285,7 @@ class MemoryStore(Store):
         numbered: list[InboxRow] = []
         for position, row in enumerate(rows, self.data.inbox_id + 1):
             numbered.append(seal(row._replace(id=position)))
-            _check_row(InboxRow, numbered[-1])
+            check_row(InboxRow, numbered[-1])
         if numbered:
             table.update((row.id, row) for row in numbered)
             self.data.inbox_id = numbered[-1].id
@@ -334,50 +299,10 @@ class MemoryStore(Store):
         return seen != foreign
 
 
-def _commit_sql(lease: Lease) -> None:
+def commit_sql(lease: Lease) -> None:
     with lease.closing() as connection:
         try:
             connection.execute("COMMIT")
         except ERRORS as error:
             roll_back(connection)
             raise translate(error, lease.where) from error
-
-
-def _key(kind: type[Row], row: Any) -> Any:
-    width = ROWS[kind].key
-    return row[0] if width == 1 else tuple(row[:width])
-
-
-_COLUMNS = {kind: columns(kind) for kind in ROWS}
-
-
-def _check_row(kind: type[Row], row: Any) -> None:
-    for value, (name, kind_of, nullable) in zip(row, _COLUMNS[kind], strict=True):
-        if value is None:
-            fits = nullable
-        elif kind_of is int:
-            fits = type(value) is int and -(1 << 63) <= value < 1 << 63
-        elif kind_of is float:
-            fits = type(value) is float and not isnan(value)
-        else:
-            fits = type(value) is str and _encodes(value)
-        if not fits:
-            raise StoreDataError(f"{ROWS[kind].name}.{name} can't be {value!r:.100}")
-
-
-def _encodes(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _equals(row: Any, equal: dict[str, Any]) -> bool:
-    return all(getattr(row, column) == value for column, value in equal.items())
-
-
-def _equals_columns(kind: type[Row], equal: dict[str, Any]) -> None:
-    for column in equal:
-        if column not in kind._fields:
-            raise TypeError(f"{kind.__name__} has no column {column!r}, only {', '.join(kind._fields)}")
