@@ -178,7 +178,7 @@ class MonitorRow(NamedTuple):
     watcher: str
     target: str
     kind: str
-    """monitor or link"""
+    """monitor or link; "… ended" if the target was retired while no node ran, and the watcher isn't told yet."""
     crc: int = 0
 
 

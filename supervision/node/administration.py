@@ -13,15 +13,16 @@ from ...actors.extensions.introspection.observer import type_of
 from ...actors.extensions.introspection.requests import Resume, Suspend, state_of
 from ...actors.extensions.introspection.stack import stack_of
 from ...actors.extensions.introspection.suspension import SUSPENDED
+from ...actors.extensions.monitors.relations import ADMINISTRATION
 from ...actors.kernel.cell import Cell
 from ...actors.kernel.errors import ActorNotFound, StartFailed
 from ...actors.kernel.status import PASSIVE, STOPPED, UP
 from ...actors.mailbox.envelope import Envelope
 from ...actors.mailbox.mailbox import Mailbox
-from ...actors.messages.signals import ExitReason
+from ...actors.recovery.belongings import rows_of
 from ...persistence.commit.effects import Effects
 from ...persistence.store.attempts import is_uid
-from ...persistence.store.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
+from ...persistence.store.rows import ActorRow, DeadLetterRow, MessageRow
 from ..errors import AdministrationFailed
 from ..spec.spec import Spec, SupervisorSpec, shutdown_seconds
 from ..supervisor.supervisor import Supervisor
@@ -176,10 +177,7 @@ class Administration:
             return await self._retire_homeless(address)
         was_up = await self._halt(cell)
         rows = cell.row_ids()
-        deletes: list[tuple[Any, Any]] = [(ActorRow, address)]
-        for row_id in rows:
-            deletes += [(MessageRow, row_id), (AttemptRow, row_id)]
-        deletes += self._system.timers.rows_of(address)
+        deletes = rows_of(address, rows, self._timers_of(address))
         self._system.timers.drop(address)
         self._system.monitors.retired(address)
         self._system.committer.submit(Effects(deletes=deletes))
@@ -196,10 +194,7 @@ class Administration:
         rows = [row.id async for row in system.store.iterate(MessageRow, address=address)]
         if not rows and not await system.store.scan(ActorRow, address=address):
             raise AdministrationFailed(f"nothing in the tree has the address {address}, and nothing is stored of it")
-        deletes: list[tuple[Any, Any]] = [(ActorRow, address)]
-        for row_id in rows:
-            deletes += [(MessageRow, row_id), (AttemptRow, row_id)]
-        deletes += system.timers.rows_of(address)
+        deletes = rows_of(address, rows, self._timers_of(address))
         system.pending.drop(address)
         system.timers.drop(address)
         system.delays.drop(address)
@@ -208,11 +203,14 @@ class Administration:
         await system.committer.flush()
         return {"address": address, "retired": True, "messages": len(rows)}
 
+    def _timers_of(self, address: str) -> list[str]:
+        return [timer.name for timer in self._system.timers.of(address).values() if timer.stored]
+
     async def _halt(self, cell: Cell) -> bool:
         was_up = cell.status is UP
         if was_up:
             timeout_s = shutdown_seconds(cast(Spec, cell.spec).shutdown)
-            await lifecycle.stop(cell, ExitReason.shutdown("administration"), timeout_s, then=PASSIVE)
+            await lifecycle.stop(cell, ADMINISTRATION, timeout_s, then=PASSIVE)
         if cell.turn is not None or cell.queued:
             raise AdministrationFailed(f"{cell.address} is busy ({cell.status}); try again")
         return was_up

@@ -8,14 +8,14 @@ The same changes on a running node are `Administration`'s.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
 
-from ...actors.extensions.monitors.relations import MONITOR, letter
-from ...actors.messages.signals import Down, ExitReason
-from ...persistence.errors import GreenroomError
+from ...actors.extensions.monitors.relations import retire_row
+from ...actors.recovery.belongings import rows_of
+from ...persistence.errors import GreenroomError, RecordCorrupt
 from ...persistence.runtime import Runtime
 from ...persistence.store.attempts import is_uid
 from ...persistence.store.checksums import seal, verify
@@ -23,7 +23,6 @@ from ...persistence.store.commit import Commit
 from ...persistence.store.contract import Store
 from ...persistence.store.rows import (
     ActorRow,
-    AttemptRow,
     ChildRow,
     DeadLetterRow,
     MessageRow,
@@ -48,38 +47,44 @@ async def reset(store: Store, address: str) -> dict[str, Any]:
         StoreLocked: a node runs on the store. NotStored, StoreError
     """
     async with _owned(store) as commit:
-        await _delete_state(store, commit, address)
+        await _check_state(store, address)
+        commit.delete(ActorRow, address)
     return {"address": address, "reset": True}
 
 
 async def retire(store: Store, address: str) -> dict[str, Any]:
     """Delete an actor's state, its mailbox, their attempts, its timers and its monitors.
 
-    Who monitors it has its `Down` at the next boot.
+    The next boot tells those that monitor it, or are linked to it, as a running node tells them at once.
 
     Raises:
         StoreLocked, NotStored, StoreError
     """
     async with _owned(store) as commit:
-        ids = [row.id async for row in store.iterate(MessageRow, address=address)]
-        timers = [(row.address, row.name) async for row in store.iterate(TimerRow, address=address)]
-        try:
-            await _delete_state(store, commit, address)
-        except NotStored:
-            if not ids:
-                raise
-        commit.delete(MessageRow, *ids).delete(AttemptRow, *ids).delete(TimerRow, *timers)
-        async for row in store.iterate(MonitorRow, watcher=address):
-            commit.delete(MonitorRow, row.id)
-        async for row in store.iterate(MonitorRow, target=address):
-            commit.delete(MonitorRow, row.id)
-            if row.kind == MONITOR:
-                down = Down(address=address, reason=ExitReason.normal(), monitor=row.id)
-                told = letter(row.id, row.watcher, True, down)
-                commit.last_id += 1
-                told.id = commit.last_id
-                commit.inserts.append(told.row())
-    return {"address": address, "retired": True, "messages": len(ids)}
+        messages = [row.id async for row in store.iterate(MessageRow, address=address)]
+        timers = [row.name async for row in store.iterate(TimerRow, address=address)]
+        if not messages:
+            await _check_state(store, address)
+        for kind, key in rows_of(address, messages, timers):
+            commit.delete(kind, key)
+        for row in await _relations(store, address):
+            left = retire_row(row, address)
+            if left is None:
+                commit.delete(MonitorRow, row.id)
+            elif left != row:
+                commit.put(left)
+    return {"address": address, "retired": True, "messages": len(messages)}
+
+
+async def _relations(store: Store, address: str) -> list[MonitorRow]:
+    """The monitors and links with this address at one end. Damaged ones stay as they are: the boot reports them."""
+    found = [row async for row in store.iterate(MonitorRow, watcher=address)]
+    found += [row async for row in store.iterate(MonitorRow, target=address)]
+    intact: list[MonitorRow] = []
+    for row in found:
+        with suppress(RecordCorrupt):
+            intact.append(verify(row))
+    return intact
 
 
 async def stop(store: Store, address: str) -> dict[str, Any]:
@@ -211,10 +216,13 @@ async def _delete_child(store: Store, commit: Commit, row: ChildRow) -> None:
         await _delete_child(store, commit, below)
 
 
-async def _delete_state(store: Store, commit: Commit, address: str) -> None:
+async def _check_state(store: Store, address: str) -> None:
+    """
+    Raises:
+        NotStored: there is no state of this address.
+    """
     if not await store.scan(ActorRow, address=address):
         raise NotStored(f"nothing is stored of {address}")
-    commit.delete(ActorRow, address)
 
 
 @asynccontextmanager

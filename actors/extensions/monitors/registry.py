@@ -28,7 +28,7 @@ from ...mailbox.envelope import Envelope
 from ...messages.signals import Down, Exit, ExitReason
 from ...recovery.damage import report_damage
 from .links import Links
-from .relations import LINK, MONITOR, Ending, Related, Relation, Watch, letter
+from .relations import ADMINISTRATION, ENDED, LINK, MONITOR, Ending, Related, Relation, Watch, letter
 
 if TYPE_CHECKING:
     from ...kernel.cell import Cell
@@ -51,6 +51,8 @@ class Monitors:
         self.owed: dict[str, Ending] = {}
         """Committed already, and delivered when the incarnation is over. By its address."""
         self.links = Links(system, self)
+        self._ended: list[Relation] = []
+        """Those whose target was retired while no node ran."""
 
     # -- turns -----------------------------------------------------------------------------------------
 
@@ -105,21 +107,21 @@ class Monitors:
                 relation.position = turn.after
                 self._enter(relation)
                 if watch.exit is not None:  # while the turn's transaction was being committed
-                    self._submit(self._late(turn.cell, relation, watch.exit))
+                    self._submit(self._late(relation, watch.exit, turn.cell.after))
         if turn.ending is not None:
             self.decided(turn.ending, turn.after)
         if turn.retiring:
             self._owe_nothing(turn.cell.address)
 
-    def _late(self, cell: Cell, relation: Relation, end: Exit) -> Ending:
-        """What one relation's end owes to its watcher, whose turn had taken the target for alive."""
-        ending = Ending(end, cell.after)
+    def _late(self, relation: Relation, end: Exit, after: int) -> Ending:
+        """What one relation's end owes to its watcher, which had no part in the exit itself."""
+        ending = Ending(end, after)
         ending.relations.append(relation)
         if relation.kind == LINK:
-            self.links.add_signal(ending, cell.address, relation)
+            self.links.add_signal(ending, relation.watcher, relation)
         else:
             down = Down(address=end.address, reason=end.plain, monitor=relation.id)
-            ending.letters.append(letter(relation.id, cell.address, cell.durable, down))
+            ending.letters.append(letter(relation.id, relation.watcher, relation.stored, down))
         return ending
 
     def owed_to(self, address: str) -> list[Envelope]:
@@ -236,9 +238,12 @@ class Monitors:
     def retired(self, address: str) -> None:
         """An actor that doesn't run any more was retired by administration, which deletes its rows."""
         self._owe_nothing(address)
-        self.ended(Exit(address, 0, ExitReason.normal()), 0, durable=True, retired=True)
+        self.ended(Exit(address, 0, ADMINISTRATION), 0, durable=True, retired=True)
 
     def _owe_nothing(self, address: str) -> None:
+        untold = [relation for relation in self._ended if relation.watcher == address]
+        if untold and self._write(Effects(deletes=[(MonitorRow, relation.id) for relation in untold])):
+            self._ended = [relation for relation in self._ended if relation.watcher != address]
         for ending in self.owed.values():
             ending.letters = [told for told in ending.letters if told.address != address]
 
@@ -314,6 +319,7 @@ class Monitors:
         """The tree is being reset from the database: every incarnation is gone, without an exit."""
         self.bound.clear()
         self.owed.clear()
+        self._ended.clear()
         self.links.reset()
 
     async def load(self) -> None:
@@ -325,10 +331,19 @@ class Monitors:
             except RecordCorrupt as error:
                 report_damage(self._system, error, "the node starts without this monitor or link", row.watcher)
                 continue
+            if row.kind in ENDED:
+                self._ended.append(Relation(row.id, ENDED[row.kind], row.watcher, row.target, True))
+                continue
             self._enter(Relation(row.id, LINK if row.kind == LINK else MONITOR, row.watcher, row.target, True))
 
     def look_round(self) -> None:
-        """After the tree has started: whoever is bound to an address that nothing runs at any more hears of it."""
+        """After the tree has started: tell all who are bound to an address that nothing runs at any more, and all whose
+        target was retired while no node ran."""
+        ended, self._ended = self._ended, []
+        for relation in ended:
+            owed = self._late(relation, Exit(relation.target, 0, ADMINISTRATION), 0)
+            owed.strikes.clear()  # nothing of the other end ran that could have exited with it
+            self._submit(owed)
         taking: dict[str, bool] = {}
         for address, related in list(self.bound.items()):
             if (related.watched or related.links) and (end := self.absent(address, taking)) is not None:

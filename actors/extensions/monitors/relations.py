@@ -12,13 +12,29 @@ from ....persistence.store.checksums import seal
 from ....persistence.store.rows import MonitorRow, Row
 from ...mailbox.envelope import Envelope, derived_uid
 from ...messages.message import ENCODER, Message, tag_of
-from ...messages.signals import Down, Exit, Exited
+from ...messages.signals import Down, Exit, Exited, ExitReason
 
-__all__ = ("LINK", "MONITOR", "Ending", "Related", "Relation", "Watch", "letter")
+__all__ = (
+    "ADMINISTRATION",
+    "ENDED",
+    "LINK",
+    "MONITOR",
+    "Ending",
+    "Related",
+    "Relation",
+    "Watch",
+    "letter",
+    "retire_row",
+)
 
 Kind = Literal["monitor", "link"]
 MONITOR: Kind = "monitor"
 LINK: Kind = "link"
+ENDED: dict[str, Kind] = {"monitor ended": MONITOR, "link ended": LINK}
+"""Kinds of rows alone: the target was retired while no node ran, and the watcher is still to be told."""
+
+ADMINISTRATION = ExitReason.shutdown("administration")
+"""Why an actor exits that administration stops or retires, whether it is in memory at that moment or not."""
 
 
 class Relation:
@@ -111,3 +127,16 @@ def letter(relation_id: str, to: str, durable: bool, message: Down | Exited) -> 
     envelope = Envelope(to, derived_uid(relation_id, "end"), told, tag_of(type(told)), body)
     envelope.sender = message.address
     return envelope
+
+
+def retire_row(row: MonitorRow, address: str) -> MonitorRow | None:
+    """What becomes of a row when `address`, one end of its relation, is retired while no node runs.
+
+    The other end is told at the next boot, which knows whether it traps exits. None: nobody is to be told.
+    """
+    if row.kind in ENDED:
+        return None if row.watcher == address else row
+    if row.kind == LINK:
+        other = row.target if row.watcher == address else row.watcher
+        return seal(row._replace(watcher=other, target=address, kind="link ended"))
+    return None if row.watcher == address else seal(row._replace(kind="monitor ended"))

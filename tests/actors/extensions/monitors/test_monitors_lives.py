@@ -340,7 +340,7 @@ async def test_an_operator_retires_a_target(ground: Ground) -> None:
         await bind(system, W, T, "/t/pool/a")
         for address in (T, "/t/pool/a"):
             await system.inbox._administer("actors.retire", address, b"null")  # type: ignore[union-attr]
-        assert await seen(system, W) == [(T, "shutdown administration"), ("/t/pool/a", "normal")]
+        assert await seen(system, W) == [(address, "shutdown administration") for address in (T, "/t/pool/a")]
     assert not relations(ground)
 
 
@@ -350,9 +350,10 @@ async def test_retired_in_a_store_on_which_no_node_runs(ground: Ground) -> None:
         await bind(system, V, T, W)
         await bind(system, T, W)
     await offline.retire(ground.store(), T)
-    assert relations(ground) == [(V, W, "monitor")]
+    assert relations(ground) == [(V, T, "monitor ended"), (V, W, "monitor"), (W, T, "monitor ended")]
     async with ground.node(trio()) as system:
-        assert await seen(system, W) == [(T, "normal")]
-        assert await seen(system, V) == [(T, "normal")]
+        assert await seen(system, W) == [(T, "shutdown administration")]
+        assert await seen(system, V) == [(T, "shutdown administration")]
+        assert relations(ground) == [(V, W, "monitor")]
         await tell(system, W, End())
         assert await seen(system, T) == []
