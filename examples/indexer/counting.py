@@ -1,4 +1,4 @@
-"""What is counted of one Python file. The sequential pass and the actors share this, and nothing else."""
+"""Counts one Python file. The sequential pass and the actors share this, and nothing else."""
 
 from __future__ import annotations
 
@@ -28,9 +28,15 @@ class Counts:
     """By top-level module; "." for relative ones."""
 
 
-def entries(folder: str) -> Iterator[tuple[str, bool]]:
-    """The subfolders and the Python files of a folder, in order: path, and whether it is a folder."""
+def entries(folder: str, *, after: str = "") -> Iterator[tuple[str, bool]]:
+    """The subfolders and the Python files of a folder, in order: path, and whether it is a folder.
+
+    Args:
+        after: a name; the entries up to it are left out.
+    """
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.name <= after:
+            continue
         if entry.is_dir(follow_symlinks=False):
             if entry.name not in SKIPPED:
                 yield entry.path, True

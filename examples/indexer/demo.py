@@ -2,9 +2,11 @@
 
     python examples/indexer/demo.py
 
-The node runs under `greenroom run indexer.toml --until-idle`, whose parent starts it again whenever it dies. This
-script watches the database beside it, kills the node with SIGKILL after counted commits amid its work, and in
-the end compares every file's counts with `sequential.py`, which knows nothing of greenroom.
+The node runs under `greenroom run indexer.toml`, whose parent starts it again whenever it dies. This script watches the
+database beside it, kills the node with SIGKILL at shares of the work done (`killer.py`), and in the end compares every
+file's counts with `sequential.py`, which knows nothing of greenroom.
+
+The exit status is 0 only if every promised kill came and no count differs.
 """
 
 from __future__ import annotations
@@ -12,8 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
-import signal
+import re
 import sqlite3
 import subprocess
 import sys
@@ -22,110 +23,67 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexer import folders
-from results import Comparison, Got, Progress, compare, connect, progress, read
+import anyio
+from indexer import Allow, folders
+from killer import Kill, Killer
+from outside import Progress, connect, progress
+from results import Comparison, Got, compare, read
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from sequential import walk
 
+from greenroom import Client, StoreUnavailable
+
 HERE = Path(__file__).resolve().parent
+PROMISED = 5
 KILLS = 6
-KILLS_MIN = 5
-ROUNDS_MAX = 3
-"""A machine that is too fast for so many kills indexes everything again."""
-COMMITS = (3, 25)
-"""A kill comes so many commits after the node has begun its life, at least and at most."""
+"""One more than promised."""
 LOOK_S = 0.003
-TOLD_S = 5.0
+TOLD_S = 3.0
 """Where there is no terminal for a progress bar, a line says how far it is."""
 RUN_S_MAX = 300.0
-
-
-@dataclass(frozen=True)
-class Kill:
-    """One SIGKILL, and what it hit."""
-
-    boot: int
-    commits: int
-    """The node's commits in that life."""
-    left: int
-    """Files that weren't done."""
-    waiting: int
-    """Messages that were in the mailboxes."""
-
-
-class Killer:
-    """Decides when the node dies: spread over the work, and a counted number of commits into a life."""
-
-    def __init__(self, kills: int, files: int, seed: int) -> None:
-        self.kills: list[Kill] = []
-        self._wanted = kills
-        self._random = random.Random(seed)
-        self._files = files
-        self._done = 0
-        """Files that were done at the last kill."""
-        self._boot = 0
-        self._began = 0
-        self._after = 0
-        self._dead = False
-        """Whether this boot's node was killed already."""
-
-    def look(self, now: Progress) -> bool:
-        """Whether the node has to die now."""
-        if now.boot != self._boot:
-            self._boot, self._began, self._dead = now.boot, now.commits, False
-            self._after = self._random.randint(*COMMITS)
-        to_come = self._wanted - len(self.kills)
-        if self._dead or to_come <= 0 or now.commits - self._began < self._after:
-            return False
-        part = (self._files - self._done) / (to_come + 1) / 2  # at least so much work between two kills
-        return self._done + part <= now.indexed + now.dead < self._files
-
-    def killed(self, after: Progress) -> Kill | None:
-        """Count a kill, if it hit a node that had work to do."""
-        self._dead = True
-        left = self._files - after.indexed - after.dead
-        if after.boot != self._boot or left <= 0:
-            return None
-        self._done = self._files - left
-        self.kills.append(Kill(after.boot, after.commits - self._began, left, after.waiting))
-        return self.kills[-1]
+STOP_S_MAX = 60.0
+UP = re.compile(r"is up: boot (\d+), (\d+) messages pending, (\d+) watched")
+"""The line in the log of a node that has recovered."""
 
 
 class Demo:
+    """One pass: a node that indexes everything, and dies again and again."""
+
     def __init__(
         self,
         database: Path,
         chosen: Sequence[str],
         *,
         kills: int = KILLS,
-        seed: int = 0,
-        command: Sequence[str] = (
-            sys.executable,
-            "-m",
-            "greenroom",
-            "run",
-            str(HERE / "indexer.toml"),
-            "--until-idle",
-        ),
+        command: Sequence[str] = (sys.executable, "-m", "greenroom", "run", str(HERE / "indexer.toml")),
     ) -> None:
         self.database = database
         self.folders = list(chosen)
         self.files = sum(1 for _ in walk(self.folders))
-        self.killer = Killer(kills, self.files, seed)
+        self.killer = Killer(database, self.files, kills)
         self.last = Progress()
         self.log = database.with_suffix(".log")
+        self._allowed = self.killer.allowed
+        """So many files the scanner may hand out, as far as it was told."""
+        self._before: Kill | None = None
+        """The kill whose next life isn't up yet."""
         self._command = list(command)
         self._environment = os.environ | {
             "GREENROOM_STORE__URL": f"sqlite:///{database}",
             "INDEXER_FOLDERS": os.pathsep.join(self.folders),
+            "INDEXER_FILES_AT_FIRST": str(self._allowed),
         }
+
+    @property
+    def finished(self) -> bool:
+        """Every file was handed out, and no message is left."""
+        return self._allowed > self.files and self.last.commits > 0 and self.last.waiting == 0
 
     def run(self, bars: Bars) -> int:
         """Let the node work, and kill it; returns the exit status of `greenroom run`."""
@@ -138,59 +96,75 @@ class Demo:
         told = time.monotonic()
         deadline = told + RUN_S_MAX
         try:
-            while parent.poll() is None and time.monotonic() < deadline:
+            while parent.poll() is None and not self.finished:
                 time.sleep(LOOK_S)
                 if connection is None and self.database.exists():
                     with suppress(sqlite3.OperationalError):
                         connection = connect(self.database)
                 if connection is not None:
-                    self._look(connection, bars)
-                    done = self.last.indexed + self.last.dead
-                    note = f"boot {self.last.boot}, {len(self.killer.kills)} kills"
-                    bars.update(bar, completed=done, note=note)
-                    if not bars.console.is_terminal and time.monotonic() >= told + TOLD_S:
-                        told = time.monotonic()
-                        bars.console.print(f"  {done:,} of {self.files:,} files; {note}", highlight=False)
-            bars.update(bar, completed=self.last.indexed + self.last.dead)
+                    self._look(connection, bars.console)
+                note = f"life {self.last.boot}, {len(self.killer.kills)} kills"
+                bars.update(bar, completed=self.last.done, note=note)
+                now = time.monotonic()
+                if not bars.console.is_terminal and now >= told + TOLD_S:
+                    told = now
+                    say(bars.console, f"  {self.last.done:,} of {self.files:,} files done; {note}")
+                if now >= deadline:
+                    say(bars.console, f"[bold red]the node isn't done after {RUN_S_MAX:g} s")
+                    break
         finally:
             if connection is not None:
                 connection.close()
             if parent.poll() is None:
                 parent.terminate()
                 try:
-                    parent.wait(60)
+                    parent.wait(STOP_S_MAX)
                 except subprocess.TimeoutExpired:
                     parent.kill()
         return parent.wait()
 
-    def _look(self, connection: sqlite3.Connection, bars: Bars) -> None:
+    def _look(self, connection: sqlite3.Connection, console: Console) -> None:
         try:
-            self.last = now = progress(connection)
+            self.last = progress(connection)
         except sqlite3.Error:
-            return  # a node is just opening or closing the database
-        if not self.killer.look(now):
-            return
-        with suppress(ProcessLookupError):
-            os.kill(now.pid, signal.SIGKILL)
-        _wait_for_end(now.pid)
-        if kill := self.killer.killed(progress(connection)):
-            bars.console.print(
-                f"  kill -9 of boot {kill.boot} after its {kill.commits}. commit: "
-                f"{kill.left:,} files to go, {kill.waiting:,} messages in the mailboxes",
-                highlight=False,
+            return  # a node is just opening or closing the database, or has no tables yet
+        if kill := self.killer.look(self.last, connection):
+            say(console, f"  {kill}")
+            self._before = kill
+        if self._before is not None:
+            self._tell_of_recovery(self._before, connection, console)
+        if self._allowed != self.killer.allowed:
+            with suppress(StoreUnavailable):  # then at the next look
+                anyio.run(allow, self.database, self.killer.allowed)
+                self._allowed = self.killer.allowed
+
+    def _tell_of_recovery(self, kill: Kill, connection: sqlite3.Connection, console: Console) -> None:
+        """Say what the next life did with the messages that were in flight, once it is up."""
+        for found in UP.finditer(self.log.read_text(errors="replace")):
+            boot, pending, watched = map(int, found.groups())
+            if boot <= kill.boot:
+                continue
+            self._before = None
+            suspects = [message.uid for message in kill.in_flight]
+            marks = ", ".join("?" * len(suspects))
+            charged = connection.execute(f"SELECT count(*) FROM attempt WHERE uid IN ({marks})", suspects).fetchone()[0]
+            died = "" if boot == kill.boot + 1 else f" ({boot - kill.boot - 1} lives died in between, by bad files)"
+            say(
+                console,
+                f"    life {boot} is up{died}: {pending:,} messages waited; of the {len(suspects)} in flight it ran "
+                f"{max(0, len(suspects) - watched)} alone first, {watched} will be sent again, {charged} are charged",
             )
-
-
-def _wait_for_end(pid: int) -> None:
-    """Until it is gone, or another process's zombie; it has been killed already."""
-    for _ in range(1000):
-        try:
-            os.kill(pid, 0)
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return
-        except OSError:
             return
-        time.sleep(0.001)
+
+
+async def allow(database: Path, files: int) -> None:
+    """From another process than the node's. Whether a node runs or not, the message is on disk when this returns."""
+    async with Client(f"sqlite:///{database}") as client:
+        await client.tell("/indexer/scanner", Allow(files=files))
+
+
+def say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 class Sequential:
@@ -207,7 +181,7 @@ class Sequential:
         return [json.loads(line) for line in self._output.read_text().splitlines()]
 
 
-def report(console: Console, comparison: Comparison, got: Got, demo: Demo) -> None:
+def report(console: Console, comparison: Comparison, got: Got) -> None:
     table = Table("", "expected", "got", "lost", "counted twice", title="the index beside a sequential pass")
     for line in comparison.lines:
         style = "" if line.lost == line.twice == 0 else "bold red"
@@ -221,18 +195,12 @@ def report(console: Console, comparison: Comparison, got: Got, demo: Demo) -> No
         named = {letter.named for letter in got.dead if (letter.cause, letter.error) == key and letter.named}
         causes.add_row(*key, str(number), ", ".join(map(str, sorted(attempts[key]))), "; ".join(sorted(named)))
     console.print(causes)
-    console.print(
-        f"kills survived: {len(demo.killer.kills)} · boots of the node: {demo.last.boot} · "
-        f"commits: {demo.last.commits:,}",
-        highlight=False,
-    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", help="what to index; default: the standard library and bad/")
-    parser.add_argument("--kills", type=int, default=KILLS)
-    parser.add_argument("--seed", type=int, default=0, help="of the numbers of commits before the kills")
+    parser.add_argument("--kills", type=int, help=f"that must come; default: {KILLS}, of which {PROMISED} must come")
     parser.add_argument("--dir", type=Path, help="keep database and log there; must be empty or new")
     args = parser.parse_args()
     console = Console()
@@ -247,28 +215,11 @@ def main() -> int:
 
 def run(console: Console, folder: Path, args: argparse.Namespace) -> int:
     began = time.monotonic()
+    promised = PROMISED if args.kills is None else args.kills
     chosen = args.folders or folders()
-    survived = 0
     sequential = Sequential(chosen, folder / "sequential.jsonl")
-    for round_ in range(1, ROUNDS_MAX + 1):
-        kills = args.kills - survived
-        demo = Demo(folder / f"indexer{round_}.db", chosen, kills=kills, seed=args.seed + round_)
-        console.print(f"{demo.files:,} files in {', '.join(demo.folders)}", highlight=False)
-        comparison = once(console, demo, sequential)
-        survived += len(demo.killer.kills)
-        if comparison is None or not comparison.right or survived >= min(args.kills, KILLS_MIN):
-            break
-        console.print(f"only {survived} kills have hit the node at work; once more")
-    right = comparison is not None and comparison.right
-    if right and survived < min(args.kills, KILLS_MIN):
-        console.print(f"[bold red]only {survived} kills have hit the node at work, of {args.kills}")
-        right = False
-    console.print(f"{time.monotonic() - began:.0f} s", highlight=False)
-    return 0 if right else 1
-
-
-def once(console: Console, demo: Demo, sequential: Sequential) -> Comparison | None:
-    """Index everything once, and compare; None if the node gave up."""
+    demo = Demo(folder / "indexer.db", chosen, kills=KILLS if args.kills is None else args.kills)
+    say(console, f"{demo.files:,} files in {', '.join(demo.folders)}; at least {promised} kills are promised")
     with Bars(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -284,14 +235,27 @@ def once(console: Console, demo: Demo, sequential: Sequential) -> Comparison | N
         bars.remove_task(waiting)
     if status:
         console.print(demo.log.read_text(errors="replace")[-4000:], highlight=False, markup=False)
-        console.print(f"[bold red]greenroom run ended with status {status}")
-        return None
+        say(console, f"[bold red]greenroom run ended with status {status}")
+        return 1
     got = read(demo.database)
     comparison = compare(expected, got)
-    report(console, comparison, got, demo)
+    report(console, comparison, got)
     for wrong in comparison.wrong[:20]:
-        console.print(f"[bold red]{wrong}", highlight=False)
-    return comparison
+        say(console, f"[bold red]{wrong}")
+    survived = len(demo.killer.kills)
+    kept = survived >= promised
+    say(
+        console,
+        f"kills survived: {survived} of at least {promised} · lives of the node: {demo.last.boot} · "
+        f"commits: {demo.last.commits:,} · {time.monotonic() - began:.0f} s",
+    )
+    if not kept:
+        say(console, f"[bold red]only {survived} kills hit the node at work: {promised} were promised")
+    if not comparison.right:
+        say(console, f"[bold red]{len(comparison.wrong)} things are wrong")
+    if kept and comparison.right:
+        say(console, "[bold green]every file was counted once; nothing is lost, nothing was counted twice")
+    return 0 if kept and comparison.right else 1
 
 
 if __name__ == "__main__":

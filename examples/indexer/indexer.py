@@ -18,19 +18,35 @@ from sqlalchemy import text
 
 from greenroom import Actor, Message, handler
 
-__all__ = ("Index", "Parser", "Scanner", "folders")
+__all__ = ("Allow", "Index", "Parser", "Scanner", "folders")
 
 BAD = Path(__file__).resolve().parent / "bad"
+FILES_A_TURN = 64
+"""A turn of the scanner hands out at most so many files, because a folder of thousands would be one long turn."""
 
 
 def folders() -> list[str]:
-    """What is indexed: INDEXER_FOLDERS, or the standard library of this interpreter and the bad files."""
+    """The folders to index: INDEXER_FOLDERS, or the standard library of this interpreter and the bad files."""
     chosen = os.environ.get("INDEXER_FOLDERS")
     return chosen.split(os.pathsep) if chosen else [sysconfig.get_paths()["stdlib"], str(BAD)]
 
 
+def allowed_at_first() -> int | None:
+    """How many files the scanner may hand out before it gets an `Allow`: INDEXER_FILES_AT_FIRST, or all (None)."""
+    number = os.environ.get("INDEXER_FILES_AT_FIRST")
+    return int(number) if number else None
+
+
 class Folder(Message):
     path: str
+    after: str = ""
+    """The last entry that was handed out. The message stands for the entries behind it."""
+
+
+class Allow(Message):
+    """How many files the scanner may hand out in all. It waits at that number until it is allowed more."""
+
+    files: int
 
 
 class Parse(Message):
@@ -45,12 +61,16 @@ class Parsed(Message):
     imports: dict[str, int]
 
 
-class Begun(msgspec.Struct):
+class Walk(msgspec.Struct):
     begun: bool = False
+    given: int = 0
+    """Files that were handed out."""
+    allowed: int | None = None
+    """So many files may be handed out; None: all of them."""
 
 
-class Scanner(Actor[Begun]):
-    """Walks the folders, one message each, and gives every file to one of the parsers."""
+class Scanner(Actor[Walk]):
+    """Walks the folders and gives every file to one of the parsers."""
 
     def __init__(self, *, parsers: int = 8) -> None:
         self.parsers = parsers
@@ -58,17 +78,33 @@ class Scanner(Actor[Begun]):
     async def on_start(self) -> None:
         if not self.state.begun:  # once in its life, however often it starts
             self.state.begun = True
+            self.state.allowed = allowed_at_first()
             for folder in folders():
                 self.ref.tell(Folder(path=folder))
 
     @handler
     def scan(self, message: Folder) -> None:
-        for path, is_folder in entries(message.path):
+        if self.state.given == self.state.allowed:
+            self.stash()  # until it is allowed more
+            return
+        given = 0
+        for path, is_folder in entries(message.path, after=message.after):
             if is_folder:
                 self.ref.tell(Folder(path=path))
-            else:
-                parser = crc32(path.encode()) % self.parsers
-                self.system.ref(f"/indexer/parsers/{parser}").tell(Parse(path=path))
+                continue
+            parser = crc32(path.encode()) % self.parsers
+            self.system.ref(f"/indexer/parsers/{parser}").tell(Parse(path=path))
+            given += 1
+            self.state.given += 1
+            if given == FILES_A_TURN or self.state.given == self.state.allowed:
+                self.ref.tell(Folder(path=message.path, after=Path(path).name))
+                break
+
+    @handler
+    def allow(self, message: Allow) -> None:
+        if self.state.allowed is not None and message.files > self.state.allowed:
+            self.state.allowed = message.files
+            self.unstash_all()
 
 
 class Parser(Actor[None]):

@@ -1,49 +1,17 @@
-"""What a run has left in the database, read with plain sqlite3, and how it differs from the sequential pass."""
+"""Reads the results of a run with plain sqlite3, and compares them with those of the sequential pass."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-__all__ = ("Comparison", "DeadLetter", "Difference", "Progress", "compare", "connect", "progress", "read")
+from outside import connect
 
-
-def connect(database: Path) -> sqlite3.Connection:
-    """Read-only, and it never checkpoints: fit to look on beside a running node."""
-    connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, isolation_level=None)
-    connection.execute("PRAGMA query_only=1")
-    connection.execute("PRAGMA wal_autocheckpoint=0")
-    return connection
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A look at the database."""
-
-    pid: int = 0
-    boot: int = 0
-    commits: int = 0
-    indexed: int = 0
-    dead: int = 0
-    waiting: int = 0
-    """Messages in mailboxes."""
-
-
-def progress(connection: sqlite3.Connection) -> Progress:
-    try:
-        row = connection.execute(
-            "SELECT pid, epoch, commit_no, (SELECT count(*) FROM indexed_file),"
-            " (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM message) FROM owner"
-        ).fetchone()
-    except sqlite3.OperationalError:  # there are no tables yet
-        return Progress()
-    return Progress(*row) if row else Progress()
+__all__ = ("Comparison", "DeadLetter", "Difference", "compare", "read")
 
 
 @dataclass(frozen=True)
@@ -59,7 +27,7 @@ class DeadLetter:
 
 @dataclass
 class Got:
-    """What a run has left."""
+    """The results of a run."""
 
     files: dict[str, list[tuple[int, int, int]]] = field(default_factory=lambda: defaultdict(list))
     """By path, for each time it was counted: lines, classes, functions."""
@@ -108,12 +76,12 @@ class Difference:
 class Comparison:
     lines: list[Difference] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    """What is wrong, in words; empty if all is well."""
+    """Each difference in words; empty if all is well."""
     causes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Dead letters by cause and error."""
 
     def add(self, what: str, expected: Mapping[Any, int], got: Mapping[Any, int]) -> None:
-        """Compare numbers key by key: what is missing of one key can't be made up for by another."""
+        """Compare numbers key by key, because a surplus of one key must not make up for a lack of another."""
         lost = sum(max(0, number - got.get(key, 0)) for key, number in expected.items())
         twice = sum(max(0, number - expected.get(key, 0)) for key, number in got.items())
         self.lines.append(Difference(what, sum(expected.values()), sum(got.values()), lost, twice))
@@ -130,7 +98,8 @@ KINDS = ("lines", "classes", "functions")
 
 
 def compare(expected: Iterable[Mapping[str, Any]], got: Got) -> Comparison:
-    """
+    """Compare a run with the sequential pass.
+
     Args:
         expected: the results of `sequential.run`.
     """
