@@ -1,6 +1,6 @@
 """The tree.
 
-spec, rules, recipe, args, reference    what a tree is made from, checked
+spec, rules, resolution, args, reference    what a tree is made from, checked
 config, settings, sources, build        the same from a file, the environment and flags
 syntax, yaml_syntax                     a file's text becomes data
 aliases                                 what renamed classes were called

@@ -23,7 +23,7 @@ from ...actors.messages.aliases import Aliases
 from ..errors import ConfigError, Problem, in_order
 from ..spec.aliases import build_aliases, check_aliases
 from ..spec.references import folder_first
-from ..spec.resolution import make_recipe, problems_of
+from ..spec.resolution import problems_of, resolve_spec
 from ..spec.spec import ChildSpec, Spec, SupervisorSpec
 from ..spec.validation import Rule, join, validate
 from .build import build_section, build_tree, check_sections
@@ -95,7 +95,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 yield self._setting(join(f"aliases.{section}", old), new, True)
 
     def _spec(self, key: str, spec: Spec, given: Mapping[str, Any]) -> Iterator[Setting]:
-        options = make_recipe(spec).options if isinstance(spec, ChildSpec) else None
+        options = resolve_spec(spec).options if isinstance(spec, ChildSpec) else None
         for name in spec.__struct_fields__:
             at, value = join(key, name), getattr(spec, name)
             if isinstance(spec, SupervisorSpec) and name == "children":

@@ -1,7 +1,7 @@
-"""Places: what the tree, with the children that the store knows, has at an address; without starting anything.
+"""Lookup: what the tree, with the children that the store knows, has at an address; without starting anything.
 
-places = Places(tree, store, aliases)
-place = await places.find("/bank/accounts/alice")       # under a template: an actor, like all its neighbours
+lookup = Lookup(tree, store, aliases)
+found = await lookup.find("/bank/accounts/alice")       # under a template: an actor, like all its neighbours
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from ...persistence.store.contract import Store
 from ...persistence.store.rows import ChildRow
 from ..errors import ConfigError
 from ..spec.aliases import aliased_spec
-from ..spec.resolution import make_recipe
+from ..spec.resolution import resolve_spec
 from ..spec.spec import ChildSpec, Spec, SupervisorSpec, walk
 from ..spec.validation import DEPTH_MAX, ID_LENGTH_MAX
 from ..supervisor.child_rows import LEFT, PLANNED, decode_spec
 from ..supervisor.supervisor import Supervisor
 
-__all__ = ("Place", "Places")
+__all__ = ("Found", "Lookup")
 
 KNOWN_MAX = 10_000
-"""Places of stored children that are kept in memory."""
+"""Stored children that are kept in memory."""
 
 Kind = Literal["actor", "supervisor", "left", "transient", "unusable", "absent"]
 
 
-class Place(NamedTuple):
+class Found(NamedTuple):
     """What there is at an address."""
 
     kind: Kind
@@ -47,15 +47,15 @@ class Place(NamedTuple):
     """Why it is unusable."""
 
 
-class Places:
+class Lookup:
     def __init__(self, tree: SupervisorSpec, store: Store, aliases: Aliases) -> None:
         self._store = store
         self._aliases = aliases
-        self._static: dict[str, Place] = {address: _place(spec, address) for address, spec in walk(tree)}
-        self._templates: dict[str, Place | None] = {
+        self._static: dict[str, Found] = {address: _found(spec, address) for address, spec in walk(tree)}
+        self._templates: dict[str, Found | None] = {
             address: _template(spec, address) for address, spec in walk(tree) if isinstance(spec, SupervisorSpec)
         }
-        self._known: dict[str, Place] = {}
+        self._known: dict[str, Found] = {}
         """Of stored children; emptied when it is full."""
 
     @property
@@ -67,16 +67,16 @@ class Places:
         """Whether the tree itself names it."""
         return address in self._static
 
-    async def find(self, address: str) -> Place:
+    async def find(self, address: str) -> Found:
         static = self._static.get(address)
         if static is not None:
             return static
         above, _, key = address.rpartition("/")
         template = self._templates.get(above)
         if template is not None:
-            return template if _is_key(key) else Place("absent", address)
+            return template if _is_key(key) else Found("absent", address)
         if above.count("/") > DEPTH_MAX or not above:
-            return Place("absent", f"{above}/*" if above else address)
+            return Found("absent", f"{above}/*" if above else address)
         known = self._known.get(address)
         if known is None:
             if len(self._known) >= KNOWN_MAX:
@@ -84,12 +84,12 @@ class Places:
             known = self._known[address] = await self._stored(above, key)
         return known
 
-    async def _stored(self, above: str, key: str) -> Place:
-        """What is below a supervisor that isn't the place of a template of the tree."""
+    async def _stored(self, above: str, key: str) -> Found:
+        """What is below a supervisor that the tree makes from no template."""
         pattern = f"{above}/*"
         parent = await self.find(above)
         if parent.kind not in ("supervisor", "left"):
-            return Place("absent", pattern)
+            return Found("absent", pattern)
         spec = parent.spec
         template = _template(spec, above) if isinstance(spec, SupervisorSpec) else None
         if template is not None:
@@ -97,21 +97,21 @@ class Places:
         try:
             row = await self._store.get(ChildRow, above, key)
         except RecordCorrupt:
-            return Place("unusable", pattern, why="the record of the child is damaged")
+            return Found("unusable", pattern, why="the record of the child is damaged")
         if row is None:
             transient = isinstance(spec, SupervisorSpec) and spec.strategy == "dynamic"
-            return Place("transient" if transient else "absent", pattern)
+            return Found("transient" if transient else "absent", pattern)
         if parent.kind == "left" or row.status == LEFT or (row.status == PLANNED and self.named(above)):
-            return Place("left", pattern, spec=_decoded(row, self._aliases))
+            return Found("left", pattern, spec=_decoded(row, self._aliases))
         return self.of_row(row)
 
-    def of_row(self, row: ChildRow) -> Place:
+    def of_row(self, row: ChildRow) -> Found:
         """What becomes of a stored child that is to be started."""
         spec = _decoded(row, self._aliases)
         address = f"{row.supervisor}/{row.id}"
         if spec is None:
-            return Place("unusable", address, why="its stored spec isn't one of this version")
-        return _place(spec, address)
+            return Found("unusable", address, why="its stored spec isn't one of this version")
+        return _found(spec, address)
 
 
 def _is_key(key: str) -> bool:
@@ -125,22 +125,22 @@ def _decoded(row: ChildRow, aliases: Aliases) -> Spec | None:
         return None
 
 
-def _place(spec: Spec, address: str) -> Place:
+def _found(spec: Spec, address: str) -> Found:
     if isinstance(spec, SupervisorSpec):
-        return Place("supervisor", address, Supervisor.__definition__, durable=False, spec=spec)
+        return Found("supervisor", address, Supervisor.__definition__, durable=False, spec=spec)
     return _actor(spec, address)
 
 
-def _template(spec: SupervisorSpec, address: str) -> Place | None:
+def _template(spec: SupervisorSpec, address: str) -> Found | None:
     """What all addresses below a supervisor are alike; None if it has no template for them."""
     if spec.strategy != "dynamic" or spec.template is None:
         return None
     return _actor(spec.template, f"{address}/*")
 
 
-def _actor(spec: ChildSpec, pattern: str) -> Place:
+def _actor(spec: ChildSpec, pattern: str) -> Found:
     try:
-        recipe = make_recipe(spec)
+        resolution = resolve_spec(spec)
     except ConfigError as error:
-        return Place("unusable", pattern, spec=spec, why="; ".join(str(problem) for problem in error.problems))
-    return Place("actor", pattern, recipe.cls.__definition__, recipe.options.durable, spec)
+        return Found("unusable", pattern, spec=spec, why="; ".join(str(problem) for problem in error.problems))
+    return Found("actor", pattern, resolution.cls.__definition__, resolution.options.durable, spec)

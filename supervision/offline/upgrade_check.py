@@ -25,7 +25,7 @@ from ...persistence.store.rows import ROWS, ActorRow, ChildRow, DeadLetterRow, I
 from ..errors import did_you_mean, show
 from ..spec.spec import SupervisorSpec
 from ..supervisor.child_rows import LEFT, PLANNED
-from .lookup import Place, Places
+from .lookup import Found, Lookup
 
 __all__ = ("Finding", "Report", "check_store")
 
@@ -105,7 +105,7 @@ async def _rows(store: Store) -> AsyncIterator[tuple[Any, Any]]:
 
 class _Check:
     def __init__(self, store: Store, tree: SupervisorSpec, aliases: Aliases) -> None:
-        self._places = Places(tree, store, aliases)
+        self._lookup = Lookup(tree, store, aliases)
         self._aliases = aliases
         self._read: dict[str, int] = {ROWS[kind].name: 0 for kind in KINDS}
         self._problems = _Findings()
@@ -140,7 +140,7 @@ class _Check:
         problems = self._problems.all()
         for finding in problems:
             if finding.why == ABSENT:
-                near = did_you_mean(finding.address, self._places.addresses)
+                near = did_you_mean(finding.address, self._lookup.addresses)
                 finding.fix = f"{near} {finding.fix}" if near else finding.fix
         return Report(rows=self._read, problems=problems, remarks=self._remarks.all())
 
@@ -149,25 +149,25 @@ class _Check:
     async def _child(self, row: ChildRow) -> None:
         """A child that came by `StartChild`; the others are the tree's, or are not to run."""
         address = f"{row.supervisor}/{row.id}"
-        if row.status in (PLANNED, LEFT) or self._places.named(address):
+        if row.status in (PLANNED, LEFT) or self._lookup.named(address):
             return
-        place = await self._places.find(address)
-        if place.kind == "unusable":
-            self._problems.add(address, address, "child", address, place.why, UNUSABLE)
+        found = await self._lookup.find(address)
+        if found.kind == "unusable":
+            self._problems.add(address, address, "child", address, found.why, UNUSABLE)
 
     async def _state(self, row: ActorRow) -> None:
-        place = await self._places.find(row.address)
-        at = (place.pattern, row.address, "state", row.address)
-        if self._nowhere(place, at):
+        found = await self._lookup.find(row.address)
+        at = (found.pattern, row.address, "state", row.address)
+        if self._nowhere(found, at):
             return
-        if not place.durable or place.definition is None:
+        if not found.durable or found.definition is None:
             self._remarks.add(*at, "the actor isn't durable any more: its stored state stays, and isn't read", "")
             return
-        receiver = _Receiver(row.address, place.definition, self._aliases)
+        receiver = _Receiver(row.address, found.definition, self._aliases)
         try:
             stored = read_stored(receiver, row)
-            if place.definition.state_type is not None:
-                decode_state(row.address, place.definition, stored.state, "it doesn't fit its type", UNFIT)
+            if found.definition.state_type is not None:
+                decode_state(row.address, found.definition, stored.state, "it doesn't fit its type", UNFIT)
         except StateError as error:
             self._problems.add(*at, error.why, error.fix)
 
@@ -185,35 +185,35 @@ class _Check:
         await self._letter(row, "dead letter", str(row.id), self._remarks)
 
     async def _letter(self, row: Any, what: str, example: str, problems: _Findings) -> None:
-        place = await self._places.find(row.address)
-        at = (place.pattern, row.address, what, example)
-        if self._nowhere(place, at, problems):
+        found = await self._lookup.find(row.address)
+        at = (found.pattern, row.address, what, example)
+        if self._nowhere(found, at, problems):
             return
-        assert place.definition is not None
+        assert found.definition is not None
         try:
-            decode_body(_Receiver(row.address, place.definition, self._aliases), row.type, row.body.encode())
+            decode_body(_Receiver(row.address, found.definition, self._aliases), row.type, row.body.encode())
         except UnknownMessageType as error:
             near = did_you_mean(row.type, error.known)
-            why = f"{place.definition.path} has no handler for {show(row.type)}"
+            why = f"{found.definition.path} has no handler for {show(row.type)}"
             fix = f'Add one; or if the class was renamed, write "{row.type}" = "its new tag" under [aliases.messages]'
             problems.add(*at, why, f"{near} {fix}" if near else fix)
         except UndecodableMessage as error:
             problems.add(*at, f"a {row.type} doesn't decode: {error.why}", "Give new fields a default")
 
-    def _nowhere(self, place: Place, at: tuple[str, str, str, str], problems: _Findings | None = None) -> bool:
+    def _nowhere(self, found: Found, at: tuple[str, str, str, str], problems: _Findings | None = None) -> bool:
         """Whether nothing is there that would read it; if so, that is told."""
         what = at[2]
         problems = self._problems if problems is None else problems
-        if place.kind == "absent":
+        if found.kind == "absent":
             problems.add(*at, ABSENT, f"Give a child that id (again); or delete what is stored: {RETIRE}")
-        elif place.kind == "unusable":
-            problems.add(*at, f"the child can't be started: {place.why}", UNUSABLE)
-        elif place.kind == "supervisor":
+        elif found.kind == "unusable":
+            problems.add(*at, f"the child can't be started: {found.why}", UNUSABLE)
+        elif found.kind == "supervisor":
             problems.add(*at, "there is a supervisor at this address now", f"Delete what is stored: {RETIRE}")
-        elif place.kind == "left":
+        elif found.kind == "left":
             why = f"the child isn't in the tree any more: it stays, stopped, and its {what}s stay with it"
             self._remarks.add(*at, why, "`greenroom check --diff` shows it")
-        elif place.kind == "transient":
+        elif found.kind == "transient":
             self._remarks.add(*at, "nobody has started a child of that id: it stays until somebody does", "")
         else:
             return False

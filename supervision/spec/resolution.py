@@ -1,9 +1,9 @@
-"""Recipe: a child spec brought to life: its class imported, its options merged, its arguments converted.
+"""Resolution: a child spec brought to life: its class imported, its options merged, its arguments converted.
 
-    recipe = make_recipe(spec)
-    actor = recipe.cls(**recipe.kwargs())
+    resolution = resolve_spec(spec)
+    actor = resolution.cls(**resolution.kwargs())
 
-`check_tree` and `check_child` make every recipe of a tree once, so that what can be wrong with it is found
+`check_tree` and `check_child` resolve every spec of a tree once, so that its mistakes are found
 before anything starts.
 """
 
@@ -23,10 +23,10 @@ from .references import Unresolvable, refer, resolve
 from .spec import ChildSpec, Spec, SupervisorSpec
 from .validation import DEPTH_MAX, is_reference, join, validate, validate_fields
 
-__all__ = ("Recipe", "build_args", "check_child", "check_tree", "make_recipe", "problems_of")
+__all__ = ("Resolution", "build_args", "check_child", "check_tree", "resolve_spec", "problems_of")
 
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     """All that it takes to make incarnations of one child."""
 
     spec: ChildSpec
@@ -39,25 +39,25 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         return convert_args(self.cls, self.spec.args)[0] if self.spec.args else {}
 
 
-def make_recipe(spec: ChildSpec) -> Recipe:
-    """The recipe of one child.
+def resolve_spec(spec: ChildSpec) -> Resolution:
+    """Resolve the spec of one child.
 
     Raises:
         ConfigError: its class can't be imported or is no actor, or an argument or option doesn't fit.
     """
-    recipe, problems = _prepare(spec, "", None)
-    if recipe is None:
+    resolution, problems = _prepare(spec, "", None)
+    if resolution is None:
         raise ConfigError(_title(spec), [*validate_fields(spec), *problems])
-    return recipe
+    return resolution
 
 
 def build_args(spec: ChildSpec) -> dict[str, Any]:
     """The keyword arguments for the actor's class, converted as its `__init__` is annotated.
 
     Raises:
-        ConfigError: as `make_recipe`.
+        ConfigError: as `resolve_spec`.
     """
-    return make_recipe(spec).kwargs()
+    return resolve_spec(spec).kwargs()
 
 
 def check_tree(spec: SupervisorSpec) -> None:
@@ -97,7 +97,7 @@ def problems_of(spec: object, key: str = "", folder: Path | None = None, depth: 
                 yield from problems_of(child, f"{join(key, 'children')}[{place}]", folder, depth + 1)
 
 
-def _prepare(spec: ChildSpec, key: str, folder: Path | None) -> tuple[Recipe | None, list[Problem]]:
+def _prepare(spec: ChildSpec, key: str, folder: Path | None) -> tuple[Resolution | None, list[Problem]]:
     problems: list[Problem] = []
     if not is_reference(spec.actor):
         return None, problems
@@ -115,7 +115,7 @@ def _prepare(spec: ChildSpec, key: str, folder: Path | None) -> tuple[Recipe | N
     options = _options(cls, spec, key, folder, problems)
     if problems or options is None:
         return None, problems
-    return Recipe(spec=spec, cls=cls, options=options), []
+    return Resolution(spec=spec, cls=cls, options=options), []
 
 
 def _is_actor(cls: type) -> TypeGuard[type[Actor[Any]]]:

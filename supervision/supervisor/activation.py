@@ -12,7 +12,7 @@ from ...actors.kernel.cell import Cell
 from ...actors.kernel.errors import ActorNotFound
 from ...actors.kernel.status import GONE, PASSIVE, STOPPED, UP
 from ...actors.messages.signals import ExitReason
-from ..spec.resolution import Recipe
+from ..spec.resolution import Resolution
 from ..spec.spec import Spec, SupervisorSpec, shutdown_seconds
 from .child_table import ChildTable
 
@@ -33,14 +33,14 @@ class Activation:
     def __init__(self, system: ActorSystem, children: ChildTable) -> None:
         self.system = system
         self._children = children
-        self.templates: dict[str, Recipe] = {}
+        self.templates: dict[str, Resolution] = {}
         """By supervisor."""
         self._sweeps: dict[str, asyncio.TimerHandle] = {}
 
     def activate(self, parent: Cell, key: str) -> Cell | None:
         """The cell for an address under a template; it starts with its first message."""
-        recipe = self.templates.get(parent.address)
-        if recipe is None:
+        resolution = self.templates.get(parent.address)
+        if resolution is None:
             return None
         if not key.isprintable() or len(key) > 200:
             raise ActorNotFound(f"{parent.address}/{key}", "a key is printable and at most 200 characters long")
@@ -51,11 +51,11 @@ class Activation:
         cell = Cell(
             self.system,
             f"{parent.address}/{key}",
-            recipe.cls.__definition__,
-            recipe.options,
-            recipe.kwargs,
+            resolution.cls.__definition__,
+            resolution.options,
+            resolution.kwargs,
             supervisor=parent,
-            spec=recipe.spec,
+            spec=resolution.spec,
             on_demand=True,
         )
         cell.last_used = self.system.runtime.monotonic()
@@ -65,10 +65,10 @@ class Activation:
         return cell
 
     def _idle_timeout_s(self, parent: Cell) -> float | None:
-        recipe = self.templates[parent.address]
-        if recipe.options.idle_timeout_s is None and recipe.spec.idle_timeout_s is None:
+        resolution = self.templates[parent.address]
+        if resolution.options.idle_timeout_s is None and resolution.spec.idle_timeout_s is None:
             return IDLE_TIMEOUT_S
-        return recipe.options.idle_timeout_s
+        return resolution.options.idle_timeout_s
 
     def _schedule_sweep(self, parent: Cell) -> None:
         timeout_s = self._idle_timeout_s(parent)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from ...actors.kernel.cell import Cell
 from ...actors.kernel.status import STOPPED
-from ..spec.resolution import make_recipe
+from ..spec.resolution import resolve_spec
 from ..spec.spec import ChildSpec, Spec
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ class ChildTable:
             return
         child.spec = spec
         if isinstance(spec, ChildSpec):
-            recipe = make_recipe(spec)
-            child.redefine(recipe.cls.__definition__, recipe.options, recipe.kwargs)
+            resolution = resolve_spec(spec)
+            child.redefine(resolution.cls.__definition__, resolution.options, resolution.kwargs)
 
     def reorder(self, supervisor: str, first: Sequence[str]) -> list[str]:
         """Put the children with these ids first in start order; returns the ids of all in their new order."""

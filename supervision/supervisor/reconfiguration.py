@@ -6,7 +6,7 @@ from typing import cast
 
 from ...actors.kernel.cell import Cell
 from ..errors import ConfigError, Problem
-from ..spec.resolution import make_recipe
+from ..spec.resolution import resolve_spec
 from ..spec.spec import ChildSpec, SupervisorSpec
 from .child_table import ChildTable
 
@@ -40,7 +40,7 @@ def check_change(cell: Cell, spec: SupervisorSpec, children: ChildTable) -> None
             problems.append(Problem(key=at, why="an actor can't become a supervisor, nor the other way round"))
         elif isinstance(child, SupervisorSpec):
             problems += _check_below(at, child, running, cast(SupervisorSpec, children.spec_of(running)))
-        elif make_recipe(child).options.durable is not running.durable:
+        elif resolve_spec(child).options.durable is not running.durable:
             problems.append(Problem(key=f"{at}.durable", why="that can't change in a life"))
     if problems:
         raise ConfigError(cell.address, problems)

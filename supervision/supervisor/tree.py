@@ -18,7 +18,7 @@ from ...actors.messages.signals import ExitReason
 from ...persistence.errors import GreenroomError, RecordCorrupt
 from ...persistence.store.rows import ActorRow, MessageRow, Row
 from ..errors import ConfigError, Problem, TreeGaveUp
-from ..spec.resolution import Recipe, check_child, make_recipe
+from ..spec.resolution import Resolution, check_child, resolve_spec
 from ..spec.spec import Spec, SupervisorSpec, partition_specs, walk
 from ..spec.validation import join
 from .activation import Activation
@@ -155,7 +155,7 @@ class Tree:
         if isinstance(spec, SupervisorSpec):
             cell = self._supervisor_cell(spec, address, supervisor)
         else:
-            cell = self._actor_cell(make_recipe(spec), address, supervisor)
+            cell = self._actor_cell(resolve_spec(spec), address, supervisor)
         self.children.enter(cell)
         if named:
             self.children.planned.add(address)
@@ -165,7 +165,7 @@ class Tree:
 
     def _make_children(self, cell: Cell, spec: SupervisorSpec, *, named: bool, recorded: bool) -> None:
         if spec.strategy == "dynamic" and spec.template is not None:
-            self.activation.templates[cell.address] = make_recipe(spec.template)
+            self.activation.templates[cell.address] = resolve_spec(spec.template)
         specs = (*spec.children, *partition_specs(spec))
         if not recorded:
             for child in specs:
@@ -190,15 +190,15 @@ class Tree:
         cell = Cell(self.system, address, definition, definition.options, args, supervisor=supervisor, spec=spec)
         return cell
 
-    def _actor_cell(self, recipe: Recipe, address: str, supervisor: Cell | None) -> Cell:
+    def _actor_cell(self, resolution: Resolution, address: str, supervisor: Cell | None) -> Cell:
         return Cell(
             self.system,
             address,
-            recipe.cls.__definition__,
-            recipe.options,
-            recipe.kwargs,
+            resolution.cls.__definition__,
+            resolution.options,
+            resolution.kwargs,
             supervisor=supervisor,
-            spec=recipe.spec,
+            spec=resolution.spec,
         )
 
     def adopt(self, spec: Spec, supervisor: Cell) -> Cell:
@@ -244,7 +244,7 @@ class Tree:
         cell.spec = spec
         table.renewed.pop(cell.address, None)
         if spec.template is not None and spec.strategy == "dynamic":
-            self.activation.templates[cell.address] = make_recipe(spec.template)
+            self.activation.templates[cell.address] = resolve_spec(spec.template)
         if cell.supervisor is not None:
             self.rows.respecify(cell.supervisor.address, spec)
         for child in spec.children:

@@ -13,7 +13,7 @@ import pytest
 from config_samples import LEDGER, ROOT, SAMPLE, refused, sample_tree
 
 from greenroom.supervision.config.load import Setting, config_schema, load_config, load_tree
-from greenroom.supervision.spec.resolution import make_recipe
+from greenroom.supervision.spec.resolution import resolve_spec
 from greenroom.supervision.spec.spec import ChildSpec, SupervisorSpec, to_config
 
 # -- imports ------------------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def test_classes_come_from_the_files_folder_before_all_others(app: Path) -> None
     tree = load_tree("conf/bank.toml", environ={})
     child = tree.children[0]
     assert isinstance(child, ChildSpec)
-    assert sys.modules[make_recipe(child).cls.__module__].__file__ == str(app / "conf" / "bank.py")
+    assert sys.modules[resolve_spec(child).cls.__module__].__file__ == str(app / "conf" / "bank.py")
     assert sys.path[-1] == str(app / "conf"), "the folder stays importable, behind the rest"
     assert sys.path.count(str(app / "conf")) == 1
 
@@ -99,10 +99,10 @@ def test_the_running_script_is_not_imported_a_second_time(app: Path) -> None:
             "\nif __name__ == '__main__':\n"
             "    import sys\n"
             "    from greenroom.supervision.config.load import load_tree\n"
-            "    from greenroom.supervision.spec.resolution import make_recipe\n"
+            "    from greenroom.supervision.spec.resolution import resolve_spec\n"
             "    from greenroom.supervision.spec.spec import ChildSpec\n"
             "    spec = load_tree('bank.toml').children[0]\n"
-            "    assert make_recipe(spec).cls is Ledger\n"
+            "    assert resolve_spec(spec).cls is Ledger\n"
             "    assert 'bank' not in sys.modules\n"
             "    assert spec == ChildSpec(id='ledger', actor=Ledger)\n"
             "    print(spec.actor)\n"
@@ -126,7 +126,7 @@ def test_dates_of_toml_are_the_text_that_json_has(app: Path) -> None:
     (child,) = load_tree("bank.toml", environ={}).children
     assert isinstance(child, ChildSpec)
     assert child.args == {"since": "2026-01-02"}
-    assert make_recipe(child).kwargs()["since"].year == 2026
+    assert resolve_spec(child).kwargs()["since"].year == 2026
 
 
 def test_flag_beats_environment_beats_file_beats_default(app: Path) -> None:

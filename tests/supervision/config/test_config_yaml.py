@@ -23,7 +23,7 @@ from greenroom import ChildSpec, load_tree
 from greenroom.supervision.config.load import load_config
 from greenroom.supervision.config.syntax import SyntaxProblem
 from greenroom.supervision.config.yaml_syntax import CHARACTERS_MAX, parse_yaml
-from greenroom.supervision.spec.resolution import make_recipe
+from greenroom.supervision.spec.resolution import resolve_spec
 
 SAMPLE_YAML = """\
 store:
@@ -63,7 +63,7 @@ def test_dates_of_yaml_are_the_text_that_json_has(app: Path) -> None:
     child = load_tree("bank.yaml", environ={}).children[0]
     assert isinstance(child, ChildSpec)
     assert child.args == {"since": "2026-01-02"}
-    assert make_recipe(child).kwargs()["since"].year == 2026
+    assert resolve_spec(child).kwargs()["since"].year == 2026
 
 
 def test_an_alias_stands_for_a_whole_value(app: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from greenroom.actors.actor import Actor
 from greenroom.actors.definition.options import Backoff
 from greenroom.supervision.errors import ConfigError
-from greenroom.supervision.spec.resolution import build_args, make_recipe
+from greenroom.supervision.spec.resolution import build_args, resolve_spec
 from greenroom.supervision.spec.spec import ChildSpec
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def test_arguments_are_converted_as_annotated(name: str, given: Any, made: Any) 
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        ({}, "args.folder: found nothing, expected Path. test_recipe:Choosy takes it without a default."),
+        ({}, "args.folder: found nothing, expected Path. test_resolution:Choosy takes it without a default."),
         ({"folder": 5}, "args.folder: found 5, expected Path"),
         ({"folder": "f", "currency": "usd"}, 'args.currency: found "usd", expected one of EUR, USD'),
         (
@@ -135,11 +135,11 @@ def test_arguments_are_converted_as_annotated(name: str, given: Any, made: Any) 
         ({"folder": "f", "pool": "x"}, 'args.pool: found "x", expected Pool'),
         (
             {"folder": "f", "foldr": 1},
-            'args.foldr: test_recipe:Choosy takes no such argument. Did you mean "folder"?',
+            'args.foldr: test_resolution:Choosy takes no such argument. Did you mean "folder"?',
         ),
         (
             {"folder": "f", "self": 1},
-            "args.self: test_recipe:Choosy takes no such argument. It takes folder, currency",
+            "args.self: test_resolution:Choosy takes no such argument. It takes folder, currency",
         ),
     ],
 )
@@ -160,13 +160,13 @@ def test_live_objects_pass_in_code() -> None:
 
 
 def test_no_two_incarnations_share_an_argument() -> None:
-    recipe = make_recipe(child(actor=Choosy, args={"folder": "f", "names": ["a"], "anything": {"x": [1]}}))
-    one, two = recipe.kwargs(), recipe.kwargs()
+    resolution = resolve_spec(child(actor=Choosy, args={"folder": "f", "names": ["a"], "anything": {"x": [1]}}))
+    one, two = resolution.kwargs(), resolution.kwargs()
     one["names"].append("b")
     one["anything"]["x"].append(2)
     assert two["names"] == ["a"]
-    assert recipe.kwargs()["anything"] == {"x": [1]}
-    recipe.cls(**two)
+    assert resolution.kwargs()["anything"] == {"x": [1]}
+    resolution.cls(**two)
 
 
 def test_open_signatures_take_what_they_say() -> None:
@@ -180,7 +180,7 @@ def test_open_signatures_take_what_they_say() -> None:
 def test_annotations_that_cannot_be_resolved_are_named() -> None:
     assert build_args(child(actor=Misnamed)) == {}
     with pytest.raises(
-        ConfigError, match=r"args\.share: the annotations of test_recipe:Misnamed.__init__ can't be resolved"
+        ConfigError, match=r"args\.share: the annotations of test_resolution:Misnamed.__init__ can't be resolved"
     ):
         build_args(child(actor=Misnamed, args={"share": 1}))
 
@@ -189,7 +189,7 @@ def test_annotations_that_cannot_be_resolved_are_named() -> None:
 
 
 def test_a_spec_overrides_the_options_of_its_class() -> None:
-    options = make_recipe(child(actor=Choosy, args={"folder": "f"})).options
+    options = resolve_spec(child(actor=Choosy, args={"folder": "f"})).options
     assert options == Choosy.__definition__.options
     spec = child(
         actor=Choosy,
@@ -202,19 +202,19 @@ def test_a_spec_overrides_the_options_of_its_class() -> None:
         idle_timeout_s=2,
         durable=False,
     )
-    options = make_recipe(spec).options
+    options = resolve_spec(spec).options
     assert (options.max_attempts, options.durable, options.capacity) == (1, False, 10_000)
     assert options.backoff == Backoff(initial_s=1.0, factor=3.0), "a table changes what it names"
     assert (options.retry_on, options.reject_on) == ((KeyError,), (OSError,))
     assert (options.handler_timeout_s, options.idle_timeout_s) == (None, 2)
     whole = child(actor=Choosy, args={"folder": "f"}, backoff=Backoff(initial_s=1.0))
-    assert make_recipe(whole).options.backoff == Backoff(initial_s=1.0), "a Backoff replaces it"
+    assert resolve_spec(whole).options.backoff == Backoff(initial_s=1.0), "a Backoff replaces it"
 
 
 def test_options_that_contradict_each_other() -> None:
     with pytest.raises(ConfigError, match="OSError is in retry_on and in reject_on"):
-        make_recipe(child(actor=Choosy, args={"folder": "f"}, reject_on=[OSError]))
+        resolve_spec(child(actor=Choosy, args={"folder": "f"}, reject_on=[OSError]))
     with pytest.raises(ConfigError, match=r'ChildSpec "c": journal: .*not in this release'):
-        make_recipe(child(journal=True))
+        resolve_spec(child(journal=True))
     with pytest.raises(ConfigError, match=r"found \"BaseException\", expected a subclass of Exception"):
-        make_recipe(child(retry_on=["BaseException"]))
+        resolve_spec(child(retry_on=["BaseException"]))

@@ -26,7 +26,7 @@ from greenroom.supervision.errors import (
     TreeGaveUp,
 )
 from greenroom.supervision.spec.references import Unresolvable, refer, resolve
-from greenroom.supervision.spec.resolution import check_child, check_tree, make_recipe
+from greenroom.supervision.spec.resolution import check_child, check_tree, resolve_spec
 from greenroom.supervision.spec.spec import ChildSpec, SupervisorSpec, to_config, walk
 from greenroom.supervision.spec.validation import validate
 
@@ -82,7 +82,7 @@ def test_a_class_is_kept_as_its_reference() -> None:
     assert spec.retry_on == ("OSError", "msgspec:ValidationError")
     assert spec == child(actor="test_spec:Plain", retry_on=("OSError", "msgspec:ValidationError"))
     assert child(actor=Inner.Nested).actor == "test_spec:Inner.Nested"
-    assert make_recipe(child(actor="test_spec:Inner.Nested")).cls is Inner.Nested
+    assert resolve_spec(child(actor="test_spec:Inner.Nested")).cls is Inner.Nested
 
 
 def test_local_classes_work_in_code_and_are_never_mixed_up() -> None:
@@ -97,7 +97,7 @@ def test_local_classes_work_in_code_and_are_never_mixed_up() -> None:
     assert specs[0].actor != specs[1].actor
     assert specs[0].actor == specs[2].actor
     decoded = [msgspec.json.decode(msgspec.json.encode(spec), type=ChildSpec) for spec in specs]
-    assert [make_recipe(spec).cls for spec in decoded] == [one, two, one]
+    assert [resolve_spec(spec).cls for spec in decoded] == [one, two, one]
 
 
 def test_a_local_class_of_another_process_cannot_be_resolved() -> None:
