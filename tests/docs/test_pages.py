@@ -25,7 +25,7 @@ _CODE = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 _FILE = re.compile(r"(?<![\w/.])(?:tests|actors|persistence|supervision|docs|examples)/[\w/*.-]*\w")
-_SUBJECT_LAST = re.compile(r"(?:^|[.:] |\* |\| |- )(?:Who|Whose|Whoever|What) [a-z].*", re.MULTILINE)
+_SUBJECT_LAST = re.compile(r"(?:^|[.:] |\* |\| |- |# )(?:Who|Whose|Whoever|What) [a-z].*", re.MULTILINE)
 
 
 def name(page: Path) -> str:
