@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from snippets import DOCS, ROOT
@@ -85,6 +87,39 @@ def test_a_page_of_the_contract_is_short_and_names_its_room_and_its_tests(page: 
 def test_each_page_of_the_contract_is_in_the_index() -> None:
     index = (DOCS / "runtime-semantics.md").read_text(encoding="utf-8")
     assert [page.name for page in SEMANTICS if f"(semantics/{page.name})" not in index] == []
+
+
+# -- the rooms of docs/architecture.md ---------------------------------------------------------------------
+
+
+def contracts() -> dict[str, list[str]]:
+    """The floors of each layer of the code, the highest first, as import-linter holds them."""
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    found: list[dict[str, Any]] = tools["importlinter"]["contracts"]
+    return {
+        one["containers"][0].removeprefix("greenroom."): one["layers"]
+        for one in found
+        if one["type"] == "layers" and len(one.get("containers", ())) == 1
+    }
+
+
+@pytest.mark.parametrize("layer", contracts())
+def test_the_page_has_each_room_on_its_floor(layer: str) -> None:
+    layers = contracts()[layer]
+    floors = {
+        room.strip(): len(layers) - place for place, rooms in enumerate(layers) for room in re.split(r"[|:]", rooms)
+    }
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    section = re.split(rf"^### {layer}\b.*$", page, flags=re.MULTILINE)[1].partition("\n#")[0]
+    told = {
+        room.removesuffix("/").removesuffix(".py"): int(floor)
+        for floor, rooms in re.findall(r"^\| (\d+) \| ([^|]+) \|", section, re.MULTILINE)
+        for room in re.findall(r"`([^`]+)`", rooms)
+    }
+    assert told == floors
+
+
+# -- the tests above can fail ------------------------------------------------------------------------------
 
 
 def test_a_dead_link_a_missing_file_and_a_late_subject_are_found(tmp_path: Path) -> None:
