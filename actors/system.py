@@ -75,7 +75,7 @@ class ActorSystem:
         self.recovery = Recovery(self)
         self.pending = Pending(self)
         self.attempts = store.attempts
-        self.committer = Committer(
+        self.writer = Committer(
             store,
             runtime,
             commit_no=owner.commit_no,
@@ -84,6 +84,7 @@ class ActorSystem:
             bug=self.recovery.bug,
             at_work=self._at_work,
         )
+        self.committer = self.writer.queue
         self.runners = Runners(self, self.attempts.slots)
         self.delays = Delays(self)
         self.timers = Timers(self)
@@ -233,14 +234,14 @@ class ActorSystem:
         await self.runtime.wait(background, CLOSE_S)
         for cell in self.cells.values():
             cell.refuse_asks()
-        await self.committer.close()
+        await self.writer.close()
         self.events.emit("node.stopped", root.address if root is not None else "/")
         self._wake_idle()
 
     @property
     def cut_short(self) -> bool:
         """Whether the event loop ends under the node (asyncio.Runner: at a second Ctrl-C)."""
-        return self.struck or self.committer.cancelled
+        return self.struck or self.writer.cancelled
 
     def halt(self) -> None:
         """After the stop, or in its place if the event loop ended under it: nothing goes on over a closed store."""

@@ -54,10 +54,10 @@ class Receipt:
                 self._position = yield from asyncio.shield(self._admitted)
                 self._admitted = None
             position, committer = self._position, system.committer
-            if position > committer.committed and committer.pace.quick and current_turn.get() is None:
+            if position > committer.committed and system.writer.pace.quick and current_turn.get() is None:
                 yield  # one round of the loop: turns in hand go first, and so does whoever else has something to tell
                 if position > committer.committed:
-                    committer.commit_here()
+                    system.writer.commit_here()
             if position > committer.committed:
                 yield from committer.landing(position)  # raises what was lost
             elif (error := committer.lost(position)) is not None:

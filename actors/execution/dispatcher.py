@@ -197,7 +197,7 @@ class Runners:
                     self.handling.turns += turns
                     turns = 0
                     attempts.clear(slot)
-                    await (system.runtime.sleep(HELD_S) if committer.held else breathe())
+                    await (system.runtime.sleep(HELD_S) if system.writer.held else breathe())
                     breathed = stepped = clock()
         finally:
             # Whatever ended it (the stop; a handler that cancels its own task): the pool must not notice.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..kernel.status import UP
 
 if TYPE_CHECKING:
-    from ...persistence.commit.committer import Committer
+    from ...persistence.commit.queue import CommitQueue
     from ...persistence.runtime import Runtime
     from ..kernel.cell import Cell
 
@@ -30,7 +30,7 @@ IDLE_ROUND_S, IDLE_ROUNDS = 50e-6, 2
 
 
 class FairShare:
-    def __init__(self, runtime: Runtime, committer: Committer) -> None:
+    def __init__(self, runtime: Runtime, committer: CommitQueue) -> None:
         self.clock = runtime.perf
         self._committer = committer
 

@@ -36,7 +36,7 @@ class WriteSlot:
         system = turn.cell.system
         system.timers.hold_all(turn)
         await turn.settled()
-        connection, self._finish = await self._stack.enter_async_context(system.committer.hold())
+        connection, self._finish = await self._stack.enter_async_context(system.writer.hold())
         try:
             turn.check_open()
         except BaseException:

@@ -126,7 +126,7 @@ class Housekeeping:
 
     def _watch_log(self) -> None:
         system = self._system
-        size, commits = system.store.log_bytes(), system.committer.commits
+        size, commits = system.store.log_bytes(), system.writer.commits
         if size <= LOG_BYTES_LARGE:
             self._commits_then, self._alarm_bytes = None, LOG_BYTES_LARGE
         elif self._commits_then is None:

@@ -264,11 +264,11 @@ class Recovery:
             at_once = False
             delay_s = min(delay_s * 2, RETRY_S_MAX)
             try:
-                await system.committer.recover()
+                await system.writer.recover()
                 report_loss(self._system)
                 await system.activator.reload()
                 await self.load()
-                system.committer.resume()
+                system.writer.resume()
                 await system.pending.park_damaged()
                 break
             except (StoreFull, StoreUnavailable, StoreDataError) as error:
@@ -295,7 +295,7 @@ class Recovery:
 
     def store_failed(self, error: StoreError) -> None:
         """A read, or a held transaction, failed as the committer does."""
-        self._system.committer.fail(error)
+        self._system.writer.fail(error)
 
     def refusal(self, failure: StoreError, undelivered: object) -> StoreError:
         if isinstance(failure, StoreFull | StoreUnavailable):

@@ -60,7 +60,7 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._stopped.wait(self.hang_s / BEATS):
             still_s = self._system.runtime.monotonic() - self._beat
-            if still_s > self.hang_s and not self._system.committer.pace.on_loop:
+            if still_s > self.hang_s and not self._system.writer.pace.on_loop:
                 self._end(still_s)
 
     def _end(self, still_s: float) -> None:

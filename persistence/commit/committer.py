@@ -19,7 +19,7 @@ from ..store.contract import Store
 from .bisection import bisect
 from .effects import Effects, Entry, fold, unhandled
 from .pacing import Pace
-from .queue import BATCH_TURNS_MAX, LINGER_S_MIN, CommitOrder
+from .queue import BATCH_TURNS_MAX, LINGER_S_MIN, CommitQueue
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -38,7 +38,7 @@ COMMIT_WEIGHT = 0.1
 """How much of that average the latest commit is."""
 
 
-class Committer(CommitOrder):
+class Committer:
     """Group commit for one store."""
 
     def __init__(
@@ -62,10 +62,12 @@ class Committer(CommitOrder):
             bug: called with what the committer or a waiter of it raised, which none of them should.
             at_work: whether turns are about to run.
         """
-        super().__init__(runtime, bug)
+        self.queue = CommitQueue(runtime, bug)
         self.store = store
         self.pace = Pace(store, runtime)
         self.commits = 0
+        """How many this life has made."""
+        self._runtime = runtime
         self._number = commit_no
         self._refused = refused
         self._broken = broken
@@ -92,13 +94,13 @@ class Committer(CommitOrder):
         Yields the connection for the user's SQL and `finish(effects)`, which commits both; else all is rolled back.
         """
         while self._held:
-            await self._next_room()
+            await self.queue.next_room()
         self._held = True  # no batch starts from here on; to wait for an empty queue could take for ever
         try:
             while self._in_flight:
-                await self._next_room()
-            if self.failure is not None:
-                raise self.failure
+                await self.queue.next_room()
+            if self.queue.failure is not None:
+                raise self.queue.failure
             async with self.store.transaction() as connection:
 
                 async def finish(effects: Effects) -> int:
@@ -110,16 +112,16 @@ class Committer(CommitOrder):
                         self._in_flight = False
                     self._number += 1
                     self.commits += 1
-                    return self.position
+                    return self.queue.position
 
                 yield connection, finish
         finally:
             self._held = False
             self._drop_rest()
-            if self._queue:
-                self.request()  # a batch goes first; its landing lets the next holder in
+            if self.queue.entries:
+                self.queue.request()  # a batch goes first; its landing lets the next holder in
             else:
-                self._release_room()
+                self.queue.release_room()
 
     # -- the owner task --------------------------------------------------------------------------------
 
@@ -144,14 +146,13 @@ class Committer(CommitOrder):
     async def close(self) -> None:
         """Commit what is queued and end the task."""
         self._closing = True
-        self.request()
+        self.queue.request()
         if self._task is not None:
             await asyncio.shield(self._task)
-        if self._linger is not None:
-            self._linger.cancel()
+        self.queue.close()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
+        queue = self.queue
         while True:
             if self._failed is not None:
                 batch, end, commit, error = self._failed
@@ -159,46 +160,34 @@ class Committer(CommitOrder):
                 await self._land(self._commit(batch, end, (commit, error)))
                 del batch, commit, error
                 continue
-            if not self.wanted or self._held or self._in_flight or not self._queue:
-                if self._closing and not self._queue:
+            if not queue.wanted or self._held or self._in_flight or not queue.entries:
+                if self._closing and not queue.entries:
                     return
-                if not self._queue:
-                    self.wanted = False
-                self._wake = loop.create_future()
-                await self._wake
-                self._wake = None
+                await queue.requested()
                 continue
             if self._at_work() and not self._closing:
                 await self._gather()
-                if self._held or self._in_flight or not self._queue:
+                if self._held or self._in_flight or not queue.entries:
                     continue  # meanwhile somebody has committed it, or tried to: what failed comes first
-            batch = self._take()
-            await self._land(self._commit(batch, self.position))
+            batch = queue.take()
+            self._in_flight = True
+            await self._land(self._commit(batch, queue.position))
             del batch  # an idle node keeps nothing of it
-
-    def _take(self) -> list[Entry]:
-        """What is queued, as the batch in flight."""
-        self.wanted = False
-        batch, self._queue = self._queue, []
-        self._flying_bytes, self._bytes = self._bytes, 0
-        self._in_flight = True
-        return batch
 
     async def _land(self, commit: Coroutine[Any, Any, None]) -> None:
         """Finish the batch in flight."""
+        queue = self.queue
         began = self._runtime.perf()
         try:
             await commit
         finally:
             self._in_flight = False
-            self._flying_bytes = 0
+            queue.settled()
         self._lasted(self._runtime.perf() - began)
-        if self.failure is not None:
+        if queue.failure is not None:
             self._drop_rest()
-        if self._queue and (self._waiters or len(self._queue) >= BATCH_TURNS_MAX or self._closing):
-            self.wanted = True
-        elif self._queue and self._linger is None:
-            self._linger = self._runtime.call_later(self.linger_s, self._lingered)
+        if queue.entries:
+            queue.rearm(at_once=self._closing)
 
     def commit_here(self) -> bool:
         """Commit what is queued on the spot, in the task of whoever waits for it: waking another costs as much again.
@@ -208,45 +197,46 @@ class Committer(CommitOrder):
         Returns:
             Whether everything queued is on disk. If not, wait for `landing`: this isn't the moment, or it failed.
         """
-        queue = self._queue
-        if not queue or self._in_flight or self._held or self._closing or self.failure is not None:
+        queue = self.queue
+        entries = queue.entries
+        if not entries or self._in_flight or self._held or self._closing or queue.failure is not None:
             return False
-        if not self.pace.quick or (self._at_work() and unhandled(queue) > 0):
+        if not self.pace.quick or (self._at_work() and unhandled(entries) > 0):
             return False
-        end, size = self.position, self._bytes
-        self.wanted, self._queue, self._bytes = False, [], 0
+        end = queue.position
+        queue.take()
         commit = Commit(self._number + 1)
         try:
-            seconds = self.pace.write_now(fold(queue, commit))
+            seconds = self.pace.write_now(fold(entries, commit))
         except BaseException as error:
-            self._in_flight, self._flying_bytes = True, size
-            self._failed = queue, end, commit, error
-            self.request()
+            self._in_flight = True
+            self._failed = entries, end, commit, error
+            queue.request()
             if not isinstance(error, Exception):
                 raise
             return False
         self._number = commit.number
         self.commits += 1
-        self._landed(end)
+        queue.landed(end)
         self._lasted(seconds)
         return True
 
     def _lasted(self, seconds: float) -> None:
         """A commit has taken so long: those that nobody waits for shouldn't take more than a tenth of the time."""
         self._commit_s += (seconds - self._commit_s) * COMMIT_WEIGHT
-        self.linger_s = min(max(LINGER_S_MIN, LINGER_COMMITS * self._commit_s), LINGER_S_MAX)
+        self.queue.linger_s = min(max(LINGER_S_MIN, LINGER_COMMITS * self._commit_s), LINGER_S_MAX)
 
     async def _gather(self) -> None:
         """Let turns that are about to run go first, for a while, if that spares rows."""
-        clock, queue = self._runtime.perf, self._queue
+        clock, queue, entries = self._runtime.perf, self.queue, self.queue.entries
         began = clock()
         rows = most = seen = 0
-        while self._at_work() and seen < len(queue) < BATCH_TURNS_MAX and not self.behind:
-            rows += unhandled(queue[seen:])
+        while self._at_work() and seen < len(entries) < BATCH_TURNS_MAX and not queue.behind:
+            rows += unhandled(entries[seen:])
             most = max(most, rows)
             if rows <= 0 or clock() - began > min(most * ROW_S, GATHER_S_MAX):
                 return
-            seen = len(queue)
+            seen = len(entries)
             await _one_round()
 
     async def _commit(self, batch: list[Entry], end: int, failed: tuple[Commit, BaseException] | None = None) -> None:
@@ -264,7 +254,7 @@ class Committer(CommitOrder):
         except Exception as error:
             self._drop(error if isinstance(error, StoreError) else StoreUnavailable(str(error) or repr(error)))
         else:
-            self._landed(end)
+            self.queue.landed(end)
 
     async def _write(self, batch: Sequence[Entry]) -> None:
         commit = fold(batch, Commit(self._number + 1))
@@ -294,10 +284,9 @@ class Committer(CommitOrder):
         """Commit what the database takes; charge whom it refuses; drop the rest. `before`: the batch's first."""
         first = before + 1
         try:
-            guilty, first, error, behind = await bisect(batch, before, error, self._write, self._landed)
+            guilty, first, error, behind = await bisect(batch, before, error, self._write, self.queue.landed)
             if guilty is None:
-                self._queue[:0] = behind
-                self._bytes += self._flying_bytes
+                self.queue.put_back(behind)
                 return
             charge = self._refused(guilty, error)
             if charge is not None and (charge.rows or charge.deletes):
@@ -309,29 +298,21 @@ class Committer(CommitOrder):
 
     def fail(self, error: StoreError) -> None:
         """The store failed somebody else (a read, a held transaction): the same consequences."""
-        if self.failure is not None:
+        if self.queue.failure is not None:
             return
         if not self._in_flight:
             self._drop(error)
             return
-        self.failure = error  # what is in flight may land yet: who waits for it hears then what became of it
-        self._queue.clear()
-        self.wanted = False
+        self.queue.refuse(error)  # what is in flight may land yet: its waiters hear then what became of it
         self._broken(error, True)
 
     def _drop_rest(self) -> None:
         """What was in flight when something else failed has come to its end, and nothing else does."""
-        if self.failure is not None and self.committed < self.position and not self._in_flight:
-            self._queue.clear()
-            self._bytes = 0
-            self._lose(self.position, self.failure)
-            self._release_room()
-
-    def _landed(self, end: int) -> None:
-        self.committed = end
-        self._waiters.tell(end, None)
-        if self._room:
-            self._release_room()
+        queue = self.queue
+        if queue.failure is not None and queue.pending and not self._in_flight:
+            queue.refuse(queue.failure)
+            queue.lose(queue.position, queue.failure)
+            queue.release_room()
 
     def _drop(self, error: StoreError, guilty: int = 0, *, charged: bool = True) -> None:
         """Nothing uncommitted survives: tell every waiter, then let the tree be reset from the database.
@@ -343,14 +324,12 @@ class Committer(CommitOrder):
         others = error
         if guilty:
             others = StoreUnavailable("the database refused what another turn wrote before this; tell again")
-        self.failure = others
-        self._queue.clear()
-        self.wanted = False  # else the next effects would wait for a commit that nobody begins
-        self._bytes = 0
+        queue = self.queue
+        queue.refuse(others)
         if guilty:
-            self._lose(guilty, error)
-        self._lose(self.position, others)
-        self._release_room()
+            queue.lose(guilty, error)
+        queue.lose(queue.position, others)
+        queue.release_room()
         self._broken(error, charged)
 
     # -- recovery ------------------------------------------------------------------------------------------
@@ -361,17 +340,17 @@ class Committer(CommitOrder):
         Raises:
             StoreFull, StoreUnavailable: still broken. Fenced, StoreCorrupt: for good.
         """
-        if isinstance(self.failure, Fenced | StoreCorrupt):
-            raise self.failure
+        if isinstance(self.queue.failure, Fenced | StoreCorrupt):
+            raise self.queue.failure
         while self._in_flight:
-            await self._next_room()
+            await self.queue.next_room()
         owner = await self.store.reopen()
         self._number = owner.commit_no + 1
         await self.store.commit(Commit(self._number))
 
     def resume(self) -> None:
         """Take effects again."""
-        self.failure = None
+        self.queue.accept()
 
 
 @coroutine

@@ -96,7 +96,10 @@ Entry = Told | Handled | Effects
 
 def unhandled(entries: Sequence[Entry]) -> int:
     """How many more messages they tell than they acknowledge."""
-    return sum(1 if isinstance(entry, Told) else len(entry.inserts) - (entry.ack != 0) for entry in entries)
+    count = 0
+    for entry in entries:
+        count += 1 if isinstance(entry, Told) else len(entry.inserts) - (entry.ack != 0)
+    return count
 
 
 def fold(batch: Sequence[Entry], commit: Commit) -> Commit:

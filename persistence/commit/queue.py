@@ -1,4 +1,8 @@
-"""The commit order: effects queue up in it, and callers wait for their place in it to be on disk."""
+"""CommitQueue: entries wait in it for their commit, in order, and callers wait for entries to be on disk.
+
+Each entry gets a position. A commit takes what is queued, so everything up to some position is on disk and nothing
+behind it is: that position is `committed`.
+"""
 
 from __future__ import annotations
 
@@ -11,48 +15,56 @@ from ..runtime import Runtime
 from .effects import Effects, Entry
 from .waiters import Waiter, Waiters
 
-__all__ = ("AHEAD_TURNS_MAX", "BATCH_TURNS_MAX", "LINGER_S_MIN", "CommitOrder")
+__all__ = ("AHEAD_TURNS_MAX", "BATCH_TURNS_MAX", "LINGER_S_MIN", "CommitQueue")
 
 LINGER_S_MIN = 0.005
-"""How long finished turns that nobody waits for may lie before a commit takes them, while commits are quick."""
+"""Entries that nobody waits for lie at least so many seconds before a commit takes them."""
 BATCH_TURNS_MAX = 4096
-"""A batch of this size starts at once."""
+"""A batch of so many entries starts at once."""
 AHEAD_TURNS_MAX = 4 * BATCH_TURNS_MAX
 AHEAD_BYTES_MAX = 64 * 1024 * 1024
-"""Bounds of the run-ahead: beyond either, no turn starts until a commit has landed."""
+"""The bounds of the run-ahead. Beyond either of them, no turn starts until a commit has landed."""
 
 LOST_MAX = 256
-"""Failures that are remembered for receipts nobody has awaited yet."""
+"""So many failures are remembered for receipts that nobody has awaited yet."""
 
 
-class CommitOrder:
-    """What callers see of the committer. Each entry has a position; a commit takes what is queued, in order."""
+class CommitQueue:
+    """Everybody puts entries in and waits for positions; one `Committer` takes entries out and says what became of
+    them.
+    """
 
     def __init__(self, runtime: Runtime, bug: Callable[[BaseException], object]) -> None:
+        """
+        Args:
+            bug: told of what a waiter raises, which none should.
+        """
         self.position = 0
-        """Of the last effects submitted."""
+        """The position of the last entry that was put in."""
         self.committed = 0
-        """Everything up to here is on disk, or was dropped and its waiters told so."""
+        """Everything up to here is on disk, or was dropped and its waiters were told so."""
         self.failure: StoreError | None = None
-        """Why nothing can be submitted at the moment."""
+        """Why nothing can be put in at the moment."""
+        self.wanted = False
+        """Whether a commit has been asked for and hasn't begun."""
+        self.entries: list[Entry] = []
+        """What is queued, in order. Only `put` and the committer's half change it."""
         self.linger_s = LINGER_S_MIN
-        self._runtime = runtime
-        self._queue: list[Entry] = []
+        """How long entries that nobody waits for may lie. The committer adapts it to the disk."""
         self._bytes = 0
-        """Of the queue;"""
+        """Of the entries that are queued;"""
         self._flying_bytes = 0
         """of the batch in flight."""
+        self._runtime = runtime
         self._waiters = Waiters(bug)
         self._room: list[asyncio.Future[None]] = []
         self._wake: asyncio.Future[None] | None = None
         self._linger: asyncio.TimerHandle | None = None
-        self.wanted = False
-        """Whether a commit has been asked for and hasn't begun."""
         self._lost: deque[tuple[int, int, StoreError]] = deque(maxlen=LOST_MAX)
         """Ranges of positions that were dropped, and why."""
 
     def submit(self, effects: Effects) -> int:
-        """Queue effects; returns their position in the commit order.
+        """Queue effects; returns their position.
 
         Raises:
             StoreFull, StoreUnavailable, Fenced: the store is broken at the moment.
@@ -64,10 +76,10 @@ class CommitOrder:
         if self.failure is not None:
             raise self.failure
         self.position = position = self.position + 1
-        queue = self._queue
-        queue.append(entry)
+        entries = self.entries
+        entries.append(entry)
         self._bytes += size
-        count = len(queue)
+        count = len(entries)
         if count == 1:
             if self._linger is None and not self.wanted:
                 self._linger = self._runtime.call_later(self.linger_s, self._lingered)
@@ -83,9 +95,9 @@ class CommitOrder:
             wake.set_result(None)
 
     def _lingered(self) -> None:
-        # The timer isn't lifted when a commit comes before it: what came after that commit has its own a little sooner.
+        # A commit that comes before the timer leaves it running: entries behind that commit only lie a little shorter.
         self._linger = None
-        if self._queue:
+        if self.entries:
             self.request()
 
     def when(self, position: int, waiter: Waiter) -> None:
@@ -98,7 +110,7 @@ class CommitOrder:
             self.request()
 
     def landing(self, position: int) -> asyncio.Future[None]:
-        """The same as a future. Only for what isn't on disk yet."""
+        """The same as a future. Only for a position that isn't on disk yet."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.add(position, future)
         if not self.wanted:
@@ -118,51 +130,110 @@ class CommitOrder:
         await self.landing(position)
 
     def lost(self, position: int) -> StoreError | None:
-        """Why the effects at `position` were dropped, if they were."""
+        """Why the entry at `position` was dropped, if it was."""
         for begin, end, error in self._lost:
             if begin <= position <= end:
                 return error
         return None
 
     async def flush(self) -> None:
-        """Commit everything submitted so far."""
+        """Wait until everything that is queued at this moment is on disk."""
         await self.wait(self.position)
 
     @property
     def pending(self) -> int:
-        """Effects that are not on disk yet."""
+        """How many entries are not on disk yet."""
         return self.position - self.committed
 
     @property
     def behind(self) -> bool:
-        """Whether the run-ahead has reached its bound."""
+        """Whether the run-ahead has reached one of its bounds."""
         if self.position - self.committed >= AHEAD_TURNS_MAX:
             return True
         return self._bytes + self._flying_bytes >= AHEAD_BYTES_MAX
 
     async def room(self) -> None:
-        """Wait until the run-ahead is under its bound again."""
+        """Wait until the run-ahead is under its bounds again."""
         while self.behind and self.failure is None:
             self.request()
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._room.append(future)
-            await future
+            await self.next_room()
 
-    # -- for the committer -----------------------------------------------------------------------------
+    # -- the committer's half ------------------------------------------------------------------------------
 
-    def _lose(self, end: int, error: StoreError) -> None:
+    async def requested(self) -> None:
+        """Wait for the next request for a commit. If nothing is queued, those of before are void."""
+        if not self.entries:
+            self.wanted = False
+        self._wake = asyncio.get_running_loop().create_future()
+        await self._wake
+        self._wake = None
+
+    def take(self) -> list[Entry]:
+        """Everything that is queued: it is the batch in flight from now on."""
+        self.wanted = False
+        batch, self.entries = self.entries, []
+        self._flying_bytes, self._bytes = self._bytes, 0
+        return batch
+
+    def put_back(self, entries: list[Entry]) -> None:
+        """The batch in flight ends, and these of it go to the front: another commit takes them."""
+        self.entries[:0] = entries
+        self._bytes += self._flying_bytes
+
+    def landed(self, end: int) -> None:
+        """Everything up to position `end` is on disk."""
+        self.committed = end
+        if end == self.position - len(self.entries):  # and so nothing is in flight any more
+            self._flying_bytes = 0
+        waiters = self._waiters
+        if waiters.waiting:
+            waiters.tell(end, None)
+        if self._room:
+            self.release_room()
+
+    def settled(self) -> None:
+        """No batch is in flight any more, whatever came of it."""
+        self._flying_bytes = 0
+
+    def rearm(self, *, at_once: bool) -> None:
+        """After a commit: see that what has been queued meanwhile gets one."""
+        if at_once or self._waiters.waiting or len(self.entries) >= BATCH_TURNS_MAX:
+            self.wanted = True
+        elif self._linger is None:
+            self._linger = self._runtime.call_later(self.linger_s, self._lingered)
+
+    def refuse(self, error: StoreError) -> None:
+        """Take nothing any more, because of `error`, and forget what is queued. Its waiters are told by `lose`."""
+        self.failure = error
+        self.entries.clear()
+        self.wanted = False  # else the next entry would wait for a commit that nobody begins
+        self._bytes = 0
+
+    def accept(self) -> None:
+        """Take entries again."""
+        self.failure = None
+
+    def lose(self, end: int, error: StoreError) -> None:
+        """What isn't on disk up to position `end` was dropped because of `error`."""
         if end > self.committed:
             self._lost.append((self.committed + 1, end, error))
             self.committed = end
         self._waiters.tell(end, error)
 
-    async def _next_room(self) -> None:
+    async def next_room(self) -> None:
+        """Wait until something lands, is lost, or lets the next one in."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._room.append(future)
         await future
 
-    def _release_room(self) -> None:
+    def release_room(self) -> None:
+        """Let everybody look again who waits for room."""
         room, self._room = self._room, []
         for future in room:
             if not future.done():
                 future.set_result(None)
+
+    def close(self) -> None:
+        """End the timer: no commit will follow."""
+        if self._linger is not None:
+            self._linger.cancel()

@@ -21,24 +21,21 @@ class Waiters:
         Args:
             bug: told of what a waiter raises; the others are told nevertheless.
         """
-        self._waiting: list[tuple[int, Waiter | asyncio.Future[None]]] = []
+        self.waiting: list[tuple[int, Waiter | asyncio.Future[None]]] = []
         self._bug = bug
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
     def add(self, position: int, waiter: Waiter | asyncio.Future[None]) -> None:
-        self._waiting.append((position, waiter))
+        self.waiting.append((position, waiter))
 
     def tell(self, end: int, error: StoreError | None) -> None:
         """Everything up to `end` is on disk, or was dropped because of `error`."""
-        if not self._waiting:
+        if not self.waiting:
             return
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
         for item in waiting:
             position, waiter = item
             if position > end:
-                self._waiting.append(item)
+                self.waiting.append(item)
             elif isinstance(waiter, asyncio.Future):
                 if waiter.done():
                     continue  # who waited was cancelled

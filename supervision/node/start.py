@@ -109,7 +109,7 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
     """Take up what the last life left, and start the tree."""
     recovery = system.recovery
     system.gave_up_error = tree.gave_up
-    system.committer.start()
+    system.writer.start()
     await tree.load()
     root = system.root = tree.plant()
     report_loss(system)

@@ -67,8 +67,8 @@ def _told(system: ActorSystem) -> dict[str, float]:
         cell.mailbox.pop()
 
     def queue() -> None:
-        committer._queue.append(message)  # type: ignore[arg-type]
-        committer._queue.pop()
+        committer.entries.append(message)
+        committer.entries.pop()
 
     steps: dict[str, Callable[[], object]] = {
         "encode, and decode as proof and as the receiver's copy": lambda: round_trip(cell.address, message),

@@ -71,5 +71,5 @@ class Progress:
         self._last = (now, turns)
         return (
             f"{turns:,} turns, {self.failed:,} failed, {pending:,} pending, {system.delays.retries:,} retrying, "
-            f"{self.parked:,} dead letters, {system.committer.commits:,} commits, {rate:,.0f} turns/s"
+            f"{self.parked:,} dead letters, {system.writer.commits:,} commits, {rate:,.0f} turns/s"
         )

@@ -26,20 +26,21 @@ async def test_effects_after_a_failure_are_committed(memory: MemoryGround) -> No
     committer = Committer(
         store, Runtime(), commit_no=owner.commit_no, refused=lambda *_: None, broken=broken, bug=failures.append
     )
+    queue = committer.queue
     committer.start()
     try:
         async with committer.hold():
-            committer.submit(Effects(rows=(key("before"),)))
-            committer.request()
+            queue.submit(Effects(rows=(key("before"),)))
+            queue.request()
             await asyncio.sleep(0)
             committer.fail(StoreUnavailable("cable pulled"))
         assert failures
         await committer.recover()
-        if committer.failure is not None:
+        if queue.failure is not None:
             committer.resume()
-        committer.submit(Effects(rows=(key("after"),)))
+        queue.submit(Effects(rows=(key("after"),)))
         async with asyncio.timeout(5):
-            await committer.flush()
+            await queue.flush()
         assert [row.key for row in memory.rows(KeyRow)] == ["after"]
     finally:
         await committer.close()

@@ -81,7 +81,7 @@ async def test_a_read_that_breaks_off_is_begun_anew(ground: Ground, monkeypatch:
 
         await system.committer.flush()
         monkeypatch.setattr(system.recovery, "load", breaking)
-        system.committer.fail(StoreUnavailable("gone"))
+        system.writer.fail(StoreUnavailable("gone"))
         await system.idle()
         while system.delays.entries_of("/t/counter"):
             await system.runtime.sleep(0.001)

@@ -15,7 +15,7 @@ from random_programs import SPEC, Answer, Do, Expected, Traces, left_by, program
 from greenroom import Event, StoreDataError, StoreError, StoreFull, StoreUnavailable
 from greenroom.actors.delivery.ask import Asks
 from greenroom.actors.delivery.keys import Keys
-from greenroom.persistence.commit.queue import CommitOrder
+from greenroom.persistence.commit.queue import CommitQueue
 from greenroom.persistence.store.rows import AttemptRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
@@ -257,14 +257,14 @@ def test_very_many_programs(way: str) -> None:
 
 
 def acknowledge_without_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    put = CommitOrder.put
+    put = CommitQueue.put
 
-    def bad(self: CommitOrder, entry: Any, size: int) -> int:
+    def bad(self: CommitQueue, entry: Any, size: int) -> int:
         if getattr(entry, "ack", 0):
             entry.actor = entry.state = None
         return put(self, entry, size)
 
-    monkeypatch.setattr(CommitOrder, "put", bad)
+    monkeypatch.setattr(CommitQueue, "put", bad)
 
 
 def reply_before_commit(monkeypatch: pytest.MonkeyPatch) -> None:

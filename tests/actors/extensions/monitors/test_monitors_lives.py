@@ -158,7 +158,7 @@ async def test_a_transaction_commits_before_what_is_queued(ground: Ground) -> No
         await bind(system, V, T)
         before = set(system.monitors.related(T).watched)
         await system.ref(T).tell(End(how="hold"))
-        while not system.committer.held:
+        while not system.writer.held:
             await asyncio.sleep(0)
         system.ref(W).tell(Bind(to=[T]))
         while not system.monitors.related(T).watched.keys() - before:

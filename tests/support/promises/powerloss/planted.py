@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from greenroom.persistence.commit.committer import Committer
+from greenroom.persistence.commit.queue import CommitQueue
 from greenroom.persistence.engines.sqlite import statements as sql
 from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.maintenance import backup
@@ -65,21 +65,21 @@ class HastyCheckpoints(Small):
 def _acknowledged_early() -> type[Small]:
     """Whoever waits for a position is told at once."""
 
-    def when(self: Committer, position: int, waiter: Callable[[Any], object]) -> None:
+    def when(self: CommitQueue, position: int, waiter: Callable[[Any], object]) -> None:
         self.request()
         waiter(None)
 
-    async def wait(self: Committer, position: int) -> None:
+    async def wait(self: CommitQueue, position: int) -> None:
         self.request()
 
-    def landing(self: Committer, position: int) -> asyncio.Future[None]:
+    def landing(self: CommitQueue, position: int) -> asyncio.Future[None]:
         self.request()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.set_result(None)
         return future
 
     for method in (when, wait, landing):
-        setattr(Committer, method.__name__, method)  # of whichever of its bases
+        setattr(CommitQueue, method.__name__, method)
     return Small
 
 

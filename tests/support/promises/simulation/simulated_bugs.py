@@ -196,7 +196,7 @@ def in_flight_taken_for_lost(patch: pytest.MonkeyPatch) -> None:
     """What the simulation found in this very project: a read fails while a commit is in flight."""
 
     def bad(self: Committer, error: Any) -> None:
-        if self.failure is None:
+        if self.queue.failure is None:
             self._drop(error)
 
     patch.setattr(Committer, "fail", bad)
