@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo chaos test torture check lint types contracts bench bench-peers clean
+.PHONY: help install demo chaos quick test torture check lint types contracts bench bench-peers clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ demo: $(STAMP) ## index the standard library, through kills and poison, and comp
 
 chaos: $(STAMP) ## transfer money while the node is killed 200 times
 	@$(BIN)/python examples/bank --chaos --kills 200
+
+quick: $(STAMP) ## the tests that start no process and sweep nothing long: about a minute, while you work
+	@$(BIN)/python -m pytest -m "not process and not slow and not torture" -n auto -q
 
 test: $(STAMP) ## the test suite, with a short version of each torture run
 	@$(BIN)/python -m pytest -m "not torture" -n auto --durations=10

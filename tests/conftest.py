@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Generator
 from pathlib import Path
 
+import marks
 import pytest
 import shaker
 import tallies
@@ -49,6 +51,20 @@ def clock() -> VirtualRuntime:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     shaker.add_option(parser)
+
+
+def pytest_configure() -> None:
+    marks.watch()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marks.mark(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with marks.guarding(item):
+        return (yield)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -8,12 +8,15 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 import greenroom
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("actors", "persistence", "supervision")
 
 
+@pytest.mark.process
 def test_wheel_files_are_the_trees(tmp_path: Path) -> None:
     copy = tmp_path / "tree"  # building leaves files behind
     shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".venv", ".git", "build", "*.egg-info"))
@@ -52,6 +55,7 @@ def test_no_file_over_400_lines() -> None:
     assert not long
 
 
+@pytest.mark.process
 def test_nothing_names_a_registry() -> None:
     """Pins are fine; addresses of registries are not."""
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()

@@ -127,6 +127,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.process
 def test_a_script_stores_its_own_name(tmp_path: Path) -> None:
     package = tmp_path / "pkg"
     package.mkdir()

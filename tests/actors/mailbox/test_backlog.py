@@ -144,6 +144,7 @@ async def test_handling_begins_before_everything_is_found_and_order_holds(ground
     assert not ground.rows(MessageRow)
 
 
+@pytest.mark.slow
 async def test_twenty_thousand(disk: SqliteGround, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is, but for the number after which the tree starts."""
     monkeypatch.setattr(pending, "FIRST", 1)

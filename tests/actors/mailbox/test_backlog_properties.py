@@ -79,6 +79,7 @@ class Model:
         return sum(len(ids) for side in (self.found, self.told) for ids in side.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(scanned=STEPS, after=STEPS)
 def test_a_mailbox_against_lists(scanned: list[Any], after: list[Any]) -> None:

@@ -210,6 +210,7 @@ async def write(system: Any, megabytes: int) -> None:
         await asyncio.gather(*(shop.tell(Pay(amount=10**1000), delay_s=1e6) for _ in range(1000)))
 
 
+@pytest.mark.process
 async def test_a_reader_that_holds_the_log_is_named(disk: SqliteGround, low: int) -> None:
     async with disk.node(TREE, settings=Settings(housekeeping_s=OFTEN)) as system:
         seen = Recorder(system)

@@ -28,6 +28,7 @@ def test_every_mutation_names_tests_that_exist() -> None:
     assert len(rules) == len(set(rules)) >= 30
 
 
+@pytest.mark.process
 def test_one_mutant_is_noticed() -> None:
     """The script works; `make torture` runs all of it."""
     run = subprocess.run([*MUTATE, "exactly as old"], cwd=ROOT, capture_output=True, text=True)

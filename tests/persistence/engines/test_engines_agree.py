@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +57,7 @@ async def content(store: Any) -> dict[str, list[Row]]:
     return {table.name: [verify(row) for row in await store.scan(kind)] for kind, table in ROWS.items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(commits(), max_size=6))
 async def test_equal_content_after_any_commits(changes: list[Commit]) -> None:

@@ -209,6 +209,7 @@ async def test_a_folder_is_no_destination(tmp_path: Path, make: Make) -> None:
 # -- what goes wrong ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 async def test_a_full_disk_leaves_no_half_file(tmp_path: Path, make: Make) -> None:
     path = await filled(make())
     with mounted(tmp_path / "small", "64k") as small:

@@ -251,6 +251,7 @@ async def test_while_a_node_runs(place: Place, spawn: Spawn) -> None:
     assert place.state() == '{"balance":2}'
 
 
+@pytest.mark.process
 async def test_while_another_process_has_it_open(untouched: Place) -> None:
     """It would go on with the old file: what it writes there is lost."""
     command = [sys.executable, "-c", READER, str(untouched.path)]
@@ -343,6 +344,7 @@ async def test_a_file_that_is_no_database(untouched: Place, content: bytes) -> N
         untouched.restore()
 
 
+@pytest.mark.process
 async def test_a_full_disk(place: Place, tmp_path: Path) -> None:
     with mounted(tmp_path / "small", "64k") as small:
         with pytest.raises(StoreFull):

@@ -56,6 +56,7 @@ async def test_a_client_may_have_it_open(make: Make, tmp_path: Path) -> None:
     assert await client.count(MessageRow) == 1
 
 
+@pytest.mark.process
 async def test_a_full_disk(make: Make, tmp_path: Path) -> None:
     with mounted(tmp_path / "small", "8m") as small:
         path = await emptied(make, small / "bank.db")
@@ -162,6 +163,7 @@ for statement in ("SELECT count(*) FROM message", "BEGIN", "SELECT count(*) FROM
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists its locks")
 async def test_other_processes_are_named(make: Make, tmp_path: Path) -> None:
     store = make(tmp_path / "bank.db")

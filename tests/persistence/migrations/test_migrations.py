@@ -149,6 +149,7 @@ async def test_the_first_schema_comes_up_to_date_with_its_data(tmp_path: Path, c
     assert upgrade.inspect(connect(path), str(path)) == SCHEMA_VERSION
 
 
+@pytest.mark.slow
 async def test_checksums_of_the_second_schema(tmp_path: Path, connect: Connect) -> None:
     """They are computed anew; a row that was damaged stays so, and text that is none is no obstacle."""
     path = tmp_path / "bank.db"

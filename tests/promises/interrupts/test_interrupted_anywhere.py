@@ -21,7 +21,7 @@ def survives(folder: Path, seed: int, lives: int, tally: Tally) -> None:
         check=True,
     )
     *bad, last = map(json.loads, run.stdout.splitlines())
-    assert not bad, f"status None: it hangs\n{bad[0]}"
+    assert not bad, "\n".join(f"{key}: {value}" for key, value in bad[0].items())
     first, second = last["left"]
     acked = [int(line) for line in (folder / "acked").read_text().split()]
     assert acked

@@ -84,6 +84,7 @@ def test_each_part_alone(kind: type) -> None:
 # -- the same seed, the same run ---------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_a_seed_is_the_same_whatever_python_hashes_with() -> None:
     here = f"import sys; sys.path.append({str(Path(__file__).parent)!r})"
     code = f"{here}; from test_simulation import run; print([run(seed).trace for seed in range(6)])"

@@ -92,6 +92,7 @@ def test_a_module_of_the_same_name_from_elsewhere_is_no_substitute(app: Path) ->
     )
 
 
+@pytest.mark.process
 def test_the_running_script_is_not_imported_a_second_time(app: Path) -> None:
     Path("bank.toml").write_text(ROOT + LEDGER)
     with Path("bank.py").open("a") as script:

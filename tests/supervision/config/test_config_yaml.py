@@ -220,6 +220,7 @@ def test_what_is_no_text_is_no_yaml(app: Path) -> None:
     )
 
 
+@pytest.mark.process
 def test_without_the_extra_it_says_what_to_install(app: Path) -> None:
     Path("bank.yaml").write_text(SAMPLE_YAML)
     script = (
@@ -238,6 +239,7 @@ def test_without_the_extra_it_says_what_to_install(app: Path) -> None:
     )
 
 
+@pytest.mark.process
 def test_nobody_pays_for_yaml_who_has_none() -> None:
     script = "import sys, greenroom, greenroom.supervision.cli.app; print('yaml' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)

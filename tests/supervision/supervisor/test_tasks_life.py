@@ -303,6 +303,7 @@ def test_in_a_config_file(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.process
 def test_the_example_of_the_docs(tmp_path: Path) -> None:
     text = (Path(__file__).parents[3] / "docs" / "tasks.md").read_text()
     code, output = re.search(r"```python\n(.*?)```\n+```text\n(.*?)```", text, re.DOTALL).groups()  # type: ignore[union-attr]

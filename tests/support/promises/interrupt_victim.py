@@ -15,7 +15,6 @@ import os
 import random
 import signal
 import sys
-import time
 import traceback
 from pathlib import Path
 from types import FrameType
@@ -26,11 +25,11 @@ import msgspec
 import sqlalchemy.ext.asyncio  # noqa: F401
 from grounds import tree
 from loguru import logger
+from pulse import Pulse
+from stacks import show_on_signal, stacks_of
 
 from greenroom import Actor, Message, Request, handler, start
 
-LIFE_S_MAX = 10.0
-"""Far more than all shutdown times together."""
 CALLS_FIRST = ((1, 3000), (3000, 12000), (3000, 12000))
 """Function calls of a life before the first Ctrl-C: while it boots, or works."""
 CALLS_NEXT = ((1, 60), (1, 60), (1, 600), (1, 1500))
@@ -115,6 +114,7 @@ def child(folder: Path, life: int, calls: list[int]) -> None:
     errors = os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(errors, 2)
     acked = os.open(folder / "acked", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    show_on_signal(folder / "stacks")
     logger.remove()
     interrupt_at(calls)
     try:
@@ -125,17 +125,24 @@ def child(folder: Path, life: int, calls: list[int]) -> None:
         sys.exit(0 if group.split(KeyboardInterrupt)[1] is None else 1)
 
 
-def ended(pid: int) -> int | None:
-    """The exit status of a life; None if it hangs, and had to be killed."""
-    until_s = time.monotonic() + LIFE_S_MAX
-    while time.monotonic() < until_s:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return status
-        time.sleep(0.002)
+def ended(pid: int, stacks: Path) -> int | str:
+    """The exit status of a life; or why it hangs, and where it stands."""
+    status = None
+
+    def done() -> bool:
+        nonlocal status
+        ended, found = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            status = found
+        return bool(ended)
+
+    if (why := Pulse(pid).wait(done, pause_s=0.002)) is None:
+        assert status is not None
+        return status
+    said = stacks_of(pid, stacks)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    return None
+    return f"{why}\n{said}"
 
 
 def main(folder: Path, seed: int, lives: int) -> None:
@@ -154,10 +161,10 @@ def main(folder: Path, seed: int, lives: int) -> None:
             except BaseException:
                 traceback.print_exc()
                 os._exit(2)
-        status = ended(pid)
-        if status != 0:
+        how = ended(pid, folder / "stacks")
+        if how != 0:
             said = (folder / "stderr").read_text()[-3000:]
-            print(json.dumps({"calls": calls, "status": status, "said": said}), flush=True)
+            print(json.dumps({"life": life, "calls": calls, "ended": how, "said": said}), flush=True)
     print(json.dumps({"left": asyncio.run(left(f"sqlite:///{folder / 'node.db'}"))}), flush=True)
 
 

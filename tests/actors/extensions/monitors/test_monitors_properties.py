@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import pytest
 from grounds import Ground, MemoryGround, pool, tree
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -205,6 +206,7 @@ TO_A_BROKEN_STORE: list[tuple[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @example(TO_A_BROKEN_STORE)
 @given(st.lists(steps, max_size=25))

@@ -141,6 +141,7 @@ steps = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.lists(steps, max_size=25))
 def test_any_program(program: list[tuple[str, Any]]) -> None:

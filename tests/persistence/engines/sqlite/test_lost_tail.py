@@ -105,6 +105,7 @@ async def rounds(make: Make, tmp_path: Path, tally: Tally, seed: int, count: int
     tally("messages lost", 0)
 
 
+@pytest.mark.slow
 async def test_damage_anywhere_in_the_wal(make: Make, tmp_path: Path, tally: Tally) -> None:
     await rounds(make, tmp_path, tally, seed=1, count=15)
 

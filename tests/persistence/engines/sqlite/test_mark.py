@@ -227,6 +227,7 @@ async def test_a_damaged_owner_row_is_refused(make: Make, column: str) -> None:
 # -- a mark that can't be believed ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_torn_or_old_mark_says_nothing_false(make: Make, tmp_path: Path) -> None:
     """Every single bit flipped, any part of an older one, noise: never more than the database shows."""
     image = await killed(make, tmp_path / "image", submissions=2)

@@ -186,6 +186,7 @@ async def test_a_cancelled_open_gives_the_lock_back(make: Make) -> None:
     await make().open()
 
 
+@pytest.mark.process
 async def test_a_read_only_file_system(tmp_path: Path, make: Make) -> None:
     with mounted(tmp_path / "disk", "4m") as disk:
         store = make(disk / "bank.db")

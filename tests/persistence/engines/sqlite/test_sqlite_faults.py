@@ -67,6 +67,7 @@ async def test_the_page_limit_in_a_users_transaction(make: Make) -> None:
     store.commit_now(commit(1, message(1)))
 
 
+@pytest.mark.process
 async def test_a_really_full_disk(tmp_path: Path, make: Make) -> None:
     with mounted(tmp_path / "disk", "3m") as disk:
         store = make(disk / "bank.db")
@@ -90,6 +91,7 @@ async def test_a_really_full_disk(tmp_path: Path, make: Make) -> None:
         await store.close()
 
 
+@pytest.mark.process
 async def test_a_disk_too_full_for_the_slots(tmp_path: Path, make: Make) -> None:
     with mounted(tmp_path / "disk", "512k") as disk:
         with pytest.raises(StoreFull):
