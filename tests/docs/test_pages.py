@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from snippets import DOCS, ROOT
 
+from greenroom.persistence import events
+
 PAGES = sorted(
     [
         *(page for page in ROOT.glob("*.md")),
@@ -87,6 +89,15 @@ def test_a_page_of_the_contract_is_short_and_names_its_room_and_its_tests(page: 
 def test_each_page_of_the_contract_is_in_the_index() -> None:
     index = (DOCS / "runtime-semantics.md").read_text(encoding="utf-8")
     assert [page.name for page in SEMANTICS if f"(semantics/{page.name})" not in index] == []
+
+
+def test_the_page_of_events_has_each_with_its_measures() -> None:
+    table = re.findall(r"^\| ([a-z]+\.\w+) \|[^|]*\|([^|]*)\|$", events.__doc__ or "", re.MULTILINE)
+    known = {event: re.findall(r"\w+", re.sub(r"\(.*?\)", "", measures)) for event, measures in table}
+    assert set(known) == events.EVENTS
+    page = (DOCS / "events.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z]+\.\w+)` \|.*\|([^|]*)\|$", page, re.MULTILINE)
+    assert {event: re.findall(r"\w+", measures) for event, measures in rows} == known
 
 
 # -- the rooms of docs/architecture.md ---------------------------------------------------------------------
