@@ -1,14 +1,12 @@
 """The database: rows, transactions and events. Knows nothing of actors.
 
-record      the rows and their checksums          store       what every engine keeps
-effects     what a turn asks of a commit          order       the queue of that; waiters: who waits for a place
-committer   group commit: turns in, one transaction out
-pace        on the loop or in a thread            bisection   what of a batch is refused
-attempts    the slot file of started messages
-schema, migrations, upgrade                       lock        one owner a database
-sqlite, beside, sql, driver, worker, held, lent   memory      the same without a file
-backup, restore, files, progress                  verify      everything looked at
-mark        how far the database had come            loss        what it lacks of that
-upkeep      made smaller, brought up to date      openers     who has the file open
-events      what a node reports                   runtime     clock, randomness, scheduling
+The rooms, each on the floor above those it imports:
+
+- `errors`, `runtime` (clock, randomness, scheduling), `events` (the table of what a node reports)
+- `store/`: the contract that every engine keeps, and the rows it keeps; `migrations/`: older schemas become today's
+- `commit/`: the queue of finished turns, and the committer that makes one transaction of many;
+  `engines/`: SQLite, and the same in memory
+- `maintenance/`: backup, restore, verify, vacuum
+
+An actor's turn passes `commit/effects`, `commit/queue`, `commit/committer` and `engines/sqlite/engine`, in this order.
 """

@@ -118,10 +118,10 @@ class FaultyMemoryStore(MemoryStore):
         await self.plan.gate()
         self.commit_now(commit)
 
-    async def commit_held(self, commit: Commit) -> None:
+    async def commit_transaction(self, commit: Commit) -> None:
         await self.plan.gate()
         after = self.plan.before(commit)
-        await super().commit_held(commit)
+        await super().commit_transaction(commit)
         if after is not None:
             raise after
 
@@ -151,10 +151,10 @@ class FaultySqliteStore(SqliteStore):
         if after is not None:
             raise after
 
-    async def commit_held(self, commit: Commit) -> None:
+    async def commit_transaction(self, commit: Commit) -> None:
         await self.plan.gate()
         after = self.plan.before(commit)
-        await super().commit_held(commit)
+        await super().commit_transaction(commit)
         if after is not None:
             raise after
 

@@ -107,7 +107,7 @@ class Committer:
                     commit = fold([effects], Commit(self._number + 1))
                     self._in_flight = True
                     try:
-                        await self.store.commit_held(commit)
+                        await self.store.commit_transaction(commit)
                     finally:
                         self._in_flight = False
                     self._number += 1

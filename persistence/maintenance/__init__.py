@@ -1,1 +1,8 @@
-"""TODO room."""
+"""Work on a whole SQLite database, for the command line. Read in this order:
+
+- `backup`: a copy, beside a running node or without one
+- `restore`: a backup takes the place of a store
+- `verify`: every page and every row is checked
+- `vacuum`: a smaller file, and the current schema, where no node runs
+- `progress`: how each of them says how far it is
+"""

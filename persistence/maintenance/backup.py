@@ -16,7 +16,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from ..engines.sqlite.driver import connect, translate
-from ..engines.sqlite.sidecars.files import BESIDE, os_errors, partial, publish, size_of
+from ..engines.sqlite.sidecars.files import SIDECARS, os_errors, partial, publish, size_of
 from ..engines.sqlite.sidecars.lock import holder
 from ..engines.sqlite.sidecars.loss import preserve
 from ..engines.sqlite.statements import roll_back
@@ -83,12 +83,12 @@ def check_destination(path: str, destination: str, *, overwrite: bool) -> str:
         FileInTheWay
     """
     destination = os.path.realpath(destination)
-    own = [path, *(path + suffix for suffix in BESIDE)]
+    own = [path, *(path + suffix for suffix in SIDECARS)]
     if destination in own or any(_same_file(destination, name) for name in own):
         raise FileInTheWay(destination, "belongs to the store itself", replaceable=False)
     if os.path.isdir(destination):
         raise FileInTheWay(destination, "is a folder: name a file in it", replaceable=False)
-    for suffix in BESIDE[:3]:  # SQLite would take what is in there for the copy's own
+    for suffix in SIDECARS[:3]:  # SQLite would take what is in there for the copy's own
         if os.path.lexists(destination + suffix):
             why = f"has {os.path.basename(destination + suffix)} beside it: a database that is open, or wasn't closed"
             raise FileInTheWay(destination, why, replaceable=False)

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from ..engines.sqlite import statements as sql
 from ..engines.sqlite.driver import FILE_BYTES_MIN, connect, translate
-from ..engines.sqlite.sidecars.files import BESIDE, free_name, os_errors, partial, publish, size_of, sync_folder
+from ..engines.sqlite.sidecars.files import SIDECARS, free_name, os_errors, partial, publish, size_of, sync_folder
 from ..engines.sqlite.sidecars.lock import owned
 from ..engines.sqlite.sidecars.openers import openers
 from ..errors import FileInTheWay, RowsDamaged, StoreCorrupt, StoreError, StoreInUse, StoreUnavailable
@@ -112,7 +112,7 @@ def restore(
 
 def _open(backup: str) -> sqlite3.Connection:
     """A backup of ours stands alone; a copy made by hand, or a store, may have a WAL, which belongs to it."""
-    if any(size_of(backup + suffix) for suffix in BESIDE[:3]):
+    if any(size_of(backup + suffix) for suffix in SIDECARS[:3]):
         return connect(backup, reads_only=True)
     return open_still(backup)
 

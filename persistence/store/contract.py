@@ -103,7 +103,7 @@ class Store(abc.ABC):
     def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Hold a write transaction on the writer's own connection for the user's SQL.
 
-        Commits nothing itself: leaving the block without `commit_held` rolls back. While it is held no
+        Commits nothing itself: leaving the block without `commit_transaction` rolls back. While it is held no
         `commit` may be called.
         """
 
@@ -116,7 +116,7 @@ class Store(abc.ABC):
         return owner.commit_no == commit.number
 
     @abc.abstractmethod
-    async def commit_held(self, commit: Commit) -> None:
+    async def commit_transaction(self, commit: Commit) -> None:
         """Add `commit` to the transaction held by `transaction` and commit both. Raises as `commit`."""
 
     # -- reading: committed rows; each row is verified -------------------------------------------------

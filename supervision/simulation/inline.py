@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...persistence.engines.sqlite.lending.connection import LentConnection
+from ...persistence.engines.sqlite.lending.connection import LeasedConnection
 from ...persistence.engines.sqlite.lending.lease import Lease
 
 __all__ = ("InlineConnection",)
 
 
-class InlineConnection(LentConnection):
+class InlineConnection(LeasedConnection):
     def __init__(self, lease: Lease, run: Callable[..., None]) -> None:
         """
         Args:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from ...persistence.engines.memory.attempts import MemoryAttempts
 from ...persistence.engines.memory.data import MemoryData
 from ...persistence.engines.memory.engine import MemoryStore, commit_sql
-from ...persistence.engines.sqlite.lending.transaction import Held
+from ...persistence.engines.sqlite.lending.transaction import UserTransactions
 from ...persistence.engines.sqlite.worker import Worker
 from ...persistence.errors import StoreDataError, StoreError, StoreFull, StoreUnavailable
 from ...persistence.runtime import Runtime
@@ -179,7 +179,7 @@ class SimulatedStore(MemoryStore):
         super().__init__("memory://simulated", runtime, data=life.data)
         self._life = life
         self._worker = InlineWorker(life)
-        self._held = InlineHeld(life, self._worker)
+        self._transactions = InlineTransactions(life, self._worker)
         self._down_until = 0.0
         self._refused: set[int] = set()
         """Messages that it doesn't take. Told again, they have other ids."""
@@ -200,10 +200,10 @@ class SimulatedStore(MemoryStore):
         super().commit_now(commit)
         self._after(commit, after)
 
-    async def commit_held(self, commit: Commit) -> None:
+    async def commit_transaction(self, commit: Commit) -> None:
         await self._take_time()
         after = self._before(commit)
-        await super().commit_held(commit)
+        await super().commit_transaction(commit)
         self._after(commit, after)
 
     def _before(self, commit: Commit) -> StoreError | None:
@@ -340,35 +340,35 @@ class InlineWorker(Worker):
         """There is no thread."""
 
 
-class InlineHeld(Held):
+class InlineTransactions(UserTransactions):
     """Lends connections that have no thread of their own."""
 
     def __init__(self, life: Life, worker: InlineWorker) -> None:
         super().__init__(worker)
         self._inline = worker
-        self._lent: AsyncConnection | None = None
+        self._leased: AsyncConnection | None = None
 
     def _connected(self) -> Any:
         engine = super()._connected()
 
         def connect() -> AsyncConnection:
-            self._lent = engine.connect()
-            return self._lent
+            self._leased = engine.connect()
+            return self._leased
 
         return SimpleNamespace(connect=connect)
 
     @asynccontextmanager
     async def transaction(self, connection: sqlite3.Connection, mutex: Lock, where: str) -> AsyncIterator[Any]:
         try:
-            async with super().transaction(connection, mutex, where) as lent:
-                yield lent
+            async with super().transaction(connection, mutex, where) as leased:
+                yield leased
         except NodeDied:
             with suppress(Exception):  # else SQLAlchemy would complain when it is collected
-                if self._lent is not None and self._lent.sync_connection is not None:
-                    self._lent.sync_connection.detach()
+                if self._leased is not None and self._leased.sync_connection is not None:
+                    self._leased.sync_connection.detach()
             raise
 
-    async def _lend(self) -> Any:
+    async def _lease_out(self) -> Any:
         lease = self.lease
         assert lease is not None
         return await InlineConnection(lease, self._inline.run)

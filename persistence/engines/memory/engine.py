@@ -23,7 +23,7 @@ from ...store.contract import Store, StoreStatus
 from ...store.rows import ROWS, AttemptRow, DeadLetterRow, Head, InboxRow, KeyRow, MessageRow, OwnerRow, R, Row
 from ..sqlite.driver import ERRORS, translate
 from ..sqlite.lending.lease import Lease
-from ..sqlite.lending.transaction import Held
+from ..sqlite.lending.transaction import UserTransactions
 from ..sqlite.statements import roll_back
 from ..sqlite.worker import Worker
 from .data import MemoryData
@@ -63,7 +63,7 @@ class MemoryStore(Store):
         self._own_changes = 0
         self._seen: int | None = None
         self._worker = Worker("greenroom-memory")
-        self._held = Held(self._worker)
+        self._transactions = UserTransactions(self._worker)
         self._sql: sqlite3.Connection | None = None
         self._mutex = Lock()
 
@@ -122,7 +122,7 @@ class MemoryStore(Store):
 
     def commit_now(self, commit: Commit) -> None:
         self._check_owned()
-        if self._held.lease is not None:
+        if self._transactions.lease is not None:
             raise RuntimeError("a turn holds the store's transaction: nothing else may commit")
         self._check(commit)
         self._apply(commit)
@@ -135,11 +135,11 @@ class MemoryStore(Store):
             self._sql = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             if self.data.sql:
                 self._sql.deserialize(self.data.sql)
-        async with self._held.transaction(self._sql, self._mutex, self.url) as connection:
+        async with self._transactions.transaction(self._sql, self._mutex, self.url) as connection:
             yield connection
 
-    async def commit_held(self, commit: Commit) -> None:
-        lease = self._held.lease
+    async def commit_transaction(self, commit: Commit) -> None:
+        lease = self._transactions.lease
         if lease is None:
             raise RuntimeError("no transaction is held")
         self._check(commit)

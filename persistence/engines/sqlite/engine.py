@@ -21,8 +21,8 @@ from ...store.rows import OwnerRow
 from . import statements as sql
 from .driver import ERRORS, connect, create_file, locate, translate
 from .lending.lease import Lease
-from .lending.transaction import Held
-from .reader import Beside
+from .lending.transaction import UserTransactions
+from .reader import SqliteReader
 from .sidecars.lock import LockFile, holder
 from .sidecars.loss import Loss, adopt, judge, look, refuse
 from .sidecars.mark import Mark, read_mark
@@ -46,7 +46,7 @@ _RAISE_EPOCH = """INSERT INTO owner (node, epoch, commit_no, pid, started, last_
 _SET_PID = "UPDATE owner SET pid=? WHERE node=? AND epoch=?"
 
 
-class SqliteStore(Beside):
+class SqliteStore(SqliteReader):
     """`sqlite:///bank.db` is relative to the working directory, `sqlite:////srv/bank.db` absolute.
 
     `synchronous_level` is SQLite's `PRAGMA synchronous` for the writer: "FULL" loses nothing at a power cut,
@@ -70,7 +70,7 @@ class SqliteStore(Beside):
         self._mark = Mark(f"{self.path}.mark")
         self._lock = LockFile(f"{self.path}.lock", self.path)
         self._worker = Worker("greenroom-writer")
-        self._held = Held(self._worker)
+        self._transactions = UserTransactions(self._worker)
         self._mutex = Lock()
         self._writer: sqlite3.Connection | None = None
         self._variables = 0
@@ -92,7 +92,7 @@ class SqliteStore(Beside):
         await uncancelled(self._close())
 
     async def _close(self) -> None:
-        await self._close_beside()  # the writer goes last: SQLite's last connection checkpoints
+        await self._close_reader()  # the writer goes last: SQLite's last connection checkpoints
         await self._worker.call(self._give_back)
         await self._worker.stop()
 
@@ -227,7 +227,7 @@ class SqliteStore(Beside):
         self._write(commit)
 
     def _check_free(self) -> None:
-        if self._held.lease is not None:
+        if self._transactions.lease is not None:
             raise RuntimeError("a turn holds the store's transaction: nothing else may commit")
 
     def _write(self, commit: Commit) -> None:
@@ -253,20 +253,20 @@ class SqliteStore(Beside):
         """As the contract says.
 
         In there `commit()`, `rollback()`, BEGIN and the like raise `TransactionMisused`; savepoints
-        (`begin_nested`) work. Statements after the block, or after `commit_held`, raise it too.
+        (`begin_nested`) work. Statements after the block, or after `commit_transaction`, raise it too.
         """
         if self._writer is None:
             raise StoreUnavailable(f"{self.path} isn't open")
-        async with self._held.transaction(self._writer, self._mutex, self.path) as connection:
+        async with self._transactions.transaction(self._writer, self._mutex, self.path) as connection:
             yield connection
 
-    async def commit_held(self, commit: Commit) -> None:
-        lease = self._held.lease
+    async def commit_transaction(self, commit: Commit) -> None:
+        lease = self._transactions.lease
         if lease is None:
             raise RuntimeError("no transaction is held")
-        await self._worker.call(self._write_held, lease, commit)
+        await self._worker.call(self._write_transaction, lease, commit)
 
-    def _write_held(self, lease: Lease, commit: Commit) -> None:
+    def _write_transaction(self, lease: Lease, commit: Commit) -> None:
         outcome: Outcome = "dropped"
         with lease.closing() as writer:
             try:
@@ -289,7 +289,7 @@ class SqliteStore(Beside):
         """Asks the writer, whose own commits don't count as changes; while it is busy the reader, for which
         they do. SQLite: pragma.html#pragma_data_version
         """
-        if self._writer is None or self._held.lease is not None or self._worker.unsettled:
+        if self._writer is None or self._transactions.lease is not None or self._worker.unsettled:
             return super().inbox_changed()
         with self._mutex:  # free, since the worker is: it isn't waited for
             try:

@@ -30,7 +30,7 @@ from .status import describe
 from .upgrade import inspect
 from .worker import Worker
 
-__all__ = ("Beside",)
+__all__ = ("SqliteReader",)
 
 INLINE_ROWS_MAX = 256
 """A read of so few rows by key takes well under a millisecond: it isn't worth a thread."""
@@ -45,7 +45,7 @@ _LAST_ID = f"""SELECT coalesce(max(id), 0) FROM (
 """A damaged key row may hold anything there; the others' ids are rowids, and so integers."""
 
 
-class Beside(Store):
+class SqliteReader(Store):
     """The half of `SqliteStore` that needs no ownership."""
 
     path: str
@@ -72,7 +72,7 @@ class Beside(Store):
             raise
 
     async def close(self) -> None:
-        await uncancelled(self._close_beside())
+        await uncancelled(self._close_reader())
 
     def _open_reader(self) -> None:
         if not os.path.exists(self.path):
@@ -88,7 +88,7 @@ class Beside(Store):
             why = mends if version else "no node has run on it"
             raise StoreUnavailable(f"{self.path} has schema version {version}, not {SCHEMA_VERSION}: {why}")
 
-    async def _close_beside(self) -> None:
+    async def _close_reader(self) -> None:
         reader, self._reader, self._seen = self._reader, None, None
         await self._side.call(self._disconnect)
         if reader is not None:

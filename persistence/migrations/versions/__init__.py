@@ -1,3 +1,3 @@
-"""One script a schema version. Alembic runs them by their paths: they import alembic and SQLAlchemy, nothing
-of ours.
+"""One script for each schema version. Alembic runs them by their paths, so they import alembic and SQLAlchemy, and
+nothing of ours.
 """

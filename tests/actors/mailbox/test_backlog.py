@@ -18,7 +18,7 @@ from greenroom.actors.mailbox import delayed as delays
 from greenroom.actors.mailbox.backlog import Backlog
 from greenroom.actors.recovery import scan as pending
 from greenroom.persistence.engines.memory.engine import MemoryStore
-from greenroom.persistence.engines.sqlite.reader import Beside
+from greenroom.persistence.engines.sqlite.reader import SqliteReader
 from greenroom.persistence.store.checksums import seal
 from greenroom.persistence.store.rows import ActorRow, AttemptRow, MessageRow
 
@@ -69,7 +69,7 @@ class Scan:
         self.portions = asyncio.Semaphore(0)
         patch.setattr(pending, "FIRST", FIRST)
         patch.setattr(pending, "HEADS", HEADS)
-        for store in (Beside, MemoryStore):
+        for store in (SqliteReader, MemoryStore):
             patch.setattr(store, "heads", self._gated(store.heads))
 
     def _gated(self, heads: Any) -> Any:

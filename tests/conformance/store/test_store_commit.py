@@ -14,7 +14,7 @@ from greenroom.persistence.store.rows import ActorRow, KeyRow, MessageRow, Row
 Write = Callable[[Any, Commit], Coroutine[Any, Any, None]]
 
 
-@pytest.fixture(params=["commit", "commit_now", "commit_held"])
+@pytest.fixture(params=["commit", "commit_now", "commit_transaction"])
 def write(request: pytest.FixtureRequest) -> Write:
     """The three ways of writing, which must behave the same."""
 
@@ -25,7 +25,7 @@ def write(request: pytest.FixtureRequest) -> Write:
             store.commit_now(commit)
         else:
             async with store.transaction():
-                await store.commit_held(commit)
+                await store.commit_transaction(commit)
 
     return write
 

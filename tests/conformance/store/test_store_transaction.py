@@ -20,7 +20,7 @@ async def with_table(stores: Any) -> Any:
     store = await stores.opened()
     async with store.transaction() as connection:
         await connection.execute(text("CREATE TABLE ledger (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL)"))
-        await store.commit_held(commit(1))
+        await store.commit_transaction(commit(1))
     return store
 
 
@@ -34,7 +34,7 @@ async def test_sql_and_commit_together(stores: Any) -> None:
     async with store.transaction() as connection:
         await connection.execute(INSERT, {"id": 1, "amount": 5})
         await connection.execute(INSERT, [{"id": 2, "amount": 6}, {"id": 3, "amount": 7}])
-        await store.commit_held(commit(2, message(1)))
+        await store.commit_transaction(commit(2, message(1)))
     assert await ledger(store) == [(1, 5), (2, 6), (3, 7)]
     assert await store.count(MessageRow) == 1
     assert (await store.owner()).commit_no == 2
@@ -62,7 +62,7 @@ async def test_a_refused_commit_takes_the_sql_with_it(stores: Any) -> None:
     async with store.transaction() as connection:
         await connection.execute(INSERT, {"id": 1, "amount": 5})
         with pytest.raises(StoreDataError):
-            await store.commit_held(commit(3, message(2), message(1)))
+            await store.commit_transaction(commit(3, message(2), message(1)))
     assert await ledger(store) == []
     assert await store.count(MessageRow) == 1
 
@@ -73,7 +73,7 @@ async def test_refused_sql_is_the_users_to_catch(stores: Any) -> None:
         await connection.execute(INSERT, {"id": 1, "amount": 5})
         with pytest.raises(IntegrityError):
             await connection.execute(INSERT, {"id": 1, "amount": 6})
-        await store.commit_held(commit(2))
+        await store.commit_transaction(commit(2))
     assert await ledger(store) == [(1, 5)]
 
 
@@ -86,7 +86,7 @@ async def test_savepoints(stores: Any) -> None:
         await nested.rollback()
         async with connection.begin_nested():
             await connection.execute(INSERT, {"id": 3, "amount": 5})
-        await store.commit_held(commit(2))
+        await store.commit_transaction(commit(2))
     assert await ledger(store) == [(1, 5), (3, 5)]
 
 
@@ -132,7 +132,7 @@ async def test_no_other_commit_while_it_is_held(stores: Any) -> None:
             async with store.transaction():
                 pass
     with pytest.raises(RuntimeError):
-        await store.commit_held(commit(2))
+        await store.commit_transaction(commit(2))
     await store.commit(commit(2))
 
 
@@ -149,11 +149,11 @@ async def test_reads_go_on_while_it_is_held(stores: Any) -> None:
 async def test_statements_after_the_end(stores: Any) -> None:
     store = await with_table(stores)
     async with store.transaction() as connection:
-        await store.commit_held(commit(2))
+        await store.commit_transaction(commit(2))
         with pytest.raises(TransactionMisused):
             await connection.execute(INSERT, {"id": 1, "amount": 5})
         with pytest.raises(TransactionMisused):
-            await store.commit_held(commit(3))
+            await store.commit_transaction(commit(3))
     assert await ledger(store) == []
     assert (await store.owner()).commit_no == 2
 
@@ -164,7 +164,7 @@ async def test_an_unread_result_doesnt_hinder_the_commit(stores: Any) -> None:
         await connection.execute(INSERT, [{"id": n, "amount": 1} for n in range(1, 2000)])
         stream = await connection.stream(text("SELECT * FROM ledger"))
         await stream.fetchone()
-        await store.commit_held(commit(2))
+        await store.commit_transaction(commit(2))
     assert len(await ledger(store)) == 1999
 
 
@@ -174,7 +174,7 @@ async def test_nor_does_an_unread_returning(stores: Any) -> None:
         values = ", ".join(f"({n}, 1)" for n in range(600))
         stream = await connection.stream(text(f"INSERT INTO ledger VALUES {values} RETURNING id"))
         await stream.fetchone()
-        await store.commit_held(commit(2))
+        await store.commit_transaction(commit(2))
     assert len(await ledger(store)) == 600
 
 
@@ -209,7 +209,7 @@ async def test_cancelled_in_its_commit(stores: Any, steps: int) -> None:
     store = await with_table(stores)
     async with store.transaction() as connection:
         await connection.execute(INSERT, {"id": 1, "amount": 5})
-        task = asyncio.create_task(store.commit_held(commit(2, message(1))))
+        task = asyncio.create_task(store.commit_transaction(commit(2, message(1))))
         for _ in range(steps):
             await asyncio.sleep(0)
         task.cancel()
@@ -230,7 +230,7 @@ async def test_cancelled_anywhere(stores: Any) -> None:
         async def turn(number: int = number, step: int = steps) -> None:
             async with store.transaction() as connection:
                 await connection.execute(INSERT, {"id": step, "amount": 5})
-                await store.commit_held(commit(number + 1, message(step + 1)))
+                await store.commit_transaction(commit(number + 1, message(step + 1)))
 
         task = asyncio.create_task(turn())
         for _ in range(steps):
@@ -254,7 +254,7 @@ async def test_a_task_that_outlives_the_turn_can_write_nothing(stores: Any) -> N
 
     async with store.transaction() as connection:
         task = asyncio.create_task(stray(connection))
-        await store.commit_held(commit(2))
+        await store.commit_transaction(commit(2))
     go.set()
     await asyncio.wait([task])
     assert task.exception() is not None
@@ -265,6 +265,6 @@ async def test_the_users_tables_outlive_a_restart(stores: Any) -> None:
     store = await with_table(stores)
     async with store.transaction() as connection:
         await connection.execute(INSERT, {"id": 1, "amount": 5})
-        await store.commit_held(commit(2))
+        await store.commit_transaction(commit(2))
     await store.close()
     assert await ledger(await stores.opened()) == [(1, 5)]

@@ -1,1 +1,6 @@
-"""TODO room."""
+"""User transactions: an actor's own SQL, run in the transaction that commits its turn. Read in this order:
+
+- `lease`: the right to run statements in one transaction, which can end at any moment
+- `connection`: the connection that SQLAlchemy and aiosqlite get; it can't commit or roll back
+- `transaction`: begins, hands out the connection, and rolls back what wasn't committed
+"""

@@ -13,7 +13,7 @@ from ....errors import TransactionMisused
 from ..driver import translate
 from .lease import Lease
 
-__all__ = ("LentConnection",)
+__all__ = ("LeasedConnection",)
 
 _FETCH_ROWS = 256
 
@@ -25,11 +25,11 @@ _CONTROL = re.compile(
 """Statements that would begin or end the transaction; a savepoint's ROLLBACK TO isn't one."""
 
 
-class LentConnection(aiosqlite.Connection):
+class LeasedConnection(aiosqlite.Connection):
     """An aiosqlite connection on a leased one. Its thread is its own, the database connection isn't."""
 
     def __init__(self, lease: Lease) -> None:
-        super().__init__(lambda: cast(sqlite3.Connection, _Lent(lease)), _FETCH_ROWS)
+        super().__init__(lambda: cast(sqlite3.Connection, _Leased(lease)), _FETCH_ROWS)
         self._lease = lease
         self._stopped = False
 
@@ -54,20 +54,20 @@ class LentConnection(aiosqlite.Connection):
         await super().close()
 
 
-class _LentCursor(sqlite3.Cursor):
+class _LeasedCursor(sqlite3.Cursor):
     def __init__(self, connection: sqlite3.Connection, lease: Lease) -> None:
         super().__init__(connection)
         self._lease = lease
 
-    def execute(self, sql: str, parameters: Any = (), /) -> _LentCursor:
+    def execute(self, sql: str, parameters: Any = (), /) -> _LeasedCursor:
         self._run(sql, super().execute, parameters)
         return self
 
-    def executemany(self, sql: str, parameters: Any, /) -> _LentCursor:
+    def executemany(self, sql: str, parameters: Any, /) -> _LeasedCursor:
         self._run(sql, super().executemany, parameters)
         return self
 
-    def executescript(self, sql: str, /) -> _LentCursor:
+    def executescript(self, sql: str, /) -> _LeasedCursor:
         raise TransactionMisused("executescript commits before it runs")
 
     def _run(self, sql: str, execute: Any, parameters: Any) -> None:
@@ -84,7 +84,7 @@ class _LentCursor(sqlite3.Cursor):
                 raise
 
 
-class _Lent:
+class _Leased:
     """What aiosqlite takes for its connection."""
 
     def __init__(self, lease: Lease) -> None:
@@ -95,7 +95,7 @@ class _Lent:
 
     def cursor(self, *_: Any) -> sqlite3.Cursor:
         lease = self._lease
-        cursor = lease.connection.cursor(lambda connection: _LentCursor(connection, lease))
+        cursor = lease.connection.cursor(lambda connection: _LeasedCursor(connection, lease))
         lease.cursors.add(cursor)
         return cursor
 

@@ -1,6 +1,6 @@
 """A write transaction held open for the user's SQL, through SQLAlchemy, on a connection of ours.
 
-What SQLAlchemy and aiosqlite get is lent (`lent`): they can't end the transaction, and from the moment the lease
+What SQLAlchemy and aiosqlite get is leased (`leased`): they can't end the transaction, and from the moment the lease
 ends none of their statements runs any more. That matters when a task is cancelled inside a statement:
 aiosqlite's thread may still have that statement in its queue, and run after our ROLLBACK it would commit by
 itself.
@@ -21,10 +21,10 @@ from .lease import Lease
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-__all__ = ("Held",)
+__all__ = ("UserTransactions",)
 
 
-class Held:
+class UserTransactions:
     """Hands out leases on one connection, one at a time."""
 
     def __init__(self, worker: Worker) -> None:
@@ -40,23 +40,23 @@ class Held:
         if self.lease is not None:
             raise RuntimeError("a transaction is held already")
         lease = self.lease = Lease(connection, mutex, where)
-        lent: AsyncConnection | None = None
+        leased: AsyncConnection | None = None
         try:
             engine = self._connected()
-            lent = engine.connect()
-            await lent.start()
+            leased = engine.connect()
+            await leased.start()
             await uncancelled(self._worker.call(lease.begin))
-            yield lent
+            yield leased
         finally:
             lease.end()
-            await uncancelled(self._take_back(lease, lent))
+            await uncancelled(self._take_back(lease, leased))
 
-    async def _take_back(self, lease: Lease, lent: AsyncConnection | None) -> None:
+    async def _take_back(self, lease: Lease, leased: AsyncConnection | None) -> None:
         try:
             await self._worker.call(lease.roll_back)
-            if lent is not None:
+            if leased is not None:
                 with suppress(Exception):
-                    await lent.close()
+                    await leased.close()
         finally:
             self.lease = None
 
@@ -65,13 +65,13 @@ class Held:
             from sqlalchemy.ext.asyncio import create_async_engine  # only who uses SQL in turns pays for it
             from sqlalchemy.pool import NullPool
 
-            self._engine = create_async_engine("sqlite+aiosqlite://", poolclass=NullPool, async_creator=self._lend)
+            self._engine = create_async_engine("sqlite+aiosqlite://", poolclass=NullPool, async_creator=self._lease_out)
         return self._engine
 
-    async def _lend(self) -> Any:
-        from .connection import LentConnection  # aiosqlite: only who uses SQL in turns pays for it
+    async def _lease_out(self) -> Any:
+        from .connection import LeasedConnection  # aiosqlite: only who uses SQL in turns pays for it
 
         lease = self.lease
         assert lease is not None, "connections are only made inside a transaction"
         # Made on the worker, whose threads inherit that they are daemons: unclosed, it doesn't hang the exit.
-        return await (await self._worker.call(LentConnection, lease))
+        return await (await self._worker.call(LeasedConnection, lease))

@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from ....errors import FileInTheWay, StoreFull, StoreUnavailable
 from ..driver import create_file
 
-__all__ = ("BESIDE", "free_name", "os_errors", "partial", "publish", "read_file", "size_of", "sync_folder")
+__all__ = ("SIDECARS", "free_name", "os_errors", "partial", "publish", "read_file", "size_of", "sync_folder")
 
-BESIDE = ("-wal", "-shm", "-journal", ".slots", ".hang", ".mark", ".lock")
+SIDECARS = ("-wal", "-shm", "-journal", ".slots", ".hang", ".mark", ".lock")
 """What a store has beside its database; the first three are SQLite's."""
 
 
@@ -51,7 +51,7 @@ def partial(destination: str) -> Iterator[str]:
     try:
         yield path
     finally:
-        for suffix in ("", *BESIDE[:3]):
+        for suffix in ("", *SIDECARS[:3]):
             with suppress(OSError):
                 os.unlink(path + suffix)
 
@@ -107,7 +107,7 @@ def sync_folder(folder: str) -> None:
 def free_name(path: str) -> str:
     """`path`, or `path-2`, `path-3`, …: the first under which nothing lies, nor anything beside it."""
     number, name = 1, path
-    while any(os.path.lexists(name + suffix) for suffix in ("", *BESIDE)):
+    while any(os.path.lexists(name + suffix) for suffix in ("", *SIDECARS)):
         number += 1
         name = f"{path}-{number}"
     return name

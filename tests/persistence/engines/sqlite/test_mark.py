@@ -51,7 +51,7 @@ async def test_each_way_to_commit_is_noted(make: Make) -> None:
     await store.commit(Commit(2))
     assert noted(store.path).commit_no == 2
     async with store.transaction():
-        await store.commit_held(Commit(3))
+        await store.commit_transaction(Commit(3))
     assert noted(store.path).commit_no == 3
     await store.submit([tell(), tell()])
     assert noted(store.path).inbox == 2

@@ -61,7 +61,7 @@ async def test_the_page_limit_in_a_users_transaction(make: Make) -> None:
         with pytest.raises(StoreError):
             await held.execute(text("INSERT INTO t VALUES (1)"))
         with pytest.raises(StoreFull):
-            await store.commit_held(commit(1, message(1)))
+            await store.commit_transaction(commit(1, message(1)))
     assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
     assert await store.count(MessageRow) == 0
     store.commit_now(commit(1, message(1)))
@@ -109,7 +109,7 @@ def files_end_at(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("way", ["commit", "commit_now", "commit_held"])
+@pytest.mark.parametrize("way", ["commit", "commit_now", "commit_transaction"])
 async def test_commit_itself_fails(tmp_path: Path, make: Make, way: str) -> None:
     store = make()
     await store.open()
@@ -118,10 +118,10 @@ async def test_commit_itself_fails(tmp_path: Path, make: Make, way: str) -> None
     change = commit(2, message(2, body="x" * 20_000)).delete(MessageRow, 1)
 
     async def write() -> None:
-        if way == "commit_held":
+        if way == "commit_transaction":
             async with store.transaction():
                 with files_end_at(wal + 8192):
-                    await store.commit_held(change)
+                    await store.commit_transaction(change)
             return
         with files_end_at(wal + 8192):
             if way == "commit":
