@@ -44,17 +44,6 @@ def test_public_names_are_held() -> None:
         assert getattr(greenroom, name).__module__.startswith("greenroom.")
 
 
-def test_no_file_over_400_lines() -> None:
-    folders = (*PACKAGES, "examples", "tests")
-    long = {
-        str(path.relative_to(ROOT)): lines
-        for folder in folders
-        for path in (ROOT / folder).rglob("*.py")
-        if (lines := len(path.read_text(errors="replace").splitlines())) > 400
-    }
-    assert not long
-
-
 @pytest.mark.process
 def test_nothing_names_a_registry() -> None:
     """Pins are fine; addresses of registries are not."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 __all__ = ("environment", "program")
 
-SUPPORT = Path(__file__).parent
+SUPPORT = Path(__file__).parents[1]
 
 
 def folders() -> list[Path]:

@@ -17,7 +17,7 @@ import pytest
 
 __all__ = ("PROCESS", "SLOW", "guarding", "mark", "watch")
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 PROCESS = (
     "actors/execution/test_exit_after_cut.py",
     "benchmarks",
@@ -50,7 +50,7 @@ class StartsProcess(AssertionError):
     def __init__(self, test: str) -> None:
         super().__init__(
             f"{test} starts a process and isn't marked for it: `make quick` would run it. "
-            "Put @pytest.mark.process on it, or its folder into PROCESS of tests/support/marks.py"
+            "Put @pytest.mark.process on it, or its folder into PROCESS of tests/support/session/marks.py"
         )
 
 

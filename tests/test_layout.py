@@ -1,0 +1,127 @@
+"""The layout of docs/architecture.md: rooms of few entries, files of few lines, and nobody who knows everything.
+
+A limit that is a number of today may be lowered by whoever gets below it. Nobody raises one.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+from grounds import MemoryGround, tree
+from processes import folders
+
+from greenroom import Actor
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = ("actors", "persistence", "supervision")
+ENTRIES_MAX = 13
+CROWDED = {"supervision/cli/commands", "tests/benchmarks"}
+"""One file for each command, and for each thing that is measured."""
+LINES_MAX = 400
+MEDIAN = {"actors": (100, 250), "persistence": (95, 250), "supervision": (100, 250)}
+ROOMS_WITH_CODE = {"supervision/cli"}
+"""`main` stands there, because it is named in the console script, and importing it must not import the command line."""
+PUBLIC_MAX = {"ActorSystem": 58, "Kernel": 58}
+"""Public names of a live instance, methods included: neither may become what everybody walks through."""
+BELOW_THE_FACE = ("mailbox", "kernel", "execution", "delivery", "extensions", "recovery")
+WAYS_ROUND_THE_KERNEL_MAX = 213
+"""Lines in the rooms below `ActorSystem` that walk through it. None is to be left."""
+DIRT = {"__pycache__", ".mypy_cache", ".hypothesis", ".DS_Store"}
+
+
+class Idle(Actor[None]):
+    pass
+
+
+def files(*tops: str) -> Iterator[Path]:
+    for top in tops:
+        yield from sorted(path for path in (ROOT / top).rglob("*.py") if not DIRT & set(path.parts))
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text(errors="replace").splitlines())
+
+
+@pytest.mark.parametrize("top", [*LAYERS, "tests", "examples"])
+def test_a_folder_has_few_entries(top: str) -> None:
+    found = Counter[str]()
+    for path in (ROOT / top).rglob("*"):
+        if not DIRT & set(path.parts):
+            found[name(path.parent)] += 1
+    assert found
+    assert not {folder: count for folder, count in found.items() if count > ENTRIES_MAX and folder not in CROWDED}
+
+
+def test_a_file_has_few_lines() -> None:
+    found = {name(path): lines(path) for path in files(*LAYERS, ".src", "tests", "examples")}
+    assert len(found) > 300
+    assert not {file: count for file, count in found.items() if count > LINES_MAX}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_most_files_say_one_thing_whole(layer: str) -> None:
+    """Neither long ones, nor crumbs."""
+    least, most = MEDIAN[layer]
+    assert least <= median(lines(path) for path in files(layer) if path.name != "__init__.py") <= most
+
+
+def test_the_init_of_a_room_is_a_docstring() -> None:
+    rooms = [path for path in files(*LAYERS) if path.name == "__init__.py" and name(path.parent) not in ROOMS_WITH_CODE]
+    assert len(rooms) > 20
+    for path in rooms:
+        tree = ast.parse(path.read_text())
+        assert ast.get_docstring(tree), f"{name(path)} doesn't say what is where"
+        assert len(tree.body) == 1, f"{name(path)} has more than a docstring"
+
+
+async def test_nobody_knows_everything(memory: MemoryGround) -> None:
+    async with memory.node(tree(Idle)) as system:
+        found: dict[str, Any] = {"ActorSystem": system}
+        try:
+            kind = importlib.import_module("greenroom.actors.kernel.kernel").Kernel
+        except ModuleNotFoundError:
+            kind = None
+        if kind is not None:
+            (found["Kernel"],) = {value for value in vars(system).values() if isinstance(value, kind)}
+        for which, instance in found.items():
+            names = [name for name in dir(instance) if not name.startswith("_")]
+            assert len(names) <= PUBLIC_MAX[which], f"{which} has {len(names)} public names: {', '.join(names)}"
+
+
+def test_no_way_round_the_kernel() -> None:
+    found = [
+        f"{name(path)}:{number}"
+        for path in files(*(f"actors/{room}" for room in BELOW_THE_FACE))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(r"\.(system|_system)\.", line)
+    ]
+    assert len(found) <= WAYS_ROUND_THE_KERNEL_MAX, "\n".join(found)
+
+
+def test_no_module_is_called_utils() -> None:
+    assert not [name(path) for path in files(*LAYERS, "tests", "examples") if re.search(r"util|helper", path.name)]
+
+
+def test_no_two_files_of_tests_share_a_name() -> None:
+    """Pytest imports the tests by their name alone, and the tests their helpers: one would hide the other."""
+    alone = (path for path in files("tests") if not (path.parent / "__init__.py").exists())
+    found = Counter(path.stem for path in alone if path.name != "conftest.py")
+    assert not {stem for stem, count in found.items() if count > 1}
+
+
+def test_every_folder_of_helpers_is_listed() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert settings["pythonpath"] == [name(folder) for folder in folders()]
