@@ -40,7 +40,7 @@ class StoreError(GreenroomError):
 
 
 class StoreUrlInvalid(StoreError):
-    """The store's URL is none that an installed engine understands."""
+    """No installed engine understands the store's URL."""
 
     def __init__(self, url: str, why: str) -> None:
         self.url = url
@@ -61,7 +61,7 @@ class StoreLocked(StoreError):
 
 
 class StoreInUse(StoreError):
-    """Processes other than a node have the database open, and what is to be done needs it alone."""
+    """Processes other than a node have the database open, and the work needs the database for itself."""
 
     def __init__(self, path: str, pids: Sequence[int]) -> None:
         self.path = path
@@ -71,18 +71,18 @@ class StoreInUse(StoreError):
 
 
 class FileInTheWay(StoreError):
-    """A file lies where one is to be written."""
+    """A file lies at the path to be written."""
 
     def __init__(self, path: str, why: str = "exists already", *, replaceable: bool = True) -> None:
         self.path = path
         self.why = why
         self.replaceable = replaceable
-        """Whether it may be overwritten by whoever wants that."""
+        """Whether a caller that asks for it may overwrite the file."""
         super().__init__(f"{path} {why}; nothing was overwritten")
 
 
 class _Interrupted(StoreError):
-    """A write that the store did not take. `undelivered` is the message of the tell that failed, if it was one."""
+    """The store did not take a write. `undelivered` is the message, if the write was that of a tell."""
 
     def __init__(self, why: str, *, outcome: Outcome = "dropped", undelivered: Any = None) -> None:
         self.why = why
@@ -91,12 +91,14 @@ class _Interrupted(StoreError):
         super().__init__(why if outcome == "dropped" else f"{why} (outcome unknown: tell again with the same key)")
 
     def handing_back(self, message: Any) -> _Interrupted:
-        """A copy of this error that carries `message`, for the one who told it."""
+        """A copy of this error that carries `message`, for its teller."""
         return type(self)(self.why, outcome=self.outcome, undelivered=message)
 
 
 class StoreFull(_Interrupted):
-    """The disk, or the database's page limit, is full. Nothing was written; the node goes on when there is space."""
+    """The disk is full, or the database has reached its page limit. Nothing was written; the node goes on once there is
+    space.
+    """
 
 
 class StoreUnavailable(_Interrupted):
@@ -125,7 +127,7 @@ class RecordCorrupt(StoreCorrupt):
 
 
 class RowsDamaged(StoreCorrupt):
-    """A database whose structure is whole and some of whose rows are damaged: the others can be had."""
+    """Some rows of a database are damaged. Its structure is whole, so the other rows can be read."""
 
     def __init__(self, where: str, count: int, first: str) -> None:
         self.count = count
@@ -134,14 +136,14 @@ class RowsDamaged(StoreCorrupt):
 
 
 class CommitsLost(StoreCorrupt):
-    """The database lacks the last of what was committed to it: its WAL was damaged, cut or deleted, or it is an older
-    copy. Nothing was changed. docs/operations.md, "Lost commits"
+    """The database lacks the last commits that were made to it, because its WAL was damaged, cut or deleted, or because
+    it is an older copy. Nothing was changed. See docs/operations.md, "Lost commits".
     """
 
     def __init__(self, where: str, missing: str, kept: str | None = None) -> None:
         self.missing = missing
         self.kept = kept
-        """A copy of the WAL as it was found."""
+        """The path of a copy of the WAL as it was found."""
         saved = f" The WAL as it was found is kept in {kept}." if kept else ""
         super().__init__(
             where,
@@ -158,7 +160,7 @@ class CommitsLost(StoreCorrupt):
 class StoreDataError(StoreError):
     """The database refused the data of a commit (a constraint, a value too big), not the commit as such.
 
-    `undelivered` is the message of the tell whose data they were, if it was one.
+    `undelivered` is the message, if the data were those of a tell.
     """
 
     def __init__(self, why: str, *, undelivered: Any = None) -> None:
@@ -167,7 +169,7 @@ class StoreDataError(StoreError):
         super().__init__(why)
 
     def handing_back(self, message: Any) -> StoreDataError:
-        """A copy of this error that carries `message`, for the one who told it."""
+        """A copy of this error that carries `message`, for its teller."""
         return type(self)(self.why, undelivered=message)
 
 
@@ -193,7 +195,7 @@ class Fenced(StoreError):
 
 
 class TransactionMisused(StoreError):
-    """The SQL of a turn tried to begin, commit or roll back; or it came when the turn's transaction was over."""
+    """The SQL of a turn tried to begin, commit or roll back, or it came after the end of the turn's transaction."""
 
     def __init__(self, why: str) -> None:
         self.why = why

@@ -29,7 +29,7 @@ error, duration_ms, sends, state_changed, mailbox |
 | store.row_damaged | whose row it is, or the root's | text, effect |
 | store.dead_letters_deleted | the root's | count, limit |
 
-Failures are published at once, not after a commit: what went wrong went wrong, whatever the disk says.
+Failures are published at once, not after a commit, because they have happened whatever becomes of the commit.
 """
 
 from __future__ import annotations
@@ -68,7 +68,11 @@ class Events:
         self._subscribers: list[Callable[[Event], object]] = []
 
     def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
-        """Call `subscriber` with every event from now on; returns the way out. It must not block."""
+        """Call `subscriber`, which must not block, with every event from now on.
+
+        Returns:
+            A function that ends the subscription.
+        """
         self._subscribers.append(subscriber)
         return lambda: self._subscribers.remove(subscriber)
 
@@ -81,5 +85,5 @@ class Events:
             try:
                 subscriber(event)
             except Exception:
-                # Who looks on must not bring down what is looked at.
+                # An observer must not bring down the node that it observes.
                 logger.exception("a subscriber failed at {}", name)

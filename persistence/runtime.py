@@ -1,4 +1,4 @@
-"""Runtime: the one door to clock, randomness, scheduling and threads.
+"""Runtime: the one way to clock, randomness, scheduling and threads.
 
 A lint rule keeps `time`, `random` and bare sleeps out of every other module, so that a whole node can run
 under a virtual clock and a seeded scheduler.
@@ -36,11 +36,11 @@ class Runtime:
         await asyncio.sleep(seconds)
 
     def see_out(self, awaitable: Awaitable[T]) -> Awaitable[T]:
-        """What waits for an end that may need time to pass: a clock that is moved by hand moves by itself for it."""
+        """An awaitable for an end that may need time to pass: a clock that tests move by hand moves for it."""
         return awaitable
 
     async def poll(self, seconds: float) -> None:
-        """Sleep between two looks at what nobody tells of. A clock that is moved by hand needn't stop for it."""
+        """Sleep between two looks at something that sends no notice. A clock moved by hand needn't stop for it."""
         await self.sleep(seconds)
 
     def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
@@ -50,7 +50,11 @@ class Runtime:
         return asyncio.get_running_loop().call_soon(callback, *args)
 
     async def wait(self, futures: Collection[asyncio.Future[Any]], timeout_s: float | None) -> bool:
-        """Wait until all of `futures` are done, at most so many seconds; whether they are. Cancels none of them."""
+        """Wait until all of `futures` are done, for at most `timeout_s` seconds. Cancels none of them.
+
+        Returns:
+            Whether all are done.
+        """
         waiting = [future for future in futures if not future.done()]
         if not waiting or timeout_s is None:
             if waiting:
@@ -81,7 +85,7 @@ class Runtime:
 
 
 async def uncancelled(awaitable: Awaitable[T]) -> T:
-    """Wait to the end, whatever cancels us; the cancellation is raised then. For bounded waits only."""
+    """Wait to the end even if the caller is cancelled; the cancellation is raised afterwards. For bounded waits."""
     future = asyncio.ensure_future(awaitable)
     cancelled: asyncio.CancelledError | None = None
     while not future.done():

@@ -1,4 +1,4 @@
-"""Bisection: which of a batch's entries the database refuses."""
+"""Bisection: finds the entry of a batch that the database refuses."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ("Bisected", "bisect")
 
 class Bisected(NamedTuple):
     guilty: Entry | None
-    """Whom the database refuses; None if the batch was refused only as a whole, or only once."""
+    """The entry that the database refuses; None if it refused the batch only as a whole, or only once."""
     position: int
-    """Its place in the commit order, or that of the last one committed."""
+    """Its position in the commit queue; if there is none, that of the last entry committed."""
     error: StoreDataError
     behind: list[Entry]
-    """What comes behind it, uncommitted."""
+    """The entries behind that position, uncommitted."""
 
 
 async def bisect(
@@ -31,8 +31,10 @@ async def bisect(
     """Commit the longest prefix that the database takes.
 
     Args:
-        before: the position before the batch's first. error: why the batch was refused. write: makes one commit.
-        landed: told of the position up to which each has committed.
+        before: the position before the batch's first entry.
+        error: why the batch was refused.
+        write: makes one commit.
+        landed: told, after each commit, of the position up to which everything is committed.
 
     Raises:
         StoreFull, StoreUnavailable, Fenced: from `write`.

@@ -1,7 +1,7 @@
-"""The committer: finished turns in, one transaction out, waiters told in order.
+"""Committer: takes a batch of entries out of the commit queue, writes it as one transaction, and tells the waiters.
 
-One task owns all writing and is never cancelled; callers wait on futures of their own, so that a cancelled caller can't
-leave a half commit behind. The states are in docs/semantics/commit.md.
+One task does all writing and is never cancelled. Callers wait on futures of their own, so a cancelled caller can't
+leave half a commit behind. Its states: docs/semantics/commit.md.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ __all__ = ("Committer",)
 
 GATHER_S_MAX = 0.02
 ROW_S = 10e-6
-"""How long a commit that somebody waits for may wait for turns that are about to run: what is told and handled within
-one commit needs no row, so that a crowd of tells is on disk sooner if they are handled first. No longer, though, than
-those rows would take, written and deleted: waiting in vain costs at most as much again."""
+"""A commit that somebody waits for may wait for turns that are about to run, because a message that is told and handled
+within one commit needs no row: a crowd of tells is on disk sooner if they are handled first. It waits no longer than
+those rows would take, written and deleted, so waiting in vain at most doubles the cost."""
 
 LINGER_COMMITS, LINGER_S_MAX = 10, 0.05
-"""How long effects that nobody waits for may lie: so many times what a commit takes, at most so many seconds."""
+"""Entries that nobody waits for may lie so many times as long as a commit takes, and at most so many seconds."""
 COMMIT_WEIGHT = 0.1
-"""How much of that average the latest commit is."""
+"""The share of the latest commit in that average."""
 
 
 class Committer:
-    """Group commit for one store."""
+    """Group commit for one store. It has the queue that everybody else puts entries in."""
 
     def __init__(
         self,
@@ -54,12 +54,12 @@ class Committer:
     ) -> None:
         """
         Args:
-            commit_no: the owner row's, at open.
-            refused: called with the effects whose data the database refused, after everything before them is
-                committed; what it returns (the failed attempt) is committed next; None if nobody answers for them.
-            broken: called when the store failed and everything uncommitted has been dropped; and whether somebody
-                answers for it, which is about refused data.
-            bug: called with what the committer or a waiter of it raised, which none of them should.
+            commit_no: that of the owner row, at open.
+            refused: called with an entry whose data the database refused, after everything before it is committed. The
+                effects that it returns (the failed attempt) are committed next; None if nobody answers for the entry.
+            broken: called when everything uncommitted has been dropped, with the error, and with whether somebody
+                answers for refused data (true for any other error).
+            bug: called with an exception of the committer itself or of a waiter, neither of which should raise any.
             at_work: whether turns are about to run.
         """
         self.queue = CommitQueue(runtime, bug)
@@ -79,7 +79,7 @@ class Committer:
         self._held = False
         self._closing = False
         self._failed: tuple[list[Entry], int, Commit, BaseException] | None = None
-        """What `commit_here` couldn't commit, up to which position, and why."""
+        """The batch that `commit_here` couldn't commit, its last position, the commit and its error."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -89,13 +89,14 @@ class Committer:
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[tuple[AsyncConnection, Callable[[Effects], Any]]]:
-        """Hold the write transaction: other commits queue meanwhile. What the caller rests on is committed already.
+        """Hold a user transaction, while other commits queue. Everything that the caller rests on is committed already.
 
-        Yields the connection for the user's SQL and `finish(effects)`, which commits both; else all is rolled back.
+        Yields the connection for the user's SQL, and `finish(effects)`, which commits both. Without a call of `finish`
+        the transaction is rolled back.
         """
         while self._held:
             await self.queue.next_room()
-        self._held = True  # no batch starts from here on; to wait for an empty queue could take for ever
+        self._held = True  # no batch starts from here on, because waiting for an empty queue could take for ever
         try:
             while self._in_flight:
                 await self.queue.next_room()
@@ -135,7 +136,7 @@ class Committer:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the event loop ends under the node: nothing else cancels this task, or strikes it with a Ctrl-C."""
+        """Whether the event loop ends under the node: nothing else cancels this task, or raises a Ctrl-C in it."""
         task = self._task
         if task is None:
             return False
@@ -168,11 +169,11 @@ class Committer:
             if self._at_work() and not self._closing:
                 await self._gather()
                 if self._held or self._in_flight or not queue.entries:
-                    continue  # meanwhile somebody has committed it, or tried to: what failed comes first
+                    continue  # `commit_here` has committed it meanwhile, or tried to: a failed batch comes first
             batch = queue.take()
             self._in_flight = True
             await self._land(self._commit(batch, queue.position))
-            del batch  # an idle node keeps nothing of it
+            del batch  # so that an idle node keeps nothing of it alive
 
     async def _land(self, commit: Coroutine[Any, Any, None]) -> None:
         """Finish the batch in flight."""
@@ -190,9 +191,11 @@ class Committer:
             queue.rearm(at_once=self._closing)
 
     def commit_here(self) -> bool:
-        """Commit what is queued on the spot, in the task of whoever waits for it: waking another costs as much again.
+        """Commit what is queued on the spot, in the task that waits for it, because waking the owner task costs as much
+        as the commit.
 
-        Nothing waits in here, so that nobody can cancel it. What doesn't succeed at once is left to the owner task.
+        Nothing in here awaits, so nothing can cancel it. A commit that doesn't succeed at once is left to the owner
+        task.
 
         Returns:
             Whether everything queued is on disk. If not, wait for `landing`: this isn't the moment, or it failed.
@@ -222,12 +225,14 @@ class Committer:
         return True
 
     def _lasted(self, seconds: float) -> None:
-        """A commit has taken so long: those that nobody waits for shouldn't take more than a tenth of the time."""
+        """Note how long a commit has taken, and set `linger_s`, so that commits that nobody waits for take at most a
+        tenth of the time.
+        """
         self._commit_s += (seconds - self._commit_s) * COMMIT_WEIGHT
         self.queue.linger_s = min(max(LINGER_S_MIN, LINGER_COMMITS * self._commit_s), LINGER_S_MAX)
 
     async def _gather(self) -> None:
-        """Let turns that are about to run go first, for a while, if that spares rows."""
+        """Let turns that are about to run go first for a while, if that spares rows."""
         clock, queue, entries = self._runtime.perf, self.queue, self.queue.entries
         began = clock()
         rows = most = seen = 0
@@ -242,7 +247,7 @@ class Committer:
     async def _commit(self, batch: list[Entry], end: int, failed: tuple[Commit, BaseException] | None = None) -> None:
         """
         Args:
-            failed: what has been tried already, and came to this.
+            failed: the commit of this batch that has been tried already, and its error.
         """
         try:
             if failed is None:
@@ -267,7 +272,7 @@ class Committer:
             self.commits += 1
 
     async def _after(self, commit: Commit, error: BaseException) -> None:
-        """A commit has failed. If nobody knows whether it landed, look; raise its error unless it has."""
+        """A commit has failed. If it isn't known whether it landed, look. Raise its error unless it has landed."""
         if not isinstance(error, Exception):  # a Ctrl-C in the middle of it
             error = StoreUnavailable(repr(error), outcome="unknown")
         if not isinstance(error, StoreFull | StoreUnavailable) or error.outcome != "unknown":
@@ -281,7 +286,11 @@ class Committer:
         self.commits += 1
 
     async def _refuse(self, batch: list[Entry], before: int, error: StoreDataError) -> None:
-        """Commit what the database takes; charge whom it refuses; drop the rest. `before`: the batch's first."""
+        """Commit the entries that the database takes, charge the one that it refuses, drop the rest.
+
+        Args:
+            before: the position before the batch's first entry.
+        """
         first = before + 1
         try:
             guilty, first, error, behind = await bisect(batch, before, error, self._write, self.queue.landed)
@@ -297,7 +306,7 @@ class Committer:
         self._drop(error, first, charged=charge is not None)
 
     def fail(self, error: StoreError) -> None:
-        """The store failed somebody else (a read, a held transaction): the same consequences."""
+        """The store failed in a read or in a user transaction, which has the same consequences as a failed commit."""
         if self.queue.failure is not None:
             return
         if not self._in_flight:
@@ -307,7 +316,7 @@ class Committer:
         self._broken(error, True)
 
     def _drop_rest(self) -> None:
-        """What was in flight when something else failed has come to its end, and nothing else does."""
+        """The batch that was in flight when something else failed has come to its end: drop everything behind it."""
         queue = self.queue
         if queue.failure is not None and queue.pending and not self._in_flight:
             queue.refuse(queue.failure)
@@ -315,10 +324,10 @@ class Committer:
             queue.release_room()
 
     def _drop(self, error: StoreError, guilty: int = 0, *, charged: bool = True) -> None:
-        """Nothing uncommitted survives: tell every waiter, then let the tree be reset from the database.
+        """Drop everything uncommitted, tell every waiter, then let the tree be reset from the database.
 
         Args:
-            guilty: the position whose data was refused; everybody behind it was merely in its way.
+            guilty: the position whose data was refused. The entries behind it are dropped for no fault of their own.
             charged: whether somebody answers for refused data.
         """
         others = error
@@ -349,7 +358,7 @@ class Committer:
         await self.store.commit(Commit(self._number))
 
     def resume(self) -> None:
-        """Take effects again."""
+        """Take entries again."""
         self.queue.accept()
 
 

@@ -1,8 +1,9 @@
-"""Entries of the commit order: what a finished turn, or a tell, asks of the next commit; and how a batch folds into
-one.
+"""Entries of the commit queue: the changes that a finished turn, or a tell, wants committed; and how a batch of them
+folds into one commit.
 
-The two that nearly all entries are, a message told and a turn with nothing but its acknowledgement, its state and what
-it sent, stand in the order themselves, without an object around them: `Told` and `Handled`. Anything else is `Effects`.
+Nearly all entries are of two kinds: a message that was told, or a turn that has acknowledged its message, changed its
+state and sent others. Those stand in the queue themselves, without an object around them, as `Told` and `Handled`.
+Anything else is `Effects`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ("Effects", "Entry", "Handled", "Stateful", "Told", "fold", "unhandled
 
 
 class Stateful(Protocol):
-    """Whoever has a state row."""
+    """An actor that has a state row."""
 
     address: str
 
@@ -27,7 +28,7 @@ class Stateful(Protocol):
 class Told:
     """A message on its way to its row. The row is made only if the message outlives the batch.
 
-    By itself in the commit order it is its insertion.
+    As an entry of the commit queue, it is the insertion of that row.
     """
 
     __slots__ = ()
@@ -46,25 +47,25 @@ class Told:
 
 
 class Handled:
-    """A finished turn, as an entry of the commit order."""
+    """A finished turn, as an entry of the commit queue."""
 
     __slots__ = ("ack", "actor", "inserts", "state")
 
     ack: int
-    """Id of the message that it handled; 0 if that had no row."""
+    """The id of the message that the turn handled; 0 if that has no row."""
     actor: Stateful
     state: bytes | None
-    """The actor's, if the turn has changed it."""
+    """The actor's state, if the turn has changed it."""
     inserts: Sequence[Told]
 
     @property
     def guilty(self) -> Any:
-        """Whom to charge if the database refuses this data; opaque here."""
+        """The one to charge if the database refuses this data; opaque here."""
         return self
 
 
 class Effects:
-    """One entry of the commit order, with anything in it."""
+    """An entry of the commit queue that may hold anything."""
 
     __slots__ = ("ack", "actor", "deletes", "guilty", "inserts", "rows", "size", "state")
 
@@ -88,14 +89,14 @@ class Effects:
         self.deletes = deletes
         self.guilty = guilty
         self.size = size
-        """Bytes, roughly: for the bound on run-ahead."""
+        """Roughly, in bytes, for the bound on the run-ahead."""
 
 
 Entry = Told | Handled | Effects
 
 
 def unhandled(entries: Sequence[Entry]) -> int:
-    """How many more messages they tell than they acknowledge."""
+    """How many more messages the entries tell than they acknowledge."""
     count = 0
     for entry in entries:
         count += 1 if isinstance(entry, Told) else len(entry.inserts) - (entry.ack != 0)
@@ -103,7 +104,9 @@ def unhandled(entries: Sequence[Entry]) -> int:
 
 
 def fold(batch: Sequence[Entry], commit: Commit) -> Commit:
-    """The batch as one commit: per key the last word, and no row at all for a message told and handled within it."""
+    """Fill `commit` with the batch: the last value for each key, and no row for a message that was told and handled
+    within the batch.
+    """
     new: dict[int, Told] = {}
     acked: list[int] = []
     states: dict[str, tuple[Stateful, bytes]] = {}
@@ -141,7 +144,7 @@ def fold(batch: Sequence[Entry], commit: Commit) -> Commit:
 
 
 class _Others:
-    """Rows that are neither messages told nor states: few turns have any."""
+    """Rows that are neither messages that were told nor states. Few turns have any."""
 
     def __init__(self, new: dict[int, Told], acked: list[int], states: dict[str, tuple[Stateful, bytes]]) -> None:
         self._new = new

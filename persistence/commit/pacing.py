@@ -1,4 +1,4 @@
-"""Pace: whether a commit is made on the loop's own thread or in the store's, whichever costs the loop less."""
+"""Pace: whether a commit is made on the event loop's thread or on the store's, whichever costs the loop less."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ __all__ = ("Pace",)
 ON_LOOP_S_MAX = 0.002
 """A store whose commits take less than this is written from the loop's own thread: two thread hops cost more."""
 PROBE_FIRST, PROBE_EVERY = 4, 50
-"""While commits go through the thread, one is tried on the loop now and then, to notice that the disk got faster: after
-so few at first, and then after twice as many each time, up to so many."""
+"""While commits go through the store's thread, one is tried on the loop now and then, to notice that the disk got
+faster: after PROBE_FIRST commits, and then after twice as many each time, up to PROBE_EVERY."""
 STALL_S = 2 * ON_LOOP_S_MAX
-"""No single commit counts for more: a disk that hiccups once isn't a slow disk."""
+"""No single commit counts for more, because a disk that hiccups once isn't a slow disk."""
 PAUSE_S = 50e-6
-"""How long the loop lets go of the GIL, a round, while a batch is in flight in the thread (the GIL convoy)."""
+"""In each of its rounds the loop lets go of the GIL for so long while the store's thread commits (the GIL convoy)."""
 WEIGHT, PROBE_WEIGHT = 0.1, 0.5
-"""How much of the average the latest commit is; probes are rare, and count for more."""
+"""The share of the latest commit in the average. Probes are rare, so they count for more."""
 
 
 class Pace:
+    """Writes commits for the committer, and measures how long they take."""
+
     def __init__(self, store: Store, runtime: Runtime) -> None:
         self.on_loop = False
-        """The loop stands still for a commit at this moment: no handler's fault, if the disk is slow."""
+        """Whether the loop stands still for a commit at this moment: no handler's fault, if the disk is slow."""
         self._store = store
         self._runtime = runtime
         self._cost_s = 0.0
         self._gap = self._left = PROBE_FIRST
-        """Commits between two probes, and until the next."""
+        """How many commits lie between two probes, and before the next."""
         self._in_thread = False
 
     @property
     def quick(self) -> bool:
-        """Whether a commit is made on the loop's own thread at the moment, and there is nothing to be tried."""
+        """Whether commits are made on the loop's own thread at the moment, without a probe."""
         return self._cost_s < ON_LOOP_S_MAX and self._store.synchronous
 
     async def write(self, commit: Commit) -> None:
-        """Raises as `Store.commit`."""
+        """Make one commit. Raises as `Store.commit`."""
         if self._store.synchronous and (self._cost_s < ON_LOOP_S_MAX or self._left <= 0):
             self.write_now(commit)
             return
@@ -51,7 +53,7 @@ class Pace:
             self._in_thread = False
 
     def write_now(self, commit: Commit) -> float:
-        """The same, on the loop's own thread. Returns how long it took, in seconds."""
+        """The same on the loop's own thread. Returns how long it took, in seconds."""
         clock = self._runtime.perf
         began = clock()
         self.on_loop = True
@@ -69,7 +71,7 @@ class Pace:
         return seconds
 
     def _let_go(self) -> None:
-        """sqlite3 takes the GIL back at every step; a busy loop beside it would make each step wait for a switch."""
+        """Pause: sqlite3 takes the GIL back at each step, and each step would wait for a busy loop to give it up."""
         if self._in_thread:
             self._runtime.pause(PAUSE_S)
             self._runtime.call_soon(self._let_go)

@@ -46,15 +46,15 @@ class CommitQueue:
         self.failure: StoreError | None = None
         """Why nothing can be put in at the moment."""
         self.wanted = False
-        """Whether a commit has been asked for and hasn't begun."""
+        """Whether somebody has asked for a commit that hasn't begun."""
         self.entries: list[Entry] = []
-        """What is queued, in order. Only `put` and the committer's half change it."""
+        """The queued entries, in order. Only `put` and the committer's half change it."""
         self.linger_s = LINGER_S_MIN
         """How long entries that nobody waits for may lie. The committer adapts it to the disk."""
         self._bytes = 0
-        """Of the entries that are queued;"""
+        """The bytes of the entries that are queued,"""
         self._flying_bytes = 0
-        """of the batch in flight."""
+        """and those of the batch in flight."""
         self._runtime = runtime
         self._waiters = Waiters(bug)
         self._room: list[asyncio.Future[None]] = []
@@ -161,7 +161,7 @@ class CommitQueue:
     # -- the committer's half ------------------------------------------------------------------------------
 
     async def requested(self) -> None:
-        """Wait for the next request for a commit. If nothing is queued, those of before are void."""
+        """Wait for the next request for a commit. If nothing is queued, earlier requests are void."""
         if not self.entries:
             self.wanted = False
         self._wake = asyncio.get_running_loop().create_future()
@@ -196,7 +196,7 @@ class CommitQueue:
         self._flying_bytes = 0
 
     def rearm(self, *, at_once: bool) -> None:
-        """After a commit: see that what has been queued meanwhile gets one."""
+        """After a commit, see to it that the entries queued meanwhile get one."""
         if at_once or self._waiters.waiting or len(self.entries) >= BATCH_TURNS_MAX:
             self.wanted = True
         elif self._linger is None:
@@ -214,7 +214,7 @@ class CommitQueue:
         self.failure = None
 
     def lose(self, end: int, error: StoreError) -> None:
-        """What isn't on disk up to position `end` was dropped because of `error`."""
+        """Everything up to position `end` that isn't on disk was dropped because of `error`."""
         if end > self.committed:
             self._lost.append((self.committed + 1, end, error))
             self.committed = end

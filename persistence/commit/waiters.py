@@ -1,4 +1,4 @@
-"""Waiters: who is to be told when a position in the commit order is on disk, or lost."""
+"""Waiters: the callers that are told when a position of the commit queue is on disk, or lost."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ..errors import StoreError
 __all__ = ("Waiter", "Waiters")
 
 Waiter = Callable[[StoreError | None], object]
-"""Called with None, or with why what it waits for was dropped."""
+"""Called with None once its position is on disk, or with the error because of which that was dropped."""
 
 
 class Waiters:
-    """In the order in which they came."""
+    """Callers that wait for positions, told in the order in which they came."""
 
     def __init__(self, bug: Callable[[BaseException], object]) -> None:
         """
         Args:
-            bug: told of what a waiter raises; the others are told nevertheless.
+            bug: told of an exception that a waiter raises; the other waiters are told nevertheless.
         """
         self.waiting: list[tuple[int, Waiter | asyncio.Future[None]]] = []
         self._bug = bug
@@ -38,7 +38,7 @@ class Waiters:
                 self.waiting.append(item)
             elif isinstance(waiter, asyncio.Future):
                 if waiter.done():
-                    continue  # who waited was cancelled
+                    continue  # its caller was cancelled
                 if error is None:
                     waiter.set_result(None)
                 else:

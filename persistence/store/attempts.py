@@ -21,26 +21,26 @@ class Started(NamedTuple):
     verdict: Verdict
     uid: str
     address: str
-    """Cut to 174 bytes of UTF-8: for reports, the uid is what counts."""
+    """Cut to 174 bytes of UTF-8. It is for reports; the uid identifies the message."""
 
 
 def is_uid(text: object) -> bool:
-    """Whether it is 128 bits in hex, the only thing that a slot has room for."""
+    """Whether `text` is 128 bits in hex: a slot has room for nothing else."""
     return isinstance(text, str) and len(text) == 32 and set(text) <= _HEX_DIGITS
 
 
 class AttemptLog(abc.ABC):
-    """What a store offers as `attempts`."""
+    """A store's `attempts`: one slot for each runner of the node."""
 
     slots: int
     damaged: bool
-    """The file that was found made no sense (as a whole, or some slots of it)."""
+    """Whether the file that was found made no sense, as a whole or in some of its slots."""
     left: list[Started]
-    """What `open` found."""
+    """The messages that `open` found."""
 
     @abc.abstractmethod
     def open(self) -> list[Started]:
-        """What the last life left.
+        """Begin, and return the messages that were being handled when the last life ended.
 
         Raises:
             StoreFull, StoreUnavailable
@@ -48,26 +48,23 @@ class AttemptLog(abc.ABC):
 
     @abc.abstractmethod
     def note(self, slot: int, uid_hex: str, address: str, solo: bool = False) -> None:
-        """The message's handling starts. Before the handler's first line."""
+        """The handling of a message starts. Called before the handler's first line."""
 
     @abc.abstractmethod
     def clear(self, slot: int) -> None:
-        """It has ended, in whatever way."""
+        """The handling has ended, in whatever way."""
 
     @abc.abstractmethod
     def hang(self, slot: int, stack: str) -> None:
-        """The watchdog's word right before it ends the process: this slot's handler blocks the loop.
-
-        From any thread.
-        """
+        """This slot's handler blocks the event loop. The watchdog says so, on any thread, and ends the process."""
 
     @abc.abstractmethod
     def hang_report(self) -> str:
-        """The stack that the last `hang` left, or ""."""
+        """The stack that the last `hang` left; "" if there is none."""
 
     @abc.abstractmethod
     def reset(self) -> None:
-        """Forget everything: the verdicts have been recorded."""
+        """Forget everything, because the verdicts have been recorded."""
 
     @abc.abstractmethod
     def close(self) -> None: ...

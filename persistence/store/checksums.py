@@ -27,11 +27,11 @@ def _shapes(kind: type[Row]) -> frozenset[tuple[type, ...]]:
 
 
 _SHAPES: dict[type[Any], frozenset[tuple[type, ...]]] = {kind: _shapes(kind) for kind in ROWS}
-"""The types of a row's values when they are just those of its columns."""
+"""For each kind of row, the types that its values may have without a conversion."""
 
 
 def _stored(kind: type[Any], values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The values as the database will give them back: an int in a float column as a float, a bool as an int."""
+    """The values as the database gives them back: an int in a float column as a float, a bool as an int."""
     found = list(values)
     for position, (value, column) in enumerate(zip(values, columns(kind), strict=False)):
         if column.type is float and isinstance(value, int):
@@ -44,27 +44,28 @@ def _stored(kind: type[Any], values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _crc(values: tuple[Any, ...]) -> int:
-    """CRC-32 over the JSON of the values: it keeps types and borders apart (1, 1.0, "1" and null differ), and nothing
-    makes a text of them faster."""
+    """CRC-32 over the JSON of the values. JSON keeps types and borders apart (1, 1.0, "1" and null differ), and no
+    other encoder is faster.
+    """
     try:
         return crc32(_encode(values))
     except (UnicodeEncodeError, TypeError):
-        # What no JSON can say no database takes; but what a damaged one holds has to have some checksum.
+        # No database takes values that JSON can't say, but a damaged database may hold some, and they need a checksum.
         return crc32(ascii(values).encode("ascii"))
 
 
 def checksum(row: Row) -> int:
     """CRC-32 over every column but the last."""
     values = row[:-1]
-    if bytes in map(type, values):  # a flipped bit has made a blob of a text, and "" would be the same in JSON
+    if bytes in map(type, values):  # a flipped bit turned a text into a blob; in JSON an empty one would be "", too
         return crc32(ascii(values).encode("ascii"))
     return _crc(values)
 
 
 def sealed(kind: type[R], *values: Any) -> R:
-    """A row of these values with its checksum: `seal` for the rows of which there are many.
+    """A row of these values with its checksum. Faster than `seal`, for the kinds of which there are many rows.
 
-    The values are of just the types of their columns, or of subclasses that `seal` knows to make plain.
+    Each value has exactly the type of its column, or a subclass of it that `seal` makes plain.
     """
     try:
         return _new(kind, (*values, crc32(_encode(values))))
@@ -75,8 +76,8 @@ def sealed(kind: type[R], *values: Any) -> R:
 def seal(row: R) -> R:
     """The row with its checksum.
 
-    Values are made what the database will give back first: a checksum over the int that was put in a float column
-    would call the row damaged.
+    Values are first made those that the database will give back, because a checksum over an int in a float column
+    would make the row look damaged.
     """
     kind: type[R] = type(row)
     values: tuple[Any, ...] = row[:-1]
@@ -89,7 +90,7 @@ def verify(row: R) -> R:
     """The row itself, if its checksum fits.
 
     Raises:
-        RecordCorrupt: it doesn't; the error names table and key.
+        RecordCorrupt: the checksum doesn't fit; the error names table and key.
     """
     computed = checksum(row)
     if computed != row.crc:

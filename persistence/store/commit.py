@@ -1,4 +1,4 @@
-"""What one transaction changes."""
+"""Commit: the changes that one transaction makes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ __all__ = ("Commit",)
 
 
 class Commit:
-    """What one transaction changes: per kind of row, rows to put and keys to delete.
+    """For each kind of row, the rows to put and the keys to delete.
 
-    Rows are sealed by whoever made them. `inserts` are message rows that are new (a conflict is a data
-    error); `puts` replace the row of the same key; `deletes` holds keys (the bare value for a one-column
-    key, a tuple otherwise). Within one kind no key occurs twice.
+    The rows carry their checksums already. `inserts` are new message rows (a conflict is a data error). `puts` replace
+    the row of the same key. `deletes` holds keys: the bare value for a key of one column, a tuple otherwise. Within one
+    kind no key occurs twice.
     """
 
     __slots__ = ("deletes", "inserts", "last_id", "number", "puts")
 
     def __init__(self, number: int = 0) -> None:
         self.number = number
-        """The commit's number, as the owner row will say after it."""
+        """The commit's number, which the owner row says after it."""
         self.last_id = 0
-        """The highest message sequence number that was given up to here; 0 for no news."""
+        """The highest message sequence number given so far; 0 if it hasn't changed."""
         self.inserts: list[MessageRow] = []
         self.puts: dict[type[Row], list[Any]] = {}
         self.deletes: dict[type[Row], list[Any]] = {}

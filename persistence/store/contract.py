@@ -23,25 +23,25 @@ __all__ = ("Store", "StoreStatus")
 
 
 class StoreStatus(dict[str, Any]):
-    """What `greenroom db status` prints: plain names to plain values."""
+    """The figures that `greenroom db status` prints: plain names to plain values."""
 
 
 class Store(abc.ABC):
     """A database that holds one node's rows.
 
-    Life: `open` (takes ownership), any number of `commit` and reads, `close`. `open_reader` opens without
-    ownership: reads and `submit` only, and it works beside an owner.
+    Its life is `open`, which takes ownership, any number of commits and reads, then `close`. `open_reader` opens it
+    without ownership, beside an owner if there is one, for reads and `submit` alone.
     """
 
     url: str
     attempts: AttemptLog
-    """Where the starts of messages are noted."""
+    """Notes the starts of messages."""
     unclean: bool = False
     """After `open`: whether the last owner ended without giving the store back."""
     loss: str = ""
-    """After `open` or `reopen`: what of its commits the store lacks, where it was told to go on without it."""
+    """After `open` or `reopen`: which commits the store lacks, if it was told to go on without them; else ""."""
     synchronous: bool = False
-    """Whether `commit_now` works: a commit without a thread, on the caller's own."""
+    """Whether `commit_now` works, which commits on the caller's own thread."""
 
     # -- life ---------------------------------------------------------------------------------------
 
@@ -68,14 +68,14 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def close(self) -> None:
-        """Give it back. Never raises for a store that broke; safe to call twice."""
+        """Give the store back. Never raises for a store that broke; safe to call twice."""
 
     @abc.abstractmethod
     async def reopen(self) -> OwnerRow:
-        """Close and open the connections again after a store error, keeping lock and epoch.
+        """After a store error, close the connections and open them again, keeping lock and epoch.
 
         Returns:
-            The owner row as it is on disk: its `commit_no` tells whether an ambiguous commit landed.
+            The owner row as it is on disk. Its `commit_no` tells whether an ambiguous commit landed.
 
         Raises:
             Fenced: the epoch on disk is not ours any more.
@@ -96,19 +96,19 @@ class Store(abc.ABC):
         """
 
     def commit_now(self, commit: Commit) -> None:
-        """The same, blocking, on the caller's thread; only where `synchronous` is true."""
+        """The same on the caller's thread, which it blocks. Only where `synchronous` is true."""
         raise NotImplementedError
 
     @abc.abstractmethod
     def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """Hold a write transaction on the writer's own connection for the user's SQL.
+        """Begin a user transaction: a write transaction, on the writer's own connection, for the user's SQL.
 
-        Commits nothing itself: leaving the block without `commit_transaction` rolls back. While it is held no
-        `commit` may be called.
+        It commits nothing itself: leaving the block without `commit_transaction` rolls back. `commit` mustn't be called
+        in the block.
         """
 
     async def has_landed(self, commit: Commit) -> bool | None:
-        """COMMIT itself failed: whether it landed all the same; None: it can't be told."""
+        """Whether `commit` landed although COMMIT itself failed; None if that can't be told."""
         try:
             owner = await self.reopen()
         except StoreError:
@@ -117,7 +117,7 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def commit_transaction(self, commit: Commit) -> None:
-        """Add `commit` to the transaction held by `transaction` and commit both. Raises as `commit`."""
+        """Add `commit` to the user transaction, and commit both. Raises as `commit`."""
 
     # -- reading: committed rows; each row is verified -------------------------------------------------
 
@@ -141,7 +141,7 @@ class Store(abc.ABC):
     ) -> list[R]:
         """Rows in the order of their key, after the given key, whose columns equal `equal`.
 
-        Not verified, so that a listing shows damaged rows too: whoever uses a row calls `verify`.
+        Not verified, so that a listing shows damaged rows, too. A caller that uses a row calls `verify`.
         """
 
     @abc.abstractmethod
@@ -153,8 +153,10 @@ class Store(abc.ABC):
         """Messages by id, in any order, those that exist. Not verified."""
 
     async def with_uids(self, uids: Collection[str], after: int = 0) -> list[MessageRow]:
-        """Messages of these uids and higher ids than `after`, in sequence order. Not verified. One walk over the table
-        for all of them."""
+        """The messages of these uids whose ids are above `after`, in sequence order. Not verified.
+
+        It walks over the table once for all of them.
+        """
         if not uids:
             return []
         return [row async for row in self.iterate(MessageRow) if row.id > after and row.uid in uids]
@@ -164,35 +166,38 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def last_id(self) -> int:
-        """The highest message sequence number ever given that the store knows of (dead letters included)."""
+        """The highest message sequence number that the store knows of, those of dead letters included."""
 
     @abc.abstractmethod
     async def owner(self) -> OwnerRow | None:
-        """The owner row, whoever owns it."""
+        """The owner row, whichever process owns the store."""
 
     @abc.abstractmethod
     async def status(self) -> StoreStatus:
         """Engine, version, file sizes, schema version, counts."""
 
-    # -- housekeeping: walks over a whole table, which hold up no other read -----------------------------
+    # -- housekeeping: walks over a whole table that keep no other read waiting --------------------------
 
     @abc.abstractmethod
     async def keys_below(self, kind: type[Row], column: str, value: float, limit: int) -> list[Any]:
-        """The keys of some rows, in any order, whose `column` is less than `value`, as `Commit.delete` takes them.
+        """The keys, as `Commit.delete` takes them, of up to `limit` rows whose `column` is less than `value`.
 
-        Not verified.
+        In any order. Not verified.
         """
 
     @abc.abstractmethod
     async def keys_beyond(self, kind: type[Row], column: str, kept: int, limit: int) -> list[Any]:
-        """The keys of some rows, in any order, that aren't among the `kept` with the highest `column`. Not verified."""
+        """The keys of up to `limit` rows that aren't among the `kept` rows with the highest `column`.
+
+        In any order. Not verified.
+        """
 
     def log_bytes(self) -> int:
-        """The size of the engine's log of commits that aren't in the database proper yet; 0 if it has none. Cheap."""
+        """The bytes of the engine's log, whose commits aren't in the database proper yet; 0 without a log. Cheap."""
         return 0
 
     def log_readers(self) -> list[int]:
-        """The other processes that read at this moment, and so keep that log from beginning anew, as far as known."""
+        """The other processes that are known to read at this moment: they keep the log from beginning anew."""
         return []
 
     # -- other processes ------------------------------------------------------------------------------
@@ -209,10 +214,10 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def inbox_changed(self) -> bool:
-        """Cheaply (microseconds): may another process have written since the last call? True the first time."""
+        """Whether another process may have written since the last call; true the first time. It costs microseconds."""
 
     def holder(self) -> int | None:
-        """Who owns the store at this moment: a pid, 0 if that can't be told, None if nobody does.
+        """The pid of the store's owner at this moment; 0 if that can't be told, None if there is no owner.
 
         The store needn't be open.
 

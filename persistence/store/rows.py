@@ -38,10 +38,10 @@ class MessageRow(NamedTuple):
     address: str
     priority: int
     due: float | None
-    """Epoch seconds before which it isn't handled (`delay_s`)."""
+    """Epoch seconds before which the message isn't handled (`delay_s`)."""
     uid: str
     sender: str
-    """The teller's address, or "" from outside."""
+    """The teller's address; "" from outside."""
     key: str | None
     type: str
     body: str
@@ -49,7 +49,7 @@ class MessageRow(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What the scan at boot reads of a message: enough for its place in the mailbox."""
+    """The part of a message row that the scan at boot reads: enough for its place in the mailbox."""
 
     id: int
     address: str
@@ -58,7 +58,7 @@ class Head(NamedTuple):
 
 
 class ActorRow(NamedTuple):
-    """One durable actor that has ever started, with the state its last committed turn left."""
+    """A durable actor that has started at least once, with the state that its last committed turn left."""
 
     address: str
     type: str
@@ -73,7 +73,7 @@ class AttemptRow(NamedTuple):
     """The failed attempts of a pending message."""
 
     id: int
-    """The message's."""
+    """The message's id."""
     uid: str
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     due: float
@@ -96,7 +96,7 @@ class DeadLetterRow(NamedTuple):
     cause: str
     """rejected, failed, crash, hang, undecodable, corrupt, unhandled, unknown_type, no_actor, expired"""
     error: str
-    """The exception's type, or ""."""
+    """The exception's type; "" if there was none."""
     text: str
     traceback: str
     at: float
@@ -120,18 +120,18 @@ class KeyRow(NamedTuple):
     address: str
     key: str
     digest: str
-    """Of type and body: another body under the same key is a `KeyConflict`."""
+    """A hash of type and body: another body under the same key is a `KeyConflict`."""
     message_id: int
     expires: float
     crc: int = 0
 
 
 class InboxRow(NamedTuple):
-    """What another process wants of the node; it has ids of its own."""
+    """A request of another process to the node. Inbox rows have ids of their own."""
 
     id: int
     uid: str
-    """Becomes the message's: a suspect that is taken in a second time is recognised."""
+    """Becomes the message's uid, so that a suspect is recognised if it is taken in a second time."""
     kind: str
     """tell, ask or admin"""
     address: str
@@ -141,14 +141,14 @@ class InboxRow(NamedTuple):
     priority: int
     due: float | None
     expires: float | None
-    """Epoch seconds after which nobody waits for the reply."""
+    """Epoch seconds after which the asker no longer waits for the reply."""
     wants_reply: int
     crc: int = 0
 
 
 class ReplyRow(NamedTuple):
     id: int
-    """The inbox row's."""
+    """The inbox row's id."""
     ok: int
     body: str
     error: str
@@ -157,7 +157,7 @@ class ReplyRow(NamedTuple):
 
 
 class ChildRow(NamedTuple):
-    """A child of a supervisor, so that a node that starts again has the children it had."""
+    """A child of a supervisor: a node that starts again has the children that it had."""
 
     supervisor: str
     id: str
@@ -166,15 +166,15 @@ class ChildRow(NamedTuple):
     spec: str
     """JSON."""
     status: str
-    """planned (the tree names it), started (by `StartChild`), stopped (its spec is kept, it isn't to run)"""
+    """planned (the tree names it), started (by `StartChild`), stopped (it keeps its spec, and isn't to run)"""
     crc: int = 0
 
 
 class MonitorRow(NamedTuple):
-    """Who is to be told of somebody's exit, once. Of durable watchers."""
+    """A durable watcher that is to be told of the target's exit, once."""
 
     id: str
-    """Derived from the turn that set it."""
+    """Derived from the turn that set the monitor."""
     watcher: str
     target: str
     kind: str
@@ -197,14 +197,16 @@ class IncidentRow(NamedTuple):
     text: str
     traceback: str
     action: str
-    """What the supervisor did, in words."""
+    """The supervisor's action, in words."""
     charged: int
     """Whether it counts for the supervisor's restart intensity."""
     crc: int = 0
 
 
 class OwnerRow(NamedTuple):
-    """Who may commit, and how many commits there have been. Written by every commit; has no checksum."""
+    """The owner, which alone may commit, and the number of commits so far. Every commit writes this row, so it has no
+    checksum.
+    """
 
     node: str
     epoch: int
@@ -213,7 +215,7 @@ class OwnerRow(NamedTuple):
     """0 after an orderly end."""
     started: float
     last_id: int = 0
-    """The highest sequence number ever given, those of messages that never got a row included."""
+    """The highest sequence number ever given, including those of messages that never got a row."""
 
 
 Row = (
@@ -246,7 +248,7 @@ R = TypeVar(
 
 
 class Table(NamedTuple):
-    """Where a kind of row lives: the table's name and the number of leading columns that are its key."""
+    """The table of a kind of row: its name, and the number of leading columns that are its key."""
 
     name: str
     key: int
@@ -268,7 +270,7 @@ ROWS: dict[type[Row], Table] = {
 
 
 class Column(NamedTuple):
-    """What a row class says of one of its columns."""
+    """A column, as its row class declares it."""
 
     name: str
     type: type

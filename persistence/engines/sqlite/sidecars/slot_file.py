@@ -1,12 +1,12 @@
 """The slot file: which messages were being handled when the process ended.
 
-A start must be noted before the handler runs, and costs no transaction: it is written into a shared memory
-map, which outlives the process (not the machine; a power cut is no crash of a message). Every runner owns a
-slot.
+A start must be noted before the handler runs, and mustn't cost a transaction. So it is written into a shared memory
+map, which outlives the process (not the machine, but a power cut is no crash of a message). Each runner of the node
+owns a slot.
 
-A slot is 192 bytes: state, uid (16), length of the address, address in UTF-8, cut to fit. A header of one
-slot's size says what the file is, and since which start of the machine it is in use: what an earlier one has left may
-be old, so it makes suspects, and charges nobody.
+A slot has 192 bytes: state, uid (16), length of the address, address in UTF-8, cut to fit. A header of one slot's size
+says what the file is, and since which start of the machine it is in use. Slots from an earlier start of the machine may
+be old, so their messages become suspects and are charged with nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MACHINE_BYTES: Final = 64
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 _STARTED, _SOLO, _HANG = b"S", b"A", b"H"
 TAILS_MAX: Final = 1024
-"""Addresses whose bytes are kept at hand."""
+"""The bytes of so many addresses are cached."""
 
 fromhex = bytes.fromhex
 
@@ -86,7 +86,7 @@ class SlotFile(AttemptLog):
         tail = self._tails.get(address) or self._tail(address)
         record = (_SOLO if solo else _STARTED) + fromhex(uid_hex) + tail
         at = SLOT_BYTES * (slot + 1)
-        self._map[at : at + len(record)] = record  # type: ignore[index]  # open: checked where it is opened
+        self._map[at : at + len(record)] = record  # type: ignore[index]  # callers see to it that it is open
 
     def _tail(self, address: str) -> bytes:
         raw = address.encode()[:ADDRESS_BYTES_MAX]
@@ -134,7 +134,7 @@ def _header() -> bytes:
 
 
 def _machine_boot() -> bytes:
-    """What names the machine's latest start; empty where the system doesn't say (Linux does)."""
+    """The name of the machine's latest start; empty where the system doesn't give one (Linux does)."""
     try:
         with open(_BOOT_ID, "rb") as file:
             return file.read(_MACHINE_BYTES).strip()
@@ -143,7 +143,7 @@ def _machine_boot() -> bytes:
 
 
 def _of_this_machine(found: bytes) -> bytes:
-    """The content of a whole file, to go on with. Of another start of the machine there are only suspects."""
+    """The content of a whole file, to go on with. Slots from another start of the machine are made mere suspects."""
     header = _header()
     machine = found[_MACHINE_AT : _MACHINE_AT + _MACHINE_BYTES].rstrip(b"\0")
     content = bytearray(found)
