@@ -1,6 +1,6 @@
 """The auditor: reads the bank's database with plain sqlite3, and says whether the books are right.
 
-It knows nothing of greenroom but its tables: `message` (what is on its way), `actor` (states) and
+It knows nothing of greenroom but its tables: `message` (messages on their way), `actor` (states) and
 `dead_letter`; and the bank's own `posting`. For each transfer it counts where it stands:
 
     ordered   a Transfer waits for the account that pays
@@ -35,14 +35,14 @@ SHOWN_MAX = 5
 
 @dataclass
 class Findings:
-    """What an audit found. The three lists should be empty."""
+    """The findings of an audit. The three lists should be empty."""
 
     lost: list[str] = field(default_factory=list)
     """Acknowledged transfers that are nowhere, and transfers of which one side is missing."""
     twice: list[str] = field(default_factory=list)
     """Transfers of which something is there more than once."""
     broken: list[str] = field(default_factory=list)
-    """Sums that don't come out, and what shouldn't be there at all."""
+    """Sums that don't come out, and rows that shouldn't be there at all."""
     accounts: int = 0
     money: int = 0
     waiting: int = 0
@@ -97,10 +97,10 @@ def audit(database: Path, acknowledged: Collection[str] = (), *, accounts: int, 
 
     Args:
         acknowledged: the ids of all transfers that were ever acknowledged.
-        accounts: how many there must be; 0: they are being opened, any number will do.
-        opening: what each of them had at first.
+        accounts: how many there must be; 0: they are being opened, so any number will do.
+        opening: the balance of each account at first.
     """
-    # Read-only: what the killed node left in the WAL stays there, for the next one to recover.
+    # Read-only, so that the WAL of the killed node stays as it is, for the next node to recover.
     connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, isolation_level=None)
     try:
         connection.execute("PRAGMA query_only=1")

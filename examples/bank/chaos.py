@@ -2,10 +2,10 @@
 
     python examples/bank --chaos --kills 200
 
-The parent starts a node (`life.py`), whose tellers make transfers and acknowledge each on a pipe once its
-receipt is there. At a random moment the parent kills it, reads the pipe to its end, writes every
-acknowledgement to a log and syncs that to the disk, and audits the database (`audit.py`). In the end a last node
-settles what is left.
+The parent starts a node (`life.py`) with tellers. They make transfers, and acknowledge each on a pipe once its receipt
+is there. After a random number of acknowledgements (or, for some, while it starts) the parent kills the node. Then it
+reads the pipe to its end, writes every acknowledgement to a log, syncs that to the disk, and audits the database
+(`audit.py`). In the end a last node handles the messages that are left.
 """
 
 from __future__ import annotations
@@ -35,17 +35,20 @@ READY_S_MAX = 60.0
 SETTLE_S_MAX = 120.0
 EARLY = 0.15
 """The part of the kills that falls into the start of the node, while it recovers from the last kill."""
-LIFE_S_MAX = 0.8
-"""How long the tellers may work, at most."""
+TRANSFERS_MAX = 120
+"""A kill comes after at most so many transfers of a life."""
+LIFE_S_MAX = 60.0
 
 
 @dataclass
 class Tally:
-    """What all audits together found."""
+    """The findings of all audits together."""
 
     kills: int = 0
     early: int = 0
-    """Kills before the node was ready."""
+    """Kills before the node was ready. Each other kill hit tellers at work."""
+    working: int = 0
+    """Kills of a node whose tellers had made transfers in that life."""
     amid: int = 0
     """Kills after which messages were on their way."""
     acknowledged: set[str] = field(default_factory=set)
@@ -78,7 +81,7 @@ class Node:
         os.set_blocking(self._pipe, False)
 
     def read(self) -> bool:
-        """Take in what stands in the pipe; False at its end."""
+        """Read the lines that are in the pipe; False at its end."""
         while True:
             try:
                 chunk = os.read(self._pipe, 1 << 16)
@@ -89,22 +92,28 @@ class Node:
             *whole, self._rest = (self._rest + chunk).split(b"\n")
             self.lines += [line.decode() for line in whole]
 
-    def watch(self, until_s: float, line: str | None = None) -> bool:
-        """Read until a moment (of the monotonic clock), or until a line is there; False if the process ended."""
+    def watch(self, until_s: float, line: str | None = None, transfers: int | None = None) -> bool:
+        """Read until a moment (of the monotonic clock), or until a line or so many acknowledgements are there.
+
+        False if the process ended.
+        """
         while time.monotonic() < until_s:
             if not self.read():
                 return False
             if line is not None and line in self.lines:
                 return True
+            if transfers is not None and len(self.acknowledged) >= transfers:
+                return True
             time.sleep(0.002)
         return True
 
-    def kill(self) -> None:
-        """SIGKILL; then what it had still said."""
+    def kill(self) -> bool:
+        """SIGKILL; then read its last lines. False if the process had ended by itself before."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        status = self.process.wait()
         self.read()
         self.close()
+        return status == -signal.SIGKILL
 
     def close(self) -> None:
         assert self.process.stdout is not None
@@ -139,37 +148,51 @@ class Chaos:
         self.opened = False
         self._random = random.Random(seed)
         self._start_s = 0.5
-        """How long a node takes to be ready, as seen so far."""
+        """Seconds from a node's `starting` to its `ready`, as seen so far."""
         self._log = (folder / "acknowledged.log").open("a")
 
     def kill_once(self) -> Findings:
         """One life, one kill, one audit."""
         tally = self.tally
-        began = time.monotonic()
         node = self._start()
-        if self.opened and self._random.random() < EARLY:
-            alive = node.watch(began + self._random.uniform(0.0, self._start_s))
+        alive = self._wait_for(node, "starting")  # a kill amid Python's imports would hit nothing of ours
+        began = time.monotonic()
+        if alive and self.opened and self._random.random() < EARLY:
+            alive = node.watch(began + self._random.uniform(0.0, self._start_s), "ready")
+            working = "ready" in node.lines  # it was faster: then this is a kill like any other
         else:
-            line = "ready" if self.opened else "opened"
-            alive = node.watch(began + READY_S_MAX, line)
-            if line not in node.lines:
-                node.kill()
-                raise NodeFailedError(f"the node wasn't {line} within {READY_S_MAX:g} s", self.stderr)
+            working = True
+        if alive and working:
+            alive = self._wait_for(node, "ready" if self.opened else "opened")
             self._start_s += (time.monotonic() - began - self._start_s) * 0.3
             self.opened = True
-            alive = alive and node.watch(time.monotonic() + self._random.uniform(0.005, LIFE_S_MAX))
-        if not alive:
-            node.process.wait()
+            transfers = self._random.randint(1, TRANSFERS_MAX)  # by progress: a slow node is at work by then, too
+            alive = alive and node.watch(time.monotonic() + LIFE_S_MAX, transfers=transfers)
+            if alive and len(node.acknowledged) < transfers:
+                node.kill()
+                raise NodeFailedError(
+                    f"the node acknowledged {len(node.acknowledged)} of {transfers} transfers within {LIFE_S_MAX:g} s",
+                    self.stderr,
+                )
+        if not node.kill() or not alive:
             raise NodeFailedError(f"the node ended by itself, with status {node.process.returncode}", self.stderr)
-        node.kill()
         tally.kills += 1
-        tally.early += "ready" not in node.lines
+        tally.working += working
+        tally.early += not working
         findings = self._audit(node)
         tally.amid += findings.waiting > 0
         return findings
 
+    def _wait_for(self, node: Node, line: str) -> bool:
+        """Read until the line is there; False if the process ended."""
+        alive = node.watch(time.monotonic() + READY_S_MAX, line)
+        if alive and line not in node.lines:
+            node.kill()
+            raise NodeFailedError(f"the node wasn't {line} within {READY_S_MAX:g} s", self.stderr)
+        return alive
+
     def settle(self) -> Findings:
-        """A last life that finishes what is left. Afterwards nothing may be on its way."""
+        """A last life that handles the messages that are left. Afterwards nothing may be on its way."""
         node = self._start("--settle")
         if node.watch(time.monotonic() + SETTLE_S_MAX):
             node.kill()
@@ -257,6 +280,7 @@ def table(tally: Tally, kills: int) -> Table:
     rows: list[tuple[str, int | None, int]] = [
         ("kills survived", kills, tally.kills),
         ("  while the node started", None, tally.early),
+        ("  while the tellers made transfers", None, tally.working),
         ("  with messages on their way", None, tally.amid),
         ("transfers acknowledged", None, len(tally.acknowledged)),
         ("  refused, as overdrawn", None, last.refused),

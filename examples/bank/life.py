@@ -1,7 +1,7 @@
 """One life of the bank's node: tellers make transfers at random until the process is killed.
 
-It says on standard output, a line each: `ready` when it is up, `opened` when every account has a row, and
-`ack ID` when the receipt of a transfer has been awaited, which promises that the transfer is on disk.
+It says on standard output, a line each: `starting` before it starts, `ready` when it is up, `opened` when every account
+has a row, and `ack ID` when the receipt of a transfer has been awaited, which promises that the transfer is on disk.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ async def tell(system: ActorSystem, teller: str, accounts: list[str], seed: str)
 
 async def live(args: argparse.Namespace) -> None:
     accounts = owners(args.accounts)
+    say("starting")
     async with start(TREE, store=args.store) as system:
         say("ready")
         if args.open:
