@@ -46,7 +46,8 @@ KILLS = 6
 LOOK_S = 0.003
 TOLD_S = 3.0
 """Where there is no terminal for a progress bar, a line says how far it is."""
-RUN_S_MAX = 300.0
+QUIET_S_MAX = 120.0
+"""A node that commits nothing for so long, and isn't started again either, hangs."""
 STOP_S_MAX = 60.0
 UP = re.compile(r"is up: boot (\d+), (\d+) messages pending, (\d+) watched")
 """The line in the log of a node that has recovered."""
@@ -93,14 +94,14 @@ class Demo:
                 self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         connection: sqlite3.Connection | None = None
-        told = time.monotonic()
-        deadline = told + RUN_S_MAX
+        told = moved = time.monotonic()
         try:
             while parent.poll() is None and not self.finished:
                 time.sleep(LOOK_S)
                 if connection is None and self.database.exists():
                     with suppress(sqlite3.OperationalError):
                         connection = connect(self.database)
+                before = self.last
                 if connection is not None:
                     self._look(connection, bars.console)
                 note = f"life {self.last.boot}, {len(self.killer.kills)} kills"
@@ -109,8 +110,10 @@ class Demo:
                 if not bars.console.is_terminal and now >= told + TOLD_S:
                     told = now
                     say(bars.console, f"  {self.last.done:,} of {self.files:,} files done; {note}")
-                if now >= deadline:
-                    say(bars.console, f"[bold red]the node isn't done after {RUN_S_MAX:g} s")
+                if self.last != before:
+                    moved = now
+                if now >= moved + QUIET_S_MAX:
+                    say(bars.console, f"[bold red]the node has done nothing for {QUIET_S_MAX:g} s")
                     break
         finally:
             if connection is not None:
