@@ -1,4 +1,4 @@
-"""The errors of the tree: of its description (`ConfigError`), of its administration, and its end."""
+"""The errors of supervision: a tree can't be run (`ConfigError`), a request is refused, a tree gave up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PLACE = re.compile(r"children\[(\d+)\]")
 
 
 def show(value: Any) -> str:
-    """A value as it stands in a config file, or the nearest to that; at most 80 characters."""
+    """A value as a config file has it, or nearly so, in at most 80 characters."""
     if value is msgspec.UNSET:
         return "nothing"
     if isinstance(value, dict):
@@ -65,13 +65,13 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     """The key path, `supervisor.children[1].restart`; "" for the file as a whole."""
     why: str = ""
-    """What is wrong, where `found` and `expected` don't say it all."""
+    """The mistake in words, where `found` and `expected` aren't enough."""
     found: Any = msgspec.UNSET
     expected: str = ""
     hint: str = ""
-    """What to do about it: full sentences."""
+    """How to mend it, in full sentences."""
     origin: str = ""
-    """Where the value came from if not from the file: an environment variable or a flag."""
+    """The environment variable, or the flag, that the value came from; "" if it came from the file."""
 
     def __str__(self) -> str:
         parts = [part for part in (self.why, self._found_and_expected()) if part]
@@ -89,7 +89,7 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 class ConfigError(GreenroomError):
-    """A config file, or a tree built in code, that can't be run. It carries every problem there is.
+    """A config file, or a tree built in code, that can't be run. The error has every problem there is.
 
     Attributes:
         file: the file as it was named, or the root spec of a tree in code (`SupervisorSpec "bank"`).
@@ -128,7 +128,7 @@ class AdministrationFailed(GreenroomError):
 
 
 class SupervisorError(GreenroomError):
-    """The root of what a supervisor answers to a request it refuses. OTP: supervisor(3), `start_child` etc.
+    """The base of the errors by which a supervisor refuses a request. OTP: supervisor(3), `start_child` etc.
 
     Attributes:
         supervisor: the supervisor's address.
@@ -177,7 +177,7 @@ class Restarting(SupervisorError):
 
 
 class NotForDynamic(SupervisorError):
-    """A request that children of a dynamic supervisor don't know: their specs are gone when they are.
+    """A request that isn't possible for children of a dynamic supervisor, because their specs go when they end.
 
     OTP: `{error, simple_one_for_one}`; Elixir's DynamicSupervisor has no such call.
     """

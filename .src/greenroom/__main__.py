@@ -2,6 +2,6 @@
 
 import sys
 
-from .supervision.cli import main
+from .supervision.cli.app import main
 
 sys.exit(main())

@@ -1,18 +1,11 @@
-"""The command line: `greenroom run TREE` and its companions. docs/cli.md has every command."""
+"""The command line, `greenroom`. docs/cli.md has every command for users.
 
-from __future__ import annotations
+Read in this order:
 
-from collections.abc import Sequence
-
-__all__ = ("main",)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (`exit_codes`).
-
-    Args:
-        arguments: without the program's name; by default those of this process.
-    """
-    from .app import run_app  # nobody who only imports greenroom pays for cyclopts and rich
-
-    return run_app(arguments)
+app.py         all commands, and the exit code of each
+exit_codes.py  the exit codes
+commands/      a file for each command
+view/          where a command finds its store, and how it shows what it has found
+process/       the two processes of `greenroom run`
+templates/     the files that `greenroom init` writes
+"""

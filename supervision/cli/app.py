@@ -1,4 +1,4 @@
-"""App: all commands, and how each of them ends."""
+"""App: all commands, and the exit code of each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .exit_codes import CODES_HELP, ExitCode, code_of
 from .process.log import set_up_log
 from .view.target import UsageWrong
 
-__all__ = ("app", "run_app")
+__all__ = ("app", "main")
 
 
 def _version() -> str:
@@ -68,8 +68,12 @@ app.command(init.init)
 app.command(completion_of(app))
 
 
-def run_app(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code. Errors go to stderr, in words."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Errors go to stderr, in words.
+
+    Args:
+        arguments: without the name of the program; by default those of this process.
+    """
     set_up_log("normal")
     try:
         command, bound, _ = app.parse_args(
@@ -83,7 +87,7 @@ def run_app(arguments: Sequence[str] | None = None) -> int:
         return _failed(str(error), ExitCode.USAGE)
     except GreenroomError as error:
         return _failed(str(error), code_of(error))
-    except BrokenPipeError:  # `greenroom dead list | head`: the reader has had enough
+    except BrokenPipeError:  # `greenroom dead list | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Exit codes: how a command ended, for scripts. And how a node's process tells its parent."""
+"""Exit codes: how a command ended, for scripts; and by which exit status a node's process tells its parent."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ CODES_HELP = (
 _VERDICTS = (ExitCode.DONE, ExitCode.FAILED, ExitCode.USAGE, ExitCode.STORE, ExitCode.GAVE_UP)
 
 VERDICT_BASE = 80
-"""A node that ended in order says so with an exit status of its own, from here on: `os._exit(0)` in somebody's handler,
-or a 1 from the interpreter, is no order to stay down."""
+"""The first exit status of a node that ended in order. They begin here because `os._exit(0)` in a user's handler, or a
+1 from the interpreter, doesn't mean that the node shall stay down."""
 
 
 def code_of(error: GreenroomError) -> ExitCode:
@@ -48,6 +48,6 @@ def status_of(code: ExitCode) -> int:
 
 
 def verdict_of(status: int) -> ExitCode | None:
-    """What a node's exit status says, or None if the node didn't end in order."""
+    """The exit code that a node's exit status stands for; None if the node didn't end in order."""
     place = status - VERDICT_BASE
     return _VERDICTS[place] if 0 <= place < len(_VERDICTS) else None

@@ -1,8 +1,8 @@
-"""From the raw content of a config file to specs, without losing a mistake.
+"""Build: the raw content of a config file becomes specs, and no mistake is lost.
 
-What can't be built stays in the spec as it was found, and a required key that is missing becomes UNSET, so
-that `rules.validate` sees the whole tree and words its problems in one place. Only what a spec has no
-place for is reported here: unknown keys, and entries that don't say what they are.
+A value that can't be built stays in the spec as it was found, and a required key that is missing becomes UNSET. So
+`validate` (spec/validation.py) sees the whole tree, and all its problems are put into words there. Only those that no
+spec can hold are reported here: unknown keys, and entries that don't say what they are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SUPERVISOR_KEYS = frozenset(SupervisorSpec.__struct_fields__)
 
 
 def check_sections(content: Mapping[str, Any], problems: list[Problem]) -> None:
-    """Report sections that there aren't. `$schema` is for editors."""
+    """Report unknown sections. `$schema` is for editors."""
     known = ConfigFile.__struct_fields__
     for name in content:
         if name not in known and name != "$schema":
@@ -95,7 +95,7 @@ def _build(raw: Any, key: str, problems: list[Problem], depth: int) -> Any:
 
 
 def _kind(table: dict[str, Any], key: str, problems: list[Problem]) -> str:
-    """What an entry is: an actor if it has, or by the looks of it should have, the key `actor`."""
+    """Whether an entry is an actor or a supervisor. It is an actor if it has the key `actor`, or seems to lack it."""
     if "actor" in table:
         return "actor"
     strange = [name for name in table if name not in _ACTOR_KEYS | _SUPERVISOR_KEYS and name != "kind"]
@@ -120,7 +120,7 @@ def _misplaced(name: str, kind: str, depth: int) -> str:
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """TOML's dates and times in `args` as text, as JSON and the store have them."""
+    """Turn the dates and times of TOML in `args` into texts, because JSON and the store have texts."""
     if isinstance(args := values.get("args"), dict):
         values["args"] = msgspec.to_builtins(args)
     return values

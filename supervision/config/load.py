@@ -4,9 +4,9 @@
     config = load_config("bank.toml", overrides={"store.url": "sqlite:///other.db"})
     config.store.url, config.node.hang_s, config.tree
 
-A value is taken from the first of flag, environment (`GREENROOM_STORE__URL`), file and default that gives
-it. Loading imports the classes of the tree, from the file's folder or sys.path, and checks everything;
-what is wrong is reported all at once, each problem with its file, its key and its fix.
+A value is taken from the first of flag, environment (`GREENROOM_STORE__URL`), file and default that gives it. To load a
+file imports the classes of its tree, from the file's folder or sys.path, and checks everything. All problems are
+reported at once, each with its file, its key and its fix.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     node: NodeSettings
     tree: SupervisorSpec
     aliases: Aliases
-    """Each leads straight to what there is."""
+    """Each leads straight to a class that exists."""
     given: dict[str, Any]
     """The raw content that flags, environment and file gave together."""
     origins: dict[str, str]
@@ -155,7 +155,7 @@ def load_config(
     aliases = build_aliases(content, problems)
     tree = build_tree(content, problems)
     folder = path.parent.resolve()
-    if tree is not None:  # what can't be built is a problem, too
+    if tree is not None:  # if it can't be built, that has been reported
         problems += validate(tree, "supervisor")
         with folder_first(folder):
             problems += problems_of(tree, "supervisor", folder)
@@ -208,7 +208,7 @@ def _store(values: Mapping[str, Any], folder: Path, given: Mapping[str, Given]) 
 def _mendable(problem: Problem, path: Path, given: Mapping[str, Given]) -> Problem:
     """The problem, with the place to mend it if that isn't the file, and without the syntax of another format.
 
-    A password is no one's to read.
+    Passwords are hidden.
     """
     if problem.hint.startswith("In TOML: ") and path.suffix.lower() != ".toml":
         problem = msgspec.structs.replace(problem, hint="")

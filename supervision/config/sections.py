@@ -30,7 +30,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the rows are."""
+    """The store of the node."""
 
     url: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9+]*://")] = "sqlite:///greenroom.db"
     """The path of a SQLite store is relative to the config file's folder; where a flag or the environment
@@ -38,24 +38,24 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The node's process: how it is watched, respawned and stopped, and what it keeps on record."""
+    """The node: how its process is watched, respawned and stopped, and how much it keeps on record."""
 
     hang_s: Seconds = 30.0
     """Seconds the event loop may stand still before the watchdog ends the node."""
     respawn_intensity: Annotated[int, msgspec.Meta(ge=0)] = 10
-    """Respawns within `respawn_period_s` that `greenroom run` makes; one more, and it gives up."""
+    """How often `greenroom run` starts the node again within `respawn_period_s` seconds; with one more it gives up."""
     respawn_period_s: Seconds = 60.0
     stop_timeout_s: Seconds = 30.0
     """Seconds for the whole tree to stop in, when the node is told to."""
     incidents_kept: Annotated[int, msgspec.Meta(ge=1)] = 10_000
-    """Incidents on record: exits, and what supervisors did about them. The newest are kept."""
+    """How many incidents stay on record: exits, and what supervisors did about them. The oldest are deleted."""
     dead_letters_kept: Annotated[int, msgspec.Meta(ge=1)] = 100_000
-    """Dead letters in the store. Beyond that the oldest are deleted."""
+    """How many dead letters the store keeps. Beyond that the oldest are deleted."""
     dead_letters_kept_s: Seconds | Literal["infinity"] = "infinity"
     """Seconds after which a dead letter is deleted."""
 
     def system(self, aliases: Aliases | None = None) -> Settings:
-        """What of it is the actor system's."""
+        """The settings of the actor system."""
         kept_s = self.dead_letters_kept_s
         return Settings(
             aliases=aliases,
@@ -72,7 +72,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     store: StoreSettings = StoreSettings()
     node: NodeSettings = NodeSettings()
     aliases: Aliases = Aliases()
-    """What renamed actor classes and messages were called before (docs/upgrading.md)."""
+    """The old names of renamed actor classes and messages (docs/upgrading.md)."""
 
 
 _URL = re.compile(r"[a-z][a-z0-9+]*://")

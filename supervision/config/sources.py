@@ -1,6 +1,6 @@
-"""Where configuration comes from: a TOML, JSON or YAML file, the environment, flags.
+"""Sources: a configuration comes from a TOML, JSON or YAML file, from the environment and from flags.
 
-A value may come from several; the first of flag, environment, file and default wins.
+If several of them give a value, the first of flag, environment, file and default counts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FILE_BYTES_MAX = 16 * 2**20
 
 
 class Given(NamedTuple):
-    """A value and where it was given."""
+    """A value and its source."""
 
     value: Any
     origin: str
@@ -95,7 +95,7 @@ def _nearest_file(path: Path) -> str:
 
 
 def read_environment(environ: Mapping[str, str], keys: Mapping[str, Rule]) -> tuple[dict[str, Given], list[Problem]]:
-    """What the environment says: `GREENROOM_NODE__HANG_S` for the key `node.hang_s`.
+    """The values that the environment gives: `GREENROOM_NODE__HANG_S` for the key `node.hang_s`.
 
     Args:
         keys: the key paths that can be set, each with the rule of its values.
@@ -124,7 +124,7 @@ def _nearest_variable(name: str, names: Iterable[str]) -> str:
 
 
 def read_overrides(overrides: Mapping[str, Any], keys: Mapping[str, Rule]) -> tuple[dict[str, Given], list[Problem]]:
-    """What flags say: key path to value, as text or typed; None means that the flag wasn't given."""
+    """The values that flags give: key path to value, as text or typed. None means that the flag wasn't given."""
     given: dict[str, Given] = {}
     problems: list[Problem] = []
     for key, value in overrides.items():
@@ -149,7 +149,7 @@ def _parsed(text: str, holds: Callable[[Any], bool]) -> Any:
 
 
 def settle(content: dict[str, Any], given: Mapping[str, Given]) -> dict[str, Any]:
-    """The file's content with what flags and environment say in its place; itself unchanged."""
+    """A copy of the file's content, with the values of flags and environment in place of its own."""
     content = dict(content)
     for key, entry in given.items():
         section, _, name = key.partition(".")

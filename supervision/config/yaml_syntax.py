@@ -1,8 +1,8 @@
 """YAML: a config file's text becomes plain data by the core schema of YAML 1.2.2, chapter 10.3.
 
-PyYAML gives the events of its parser, and no more is taken from it. So none of what YAML 1.1 and its loaders do
-applies: `no` and `on` as booleans, `1:30` as ninety, `010` as eight, dates as objects, the last of two equal keys,
-`<<`, and tags that make objects. `no`, `1:30` and `2026-01-02` are texts here; equal keys, `<<` and tags are refused.
+Only the parser of PyYAML is used, which yields events. So the habits of YAML 1.1 and its loaders don't apply: `no` and
+`on` as booleans, `1:30` as ninety, `010` as eight, dates as objects, the last of two equal keys, `<<`, and tags that
+make objects. `no`, `1:30` and `2026-01-02` are texts here; equal keys, `<<` and tags are refused.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from .syntax import SyntaxProblem
 __all__ = ("CHARACTERS_MAX", "DEPTH_MAX", "parse_yaml")
 
 CHARACTERS_MAX = 2**20
-"""Of a file; and of its values, with each alias written out. PyYAML reads some 100,000 a second."""
+"""How many characters a file, and its values with all aliases written out, may have. PyYAML reads 100,000 a second."""
 DEPTH_MAX = 200
-"""Collections inside each other: some 60 supervisors below each other take 120."""
+"""How many collections may stand inside each other: some 60 supervisors below each other take 120."""
 
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -77,9 +77,9 @@ class _Open:
     value: Any
     anchor: str | None
     before: int
-    """What had been read when it began, in characters."""
+    """How many characters had been read when it began."""
     key: str | None = None
-    """The key whose value comes next. None: a key comes next."""
+    """The key whose value comes next; None if a key comes next."""
     lines: dict[str, int] = field(default_factory=dict)
     """The line of each key."""
 

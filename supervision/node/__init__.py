@@ -1,1 +1,10 @@
-"""TODO room."""
+"""Node: store, actor system and tree together, and the commands that a running node carries out.
+
+Read in this order:
+
+start.py             start(): the boot of a node, and its end
+administration.py    the commands that other processes send: list, reset, retire, suspend actors; dead letters
+child_commands.py    stop, start, restart and delete a child
+traces.py            turns that another process follows
+log.py               a node's events as lines of a log
+"""

@@ -1,4 +1,4 @@
-"""Administration: what the command line, and other processes, can have done on a running node."""
+"""Administration: the commands that a running node carries out for the command line and other processes."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 __all__ = ("Administration", "AdministrationFailed")
 
 SUSPEND_S = 8.0
-"""How long a `Suspend` may stand in line: less than the command line waits, so that it isn't handled after that."""
+"""Seconds that a `Suspend` may wait for its turn. The command line waits longer, so none is handled after that."""
 TIMERS_SHOWN_MAX = 100
-"""Of an actor without rows, in `actors show`."""
+"""How many timers without rows `actors show` has of an actor."""
 CHILDREN_MAX = 1_000
-"""Of a supervisor's children, in its answer to `GetState`."""
+"""How many of its children a supervisor shows in its answer to `GetState`."""
 
 
 class Administration:
@@ -52,7 +52,7 @@ class Administration:
         self._system = system
         self._tree = tree
         self._one_by_one = asyncio.Lock()
-        """So that a letter which is being requeued isn't taken for one that still lies there."""
+        """Requeues go one by one, so that no letter is requeued twice."""
         self._commands: dict[str, Callable[[str, Any], Awaitable[Any]]] = {
             "actors.live": self.live,
             "actors.reset": self.reset,
@@ -76,10 +76,11 @@ class Administration:
         return await run(address, msgspec.json.decode(arguments or b"null"))
 
     async def live(self, address: str, limits: dict[str, Any] | None) -> list[dict[str, Any]]:
-        """What the node knows of the cells at or below an address, in the order of their addresses.
+        """The cells at or below an address as the node knows them, in the order of their addresses.
 
-        `limits`: `after` (an address) and `limit` for a page; `per_parent` for so many children of each supervisor;
-        `stack` for the stacks of handlers that wait, what is stashed, and timers that have no rows.
+        `limits` may have `after` (an address) and `limit` for one page; `per_parent` for at most so many children
+        of each supervisor; `stack` to add the stacks of handlers that wait, the number of stashed messages, and
+        timers without rows.
         """
         limits = limits or {}
         below = address.rstrip("/") + "/"
@@ -95,7 +96,7 @@ class Administration:
         return [self._describe(cell) for cell in cells]
 
     def _pruned(self, names: list[str], per_parent: int) -> list[dict[str, Any]]:
-        """Static children all, dynamic ones up to a number, and how many more there are."""
+        """All static children, and dynamic ones up to a number, with how many more there are."""
         cells = self._system.cells
         found: dict[str, dict[str, Any]] = {}
         children: dict[str, int] = {}
@@ -126,7 +127,7 @@ class Administration:
         }
 
     def _inside(self, cell: Cell) -> dict[str, Any]:
-        """What only the node knows, and a listing has no room for."""
+        """The facts that only the node knows, and that a listing has no room for."""
         timers = sorted(self._system.timers.of(cell.address).values(), key=lambda timer: timer.due)
         unstored = [timer for timer in timers if not timer.stored][:TIMERS_SHOWN_MAX]
         found: dict[str, Any] = {"stack": _stack(cell), "timers": [_timer(timer) for timer in unstored]}
@@ -137,8 +138,7 @@ class Administration:
     # -- actors --------------------------------------------------------------------------------------
 
     async def suspend(self, address: str, _: Any) -> Any:
-        """Let an actor handle nothing but system messages. It gets to it when its running turn and its mail so far are
-        done."""
+        """Let an actor handle nothing but system messages, once its running turn and the mail that waits are done."""
         await self._system.ref(address).ask(Suspend(), timeout_s=SUSPEND_S)
         return {"address": address, "suspended": True}
 
@@ -170,7 +170,7 @@ class Administration:
     async def retire(self, address: str, _: Any) -> Any:
         """Delete an actor's state, mailbox, attempts, timers and monitors. A static one starts afresh; one under a
         template with its next message."""
-        await self._system.pending.complete()  # all of its mail is known then
+        await self._system.pending.complete()  # after that all of its mail is known
         try:
             cell = self._actor(address)
         except ActorNotFound:
@@ -270,7 +270,7 @@ def _status(cell: Cell) -> str:
 
 
 def _stack(cell: Cell) -> list[dict[str, Any]]:
-    """Where its handler waits; empty if none does."""
+    """The stack of its handler if one waits, else nothing."""
     turn = cell.turn
     return [] if turn is None else [msgspec.structs.asdict(frame) for frame in stack_of(turn.coroutine)]
 
@@ -282,7 +282,7 @@ def _timer(timer: Timer) -> dict[str, Any]:
 
 @state_of.register
 def _children(supervisor: Supervisor) -> Any:
-    """What a supervisor shows as its state: its children, in start order."""
+    """The state that a supervisor shows: its children, in start order."""
     children = supervisor.children.all()
     shown = [{"id": child.address.rpartition("/")[2], "status": _status(child)} for child in children[:CHILDREN_MAX]]
     return {"children": shown, "hidden": len(children) - len(shown)}

@@ -1,6 +1,6 @@
 """ChildCommands: stop, start, restart and delete a child of a running node's tree, for the command line.
 
-Each asks the supervisor of the child (supervisor/requests.py), so that it is done in the supervisor's own turn.
+Each command asks the supervisor of the child (supervisor/requests.py), which acts in a turn of its own.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 __all__ = ("ChildCommands", "shown_status")
 
 ORDER_S = 8.0
-"""How long an order may stand in the supervisor's line: less than the command line waits for it."""
+"""Seconds that a request may wait for the supervisor's turn: less than the command line waits for it."""
 START_S = 60.0
-"""How long a start may take: an `on_start` has as long as a handler, and that is the default."""
+"""Seconds that a start may take: an `on_start` has as long as a handler, and that is the default."""
 STOP_S_MAX = 3600.0
-"""How long the stop of a child is waited for whose shutdown time is unlimited."""
+"""Seconds that a command waits for the stop of a child whose shutdown time is unlimited."""
 
 _RUNNING = (UP, STARTING, STOPPING)
 
@@ -49,7 +49,7 @@ class ChildCommands:
         }
 
     async def patience(self, address: str, command: str) -> float:
-        """The seconds that a command (`actors.stop`, …) may take for the sake of the child itself."""
+        """How many seconds the child itself may need for a command (`actors.stop`, …)."""
         cell = self._system.cells.get(address)
         stop_s = 0.0 if cell is None or command == "actors.start" else self._stop_s(cell)
         starts = 0
@@ -59,7 +59,7 @@ class ChildCommands:
         return stop_s + starts * (START_S + ORDER_S)
 
     def _stop_s(self, cell: Cell) -> float:
-        """How long its stop may take, by the shutdown times of all that is below it."""
+        """How many seconds its stop may take, by the shutdown times of everything below it."""
         own = shutdown_seconds(cast(Spec, cell.spec).shutdown)
         if isinstance(cell.spec, SupervisorSpec):
             below = [self._stop_s(child) for child in self._tree.children.of(cell)]
@@ -105,13 +105,13 @@ class ChildCommands:
         if cell is not None and cell.status is not STOPPED:
             await self._ask(parent, TerminateChild(id=_id(address)), self._stop_s(cell))
         started = await self._ask(parent, RestartChild(id=_id(address)), START_S)
-        for other in waiting:  # nobody else would start them now
-            with suppress(SupervisorError):  # somebody has
+        for other in waiting:  # nothing else would start them now
+            with suppress(SupervisorError):  # it has been started meanwhile
                 await self._ask(parent, RestartChild(id=_id(other.address)), START_S)
         return {"address": address, "restarted": started is not None, "with": [other.address for other in waiting]}
 
     def _waiting(self, parent: Cell, cell: Cell | None) -> list[Cell]:
-        """Siblings that were stopped for the restart of a child, which itself waits, and are to start with it."""
+        """The siblings that were stopped for the restart of a child, and start with it. The restart itself waits."""
         if cell is None or cell.status is not DOWN:
             return []
         return [other for other in self._tree.children.of(parent) if other.status is PASSIVE and not other.on_demand]
@@ -129,12 +129,12 @@ class ChildCommands:
         return {"address": address, "deleted": True, "planned": planned}
 
     def _bring_back(self, address: str, done: str) -> Any:
-        """One that comes with its mail: if some waits, it starts."""
+        """Let a child under a template start if mail waits for it."""
         cell = self._system.resolve(address)
         cell.wake()
         return {"address": address, done: cell.mailbox.count > 0, "on_demand": True}
 
-    # -- whom to ask ---------------------------------------------------------------------------------------
+    # -- the supervisor to ask -------------------------------------------------------------------------------------
 
     def _find(self, address: str, command: str) -> tuple[Cell, Cell | None]:
         """The supervisor of a child, and its cell if it has one.
@@ -181,7 +181,7 @@ def _makes_children(parent: Cell) -> bool:
 
 
 def shown_status(tree: Tree, cell: Cell) -> str:
-    """What a listing says: `restarting` and `left` are to be told from `stopped`."""
+    """The status that a listing shows: it tells `restarting` and `left` from `stopped`."""
     if cell.suspended:
         return SUSPENDED
     if cell.status is DOWN:

@@ -1,4 +1,4 @@
-"""Log: what a node reports, one line an event, through loguru."""
+"""Log: a node's events, one line each, through loguru."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ("log_event",)
 
 _TEXT_MAX = 300
 
-# Event name to level and text. What isn't here the runtime logs itself, where it happens (node.broken, node.recovered,
+# Event name to level and text. The runtime itself logs the others where they happen (node.broken, node.recovered,
 # node.gave_up, supervisor.gave_up, message.orphaned).
 _LINES: dict[str, tuple[str, str]] = {
     "node.started": (
@@ -40,11 +40,11 @@ _LINES: dict[str, tuple[str, str]] = {
     "task.abandoned": ("WARNING", "the task {task_name} of {address} swallowed its cancellation and was abandoned"),
     "store.wal_large": (
         "WARNING",
-        "the store's WAL has {bytes} bytes and can't begin anew, for somebody reads all the time: {held_by}",
+        "the store's WAL has {bytes} bytes and can't begin anew, because these read all the time: {held_by}",
     ),
     "store.commits_lost": (
         "ERROR",
-        "the store lacks the last {missing} that it had taken; it goes on without them, as it was told to",
+        "the store lacks the last {missing} that it had taken; the node goes on without them, as it was told to",
     ),
     "store.row_damaged": ("ERROR", "{text}: {effect}"),
     "store.dead_letters_deleted": ("WARNING", "{count} old dead letters were deleted: {limit}"),
@@ -62,7 +62,7 @@ def log_event(event: Event) -> None:
     if event.name == "actor.exited" and measures.get("kind") != "error":
         level = "DEBUG"
     if event.name == "task.failed" and measures.get("awaited"):
-        level = "DEBUG"  # whoever waits for it has the error
+        level = "DEBUG"  # the caller that waits for the task has the error
     logger.log(level, text.format(address=event.address, reason=_reason(measures), **measures))
     if measures.get("traceback"):
         logger.debug("{}\n{}", event.address, measures["traceback"].rstrip())

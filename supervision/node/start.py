@@ -1,4 +1,4 @@
-"""Node: store, system and tree together."""
+"""Start: a node is a store, an actor system and a tree together."""
 
 from __future__ import annotations
 
@@ -51,16 +51,15 @@ async def start(
         async with start(tree, store="sqlite:///bank.db") as system:
             await system.ref("/bank/accounts/alice").tell(Deposit(amount=5))
 
-    What the last run left is taken up: states, mailboxes, attempts. Leaving the block stops the tree in order and
-    commits.
+    The node takes up the states, mailboxes and attempts that the last run left. At the end of the block the tree stops
+    in order, and everything is committed.
 
     Args:
-        tree: a spec, or the path of a config file (which then names the store, and what is kept on record, too).
+        tree: a spec, or the path of a config file, which then names the store and the settings, too.
         store: a URL, or an open-able `Store`; by default the config file's, else `memory://`, which keeps nothing.
-        hang_s: seconds for which the event loop may stand still before a watchdog ends the *process*, naming the
-            handler. None: no
-            watchdog (`greenroom run` sets one, since it has a parent that starts the node again).
-        settings: of the system; by default the config file's, else those of `Settings()`.
+        hang_s: seconds for which the event loop may stand still before a watchdog ends the *process* and names the
+            handler. None: no watchdog. (`greenroom run` sets one, because its parent process starts the node again.)
+        settings: those of the actor system; by default the config file's, else `Settings()`.
         runtime: clock, randomness and scheduling.
         on_event: called with every event, from the boot on; by default it goes to the log (loguru).
 
@@ -106,7 +105,7 @@ async def start(
 
 
 async def _boot(system: ActorSystem, tree: Tree) -> None:
-    """Take up what the last life left, and start the tree."""
+    """Take up the rows that the last life left, and start the tree."""
     recovery = system.recovery
     system.gave_up_error = tree.gave_up
     system.writer.start()
@@ -130,7 +129,7 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
 
 
 async def _start_root(system: ActorSystem, root: Cell) -> None:
-    """Start the tree; if the store has failed by now, or fails meanwhile, that is what has failed.
+    """Start the tree. If the store has failed by now, or fails meanwhile, the error of the store is raised.
 
     Raises:
         StoreFull, StoreUnavailable, Fenced, StartFailed
@@ -141,7 +140,7 @@ async def _start_root(system: ActorSystem, root: Cell) -> None:
 
 
 async def _unless_reset(system: ActorSystem, step: Awaitable[None]) -> None:
-    """A step of the boot. A reset of the tree cuts it off, with whatever it has in hand; `_intact` tells why."""
+    """Do a step of the boot. If the store fails, the reset of the tree cuts it off, and `_intact` raises the reason."""
     try:
         await step
     except (StartFailed, asyncio.CancelledError):
@@ -151,7 +150,8 @@ async def _unless_reset(system: ActorSystem, step: Awaitable[None]) -> None:
 
 
 async def _intact(system: ActorSystem) -> None:
-    """A boot ends with the store that fails in it; but refused data are somebody's, and the tree comes back.
+    """Raise the error of a store that has failed during the boot. If the store refused data, wait for the tree instead:
+    it comes back without the message that they were from.
 
     Raises:
         StoreFull, StoreUnavailable, Fenced

@@ -1,4 +1,4 @@
-"""Traces that another process follows: it polls, and a trace that nobody polls for ends by itself."""
+"""Traces: turns that another process follows. It polls; a trace that isn't polled for ends by itself."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 __all__ = ("LEASE_S", "TooManyTraces", "Traces")
 
 LEASE_S = 10.0
-"""After the last poll."""
+"""Seconds after the last poll until a trace ends."""
 FOLLOWED_MAX = 16
-"""At the same time."""
+"""How many traces are followed at the same time."""
 KEPT_MAX = 5_000
-"""Turns between two polls, before the oldest are dropped."""
+"""How many turns are kept between two polls before the oldest are dropped."""
 PAGE = 500
-"""Turns in one reply."""
+"""How many turns one reply has."""
 
 
 class TooManyTraces(GreenroomError):
-    """As many traces are being followed from other processes as may be. One that was left ends after ten seconds."""
+    """Other processes follow as many traces as are allowed. A trace that isn't polled for ends after ten seconds."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -51,7 +51,7 @@ class Traces:
             of the last of these; `more`, whether others wait; `dropped`, how many were lost so far.
 
         Raises:
-            ActorNotFound: nothing has the address, and nothing will come into being there.
+            ActorNotFound: nothing has the address, and no template makes an actor there.
             TooManyTraces
         """
         if not arguments:
@@ -93,7 +93,7 @@ class _Followed:
         self.trace = trace
         self.timer: asyncio.TimerHandle | None = None
         self._sent: deque[tuple[int, TracedTurn]] = deque()
-        """Under way, as far as anybody knows here."""
+        """A trace that another process follows, as far as the node knows."""
         self._count = 0
 
     def page(self, after: int) -> dict[str, Any]:

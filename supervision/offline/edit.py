@@ -1,8 +1,8 @@
-"""Offline: administration of a store on which no node runs. Each change is one commit under the node's own lock.
+"""Edit: changes to a store on which no node runs. Each is one commit under the node's own lock.
 
     await retire(store, "/bank/accounts/alice")
 
-The same changes on a running node are `Administration`'s.
+A running node makes the same changes itself (node/administration.py).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ("NotStored", "delete", "discard", "requeue", "reset", "retire", "star
 
 
 class NotStored(GreenroomError):
-    """What is to be changed isn't there."""
+    """The row that is to be changed isn't there."""
 
 
 async def reset(store: Store, address: str) -> dict[str, Any]:
@@ -88,7 +88,7 @@ async def _relations(store: Store, address: str) -> list[MonitorRow]:
 
 
 async def stop(store: Store, address: str) -> dict[str, Any]:
-    """Keep a child, and what is below it, from starting with the node. A dynamic supervisor's is forgotten.
+    """Keep a child, and everything below it, from starting with the node. A child of a dynamic supervisor is forgotten.
 
     Raises:
         StoreLocked, NotStored, StoreError
@@ -112,7 +112,7 @@ async def start(store: Store, address: str) -> dict[str, Any]:
     async with _owned(store) as commit:
         row, _ = await _child(store, address)
         if verify(row).status in (STOPPED, LEFT):
-            # One that the tree names is planned again at the boot.
+            # The boot makes it planned again if the tree names it.
             commit.put(seal(row._replace(status=STARTED)))
     return {"address": address, "started": False, "next": True}
 
@@ -210,7 +210,7 @@ async def _record(store: Store, address: str) -> ChildRow | None:
 
 
 async def _delete_child(store: Store, commit: Commit, row: ChildRow) -> None:
-    """Its record, and those of all that is below it."""
+    """Delete its record, and those of everything below it."""
     commit.delete(ChildRow, (row.supervisor, row.id))
     async for below in store.iterate(ChildRow, supervisor=f"{row.supervisor}/{row.id}"):
         await _delete_child(store, commit, below)
@@ -227,7 +227,7 @@ async def _check_state(store: Store, address: str) -> None:
 
 @asynccontextmanager
 async def _owned(store: Store) -> AsyncIterator[Commit]:
-    """The store taken as its node would take it, and a commit that is written at the end of the block."""
+    """Take the store as its node would; yields a commit that is written at the end of the block."""
     owner = await store.open()
     try:
         commit = Commit(owner.commit_no + 1)

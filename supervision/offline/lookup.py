@@ -1,4 +1,4 @@
-"""Lookup: what the tree, with the children that the store knows, has at an address; without starting anything.
+"""Lookup: which child is at an address, by the tree and by the children that the store knows. Nothing is started.
 
 lookup = Lookup(tree, store, aliases)
 found = await lookup.find("/bank/accounts/alice")       # under a template: an actor, like all its neighbours
@@ -26,21 +26,22 @@ from ..supervisor.supervisor import Supervisor
 __all__ = ("Found", "Lookup")
 
 KNOWN_MAX = 10_000
-"""Stored children that are kept in memory."""
+"""How many stored children are kept in memory."""
 
 Kind = Literal["actor", "supervisor", "left", "transient", "unusable", "absent"]
 
 
 class Found(NamedTuple):
-    """What there is at an address."""
+    """The child that is at an address, or the reason why there is none."""
 
     kind: Kind
-    """actor, supervisor; left: it was planned, and isn't named any more; transient: nothing, below a supervisor whose
-    children come by `StartChild`; unusable: a stored child that this code can't start; absent: nothing."""
+    """actor, supervisor; left: it was planned, and the tree doesn't name it any more; transient: nothing,
+    below a supervisor whose children come by `StartChild`; unusable: a stored child that this code can't
+    start; absent: nothing."""
     pattern: str
     """The address; with `*` for its last part, where all below the same supervisor are alike."""
     definition: Definition | None = None
-    """An actor's."""
+    """The definition of an actor's class."""
     durable: bool = True
     spec: Spec | None = None
     why: str = ""
@@ -56,15 +57,15 @@ class Lookup:
             address: _template(spec, address) for address, spec in walk(tree) if isinstance(spec, SupervisorSpec)
         }
         self._known: dict[str, Found] = {}
-        """Of stored children; emptied when it is full."""
+        """Stored children that were looked up, by address. It is emptied when it is full."""
 
     @property
     def addresses(self) -> list[str]:
-        """Those that the tree names."""
+        """The addresses that the tree names."""
         return list(self._static)
 
     def named(self, address: str) -> bool:
-        """Whether the tree itself names it."""
+        """Whether the tree itself names the address."""
         return address in self._static
 
     async def find(self, address: str) -> Found:
@@ -85,7 +86,7 @@ class Lookup:
         return known
 
     async def _stored(self, above: str, key: str) -> Found:
-        """What is below a supervisor that the tree makes from no template."""
+        """The stored child `key` of a supervisor that has no template in the tree."""
         pattern = f"{above}/*"
         parent = await self.find(above)
         if parent.kind not in ("supervisor", "left"):
@@ -106,7 +107,7 @@ class Lookup:
         return self.of_row(row)
 
     def of_row(self, row: ChildRow) -> Found:
-        """What becomes of a stored child that is to be started."""
+        """The child that a stored row makes."""
         spec = _decoded(row, self._aliases)
         address = f"{row.supervisor}/{row.id}"
         if spec is None:
@@ -132,7 +133,7 @@ def _found(spec: Spec, address: str) -> Found:
 
 
 def _template(spec: SupervisorSpec, address: str) -> Found | None:
-    """What all addresses below a supervisor are alike; None if it has no template for them."""
+    """The child that every address below a supervisor has; None if the supervisor has no template."""
     if spec.strategy != "dynamic" or spec.template is None:
         return None
     return _actor(spec.template, f"{address}/*")

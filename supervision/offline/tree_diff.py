@@ -1,10 +1,10 @@
-"""Tree diff: what another config file would change, against the children that the store has of the last run.
+"""Tree diff: the changes that a config file would make to the children that the store has of the last run.
 
     found = await diff_tree(store, tree, aliases)
     found.new, found.left, found.changed, found.reordered
 
-The rules are those by which a node takes up a changed tree (supervisor/child_rows.py): what is new starts, what isn't
-named any more stays, stopped, with its state and its mail.
+The rules are those by which a node takes up a changed tree (supervisor/child_rows.py): a new child starts; a child that
+the tree doesn't name any more stays, stopped, with its state and its mail.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ("Change", "Child", "Left", "Reordered", "TreeDiff", "diff_tree")
 
 
 CHUNK = 10_000
-"""Rows read at once."""
+"""How many rows are read at once."""
 
 
 class Child(msgspec.Struct, kw_only=True):
@@ -46,11 +46,11 @@ class Left(Child, kw_only=True):
 
 
 class Change(msgspec.Struct, kw_only=True):
-    """A child whose spec is another now."""
+    """A child whose spec has changed."""
 
     address: str
     fields: dict[str, tuple[Any, Any]]
-    """Key path to what it was and what it is."""
+    """Key path to the old and the new value."""
 
 
 class Reordered(msgspec.Struct, kw_only=True):
@@ -90,7 +90,7 @@ async def diff_tree(store: Store, tree: SupervisorSpec, aliases: Aliases) -> Tre
     Args:
         store: open, for reading at least; a node may run on it.
         tree: checked.
-        aliases: settled; a stored spec has the class names of now before it is compared.
+        aliases: settled; they are applied to the stored specs before these are compared.
 
     Raises:
         StoreError: the store can't be read.
@@ -99,9 +99,9 @@ async def diff_tree(store: Store, tree: SupervisorSpec, aliases: Aliases) -> Tre
     found = TreeDiff()
     rows: dict[str, ChildRow] = {}
     gone: dict[str, Left] = {}
-    """Every address that leaves, to the uppermost one that leaves with it."""
+    """Each address that leaves, with the uppermost child that leaves with it."""
     aside: set[str] = set()
-    """Those that left before, and what is below them."""
+    """The children that left before, and everything below them."""
     async for row in store.iterate(ChildRow):  # in the order of their addresses: parents before their children
         if checksum(row) != row.crc:
             continue
@@ -159,7 +159,7 @@ def _compare(found: TreeDiff, named: dict[str, Spec], rows: dict[str, ChildRow],
 
 
 def _orders(named: dict[str, Spec], rows: dict[str, ChildRow]) -> Iterator[Reordered]:
-    """Per supervisor, of the children that it had and has."""
+    """The new orders, by supervisor, of children that stay."""
     for address, spec in named.items():
         if not isinstance(spec, SupervisorSpec):
             continue
@@ -174,7 +174,7 @@ def _orders(named: dict[str, Spec], rows: dict[str, ChildRow]) -> Iterator[Reord
 
 
 async def _count(store: Store, gone: dict[str, Left], left: list[Left]) -> None:
-    """The states and messages at, and below, every child that leaves."""
+    """Count the states and messages at, and below, every child that leaves."""
     if not left:
         return
     for child in left:
@@ -210,7 +210,7 @@ def _class(spec: Spec | None) -> str | None:
 
 
 def _changes(old: Spec | None, new: Spec) -> dict[str, tuple[Any, Any]]:
-    """Field by field; None stands for what isn't said."""
+    """The fields that differ, with their old and new values; None for a field that isn't given."""
     if old is None:
         return {"spec": ("can't be read by this version", "the config file's")}
     new = decode_spec(encode_spec(new))  # as it will be stored

@@ -1,9 +1,10 @@
-"""Upgrade check: which stored states and messages the code at hand can't read, told before it runs.
+"""Upgrade check: which stored states and messages this code can't read, found before it runs.
 
     report = await check_store(store, tree, aliases)
     report.problems, report.remarks, report.rows
 
-Every row is read once, in chunks, and forgotten; what is alike is one finding with a count and an example.
+Every row is read once, in chunks, and forgotten; rows with the same problem are one finding with a count
+and an example.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from .lookup import Found, Lookup
 __all__ = ("Finding", "Report", "check_store")
 
 FINDINGS_MAX = 500
-"""Findings that are told apart; beyond that only their kinds are counted."""
+"""How many findings are told apart; beyond that only their kinds are counted."""
 CHUNK = 250
-"""Rows in memory at once: their bodies may be big."""
+"""How many rows are in memory at once: their bodies may be big."""
 NOTE_EVERY = 1_000
-"""Rows between two notes of the progress."""
+"""How many rows are read between two calls of `progress`."""
 
 KINDS: tuple[type[Any], ...] = (ChildRow, ActorRow, MessageRow, InboxRow, TimerRow, DeadLetterRow)
 
@@ -49,18 +50,18 @@ class Finding(msgspec.Struct, kw_only=True):
     count: int = 0
     why: str
     fix: str
-    """What to do, in full sentences but for the last stop; "" if there is nothing to be done."""
+    """How to mend it, in full sentences but for the last stop; "" if there is nothing to mend."""
     example: str
-    """The first one: an address, or for messages the id that `greenroom messages show` takes."""
+    """The first row: its address, or for messages the id that `greenroom messages show` takes."""
 
 
 class Report(msgspec.Struct, kw_only=True):
     rows: dict[str, int]
     """How many of each table were read."""
     problems: list[Finding]
-    """What the code can't read."""
+    """Rows that this code can't read."""
     remarks: list[Finding]
-    """What nobody will try to read; and dead letters that couldn't be requeued."""
+    """Rows that nothing will try to read; and dead letters that can't be requeued."""
 
 
 class _Receiver(NamedTuple):
@@ -147,7 +148,7 @@ class _Check:
     # -- each kind of row --------------------------------------------------------------------------------
 
     async def _child(self, row: ChildRow) -> None:
-        """A child that came by `StartChild`; the others are the tree's, or are not to run."""
+        """Look at a child that came by `StartChild`; the others are in the tree, or don't run."""
         address = f"{row.supervisor}/{row.id}"
         if row.status in (PLANNED, LEFT) or self._lookup.named(address):
             return
@@ -201,7 +202,7 @@ class _Check:
             problems.add(*at, f"a {row.type} doesn't decode: {error.why}", "Give new fields a default")
 
     def _nowhere(self, found: Found, at: tuple[str, str, str, str], problems: _Findings | None = None) -> bool:
-        """Whether nothing is there that would read it; if so, that is told."""
+        """Whether nothing is there that would read it; if so, that is a finding."""
         what = at[2]
         problems = self._problems if problems is None else problems
         if found.kind == "absent":
@@ -214,7 +215,7 @@ class _Check:
             why = f"the child isn't in the tree any more: it stays, stopped, and its {what}s stay with it"
             self._remarks.add(*at, why, "`greenroom check --diff` shows it")
         elif found.kind == "transient":
-            self._remarks.add(*at, "nobody has started a child of that id: it stays until somebody does", "")
+            self._remarks.add(*at, "no child of that id has been started: it stays until one is", "")
         else:
             return False
         return True
@@ -230,7 +231,7 @@ def _alike(address: str) -> str:
 
 
 class _Findings:
-    """Findings by address, kind and reason: so many, and no more."""
+    """Findings by address, kind and reason, up to a number."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str], Finding] = {}

@@ -1,1 +1,13 @@
-"""TODO room."""
+"""Simulation: a whole node on a virtual clock, with crashes and faults that are drawn from a seed.
+
+Read in this order (docs/simulation.md is the page for users):
+
+simulate.py          simulate(): seed after seed
+plan.py              the tree, the workload and the limits of a simulation
+hazards.py           everything that may happen to a node
+run.py               one seed's run, as the workload sees it
+attempt.py           one run of one seed: life after life on the same data
+simulated.py         the Runtime and the Store of a simulated node
+loop.py              the event loop: virtual time, a drawn schedule, a death at any step
+inline.py            a connection for the user's SQL without a thread
+"""

@@ -1,4 +1,4 @@
-"""Attempt: the lives of a node that one seed draws, one after another on the same data."""
+"""Attempt: one run of one seed, which draws the lives of a node, one after another on the same data."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 __all__ = ("Attempt",)
 
 LIVES_MAX = 60
-"""Of one seed: a node that dies more often never gets over something."""
+"""How many lives one seed may have: a node that dies more often will never survive."""
 AGAIN_S = 0.25
-"""Until a workload goes on that a broken store has ended."""
+"""Virtual seconds until a workload that a broken store has ended goes on."""
 LINES_KEPT = 40
-"""What a failure tells of what happened before it."""
+"""How many of the last events a failure shows."""
 
 
 class Attempt:
@@ -50,7 +50,7 @@ class Attempt:
         """Whether the workload has come to its end."""
         self._now_s = 0.0
         self._given: set[int] = set()
-        """Ids of messages: none is given twice."""
+        """The ids of all messages: none may be given twice."""
 
     def run(self) -> Outcome:
         logger.disable("greenroom")
@@ -103,7 +103,7 @@ class Attempt:
         return life.left
 
     def _live(self, life: Life, main: Any) -> bool:
-        """Whether it came to its end, rather than to the node's."""
+        """Run `main`; returns whether it came to its end before the node died."""
         try:
             life.loop.run(main)
         except NodeDied:
@@ -134,7 +134,7 @@ class Attempt:
         life.left = life.data.copy()
 
     async def _boot(self, life: Life, stack: AsyncExitStack) -> ActorSystem:
-        """The start of the node. If the store doesn't let it start, it is tried again, as whoever runs it would."""
+        """Start the node. If the store doesn't let it start, try again, as an operator would."""
         while True:
             faults = life.faults
             try:
@@ -158,7 +158,7 @@ class Attempt:
             life.left = life.data.copy()
 
     async def _after(self, life: Life) -> None:
-        """Nothing but what is on disk."""
+        """Look at what is on disk, and at nothing else."""
         async with self._node(life) as system:
             self._run.system = system
             await self._settle(system)
@@ -166,7 +166,7 @@ class Attempt:
                 await self.plan.invariant(self._run)
 
     async def _work(self, life: Life, system: ActorSystem) -> None:
-        """The workload, unless it has come to its end; and what is left to do after it."""
+        """Run the workload, unless it has come to its end, and then everything that is left to do."""
         run = self._run
         run.system = system
         while not self._ended:
@@ -180,7 +180,7 @@ class Attempt:
         await self._rest(life, system)
 
     async def _rest(self, life: Life, system: ActorSystem) -> None:
-        """Until nothing is left to do."""
+        """Wait until nothing is left to do."""
         while True:
             faults = life.faults
             try:
@@ -194,7 +194,8 @@ class Attempt:
     def _check(self, life: Life, system: ActorSystem) -> None:
         """
         Raises:
-            NodeDied: it was taken over, and knows by now. GreenroomError: it gave up.
+            NodeDied: another node has taken the store over, and this one has noticed.
+            GreenroomError: the node gave up.
         """
         if system.gave_up is None:
             return
@@ -204,7 +205,7 @@ class Attempt:
         raise system.gave_up
 
     async def _settle(self, system: ActorSystem) -> None:
-        """Until nothing waits any more, or for a while."""
+        """Wait until no message waits any more, at most for `settle_s`."""
         ends = system.runtime.monotonic() + self.plan.settle_s
         await system.idle()
         while self._run.data.tables[MessageRow] and system.runtime.monotonic() < ends:

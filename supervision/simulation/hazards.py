@@ -1,4 +1,4 @@
-"""Hazards: what may happen to a simulated node, and what of it happens to one seed's."""
+"""Hazards: everything that may happen to a simulated node; and Weather, the part of it that happens in one life."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 __all__ = ("End", "Hazards", "Weather")
 
 End = Literal["kill", "power", "takeover", "stop"]
-"""How a life ends: `kill -9`; a power cut, which takes the slot file along; another node takes the store over, and this
-one doesn't know; in order."""
+"""How a life ends: by `kill -9`; by a power cut, which the slot file doesn't survive; by another node that takes the
+store over, which this one doesn't know; or in order."""
 
 STEPS_MEAN = 250
 COMMITS_MEAN = 12
@@ -24,20 +24,20 @@ class Hazards(msgspec.Struct, frozen=True, kw_only=True):
     """The most that may happen to a node. Each seed draws what of it happens, and how often: often nothing."""
 
     crashes: int = 3
-    """Lives that end in a crash; the last life doesn't."""
+    """How many lives end in a crash. The last life doesn't."""
     ends: tuple[End, ...] = ("kill", "power", "takeover", "stop")
     """How they may end."""
     errors: float = 0.1
-    """Of the store's commits and reads: how many fail, as on a full disk or a lost connection."""
+    """The share of the store's commits and reads that fail, as on a full disk or with a lost connection."""
     unknown: bool = True
     """Whether a commit may fail with an unknown outcome, landed or not."""
     refusals: int = 0
-    """Commits of a seed whose data the database refuses. Each costs whoever is to blame an attempt, or a teller an
-    error."""
+    """How many commits of a seed the database refuses for their data. Each is charged as an attempt to the guilty
+    message, or is an error at the teller."""
     delay_s: float = 0.05
-    """How long the store may take for one operation."""
+    """How many seconds the store may take for one operation."""
     down_s: float = 30.0
-    """How long the node may be away between two lives."""
+    """How many seconds the node may be away between two lives."""
 
     def __post_init__(self) -> None:
         if self.crashes < 0 or self.refusals < 0:
@@ -52,7 +52,7 @@ CALM = Hazards(crashes=0, errors=0.0, unknown=False, delay_s=0.0, down_s=0.0)
 
 
 class Weather:
-    """What happens in one life."""
+    """Everything that happens in one life."""
 
     def __init__(self, random: Random, hazards: Hazards, *, crashes: bool) -> None:
         share = hazards.errors
@@ -61,16 +61,16 @@ class Weather:
         self.unknown = hazards.unknown
         self.delay_s = random.choice((0.0, hazards.delay_s / 10, hazards.delay_s))
         self.on_loop = random.choice((0.0, 0.5, 1.0, 1.0))
-        """How many commits are made on the loop."""
+        """The share of commits that are made on the loop."""
         self.defer_share = random.choice((0.0, 0.0, 0.05, 0.3))
         self.tick_s = random.choice((1e-6, 1e-5, 1e-4))
         self.down_s = hazards.down_s * random.random() ** 4
         self.end: End | None = random.choice(hazards.ends) if crashes and hazards.ends else None
         self.dies_at: Literal["step", "commit", "landed", "start"] = "step"
-        """At the loop's n-th step; at the n-th commit, before it lands or when it has landed; when the n-th message's
-        handling is noted."""
+        """Where the life ends: at the loop's n-th step; at the n-th commit, before it lands or when it has landed; when
+        the start of the n-th message is noted."""
         self.dies_after = 0
-        """n."""
+        """The n of `dies_at`."""
         if self.end is not None:
             self._draw_end(random)
 

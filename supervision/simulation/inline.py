@@ -1,4 +1,4 @@
-"""A connection lent for the SQL of a simulated turn: without the thread that aiosqlite gives to each."""
+"""InlineConnection: for the SQL of a simulated turn, without the thread that aiosqlite gives to each connection."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _NoThread:
 
 
 class _Inline:
-    """What aiosqlite takes for the queue to its thread."""
+    """It stands in for the queue to the thread of aiosqlite."""
 
     def __init__(self, run: Callable[..., None]) -> None:
         self._run = run

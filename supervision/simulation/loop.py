@@ -1,15 +1,15 @@
 """SimulatedLoop: an asyncio event loop on a virtual clock, whose schedule comes from a seed.
 
-Nothing is waited for: when nothing is ready, the clock jumps to the next timer. What asyncio promises holds: callbacks
-run in the order of `call_soon`, timers in the order of their times and never early. What it doesn't promise is drawn:
+The loop never waits: when nothing is ready, the clock jumps to the next timer. The promises of asyncio hold: callbacks
+run in the order of `call_soon`, timers in the order of their times and never early. Everything else is drawn:
 
 - a task's wake-up may take some rounds longer, as if there were some more awaits on its way;
 - the loop may be late for its timers, as if something had kept it busy;
 - every step, and every look at the clock, takes a little time;
-- what runs in a thread takes as long as it likes.
+- a call that runs in a thread takes as long as it likes.
 
-A node can die at any step. What is left of it, its suspended coroutines, is unwound by raising `NodeDied` into them,
-on a loop that doesn't schedule anything any more.
+A node can die at any step. `NodeDied` is then raised into its suspended coroutines until they have ended, on a loop
+that schedules nothing any more.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ __all__ = ("NodeDied", "SimulatedLoop", "Stuck")
 T = TypeVar("T")
 
 STEPS_MAX = 200_000
-"""Of one life: one that takes more runs in a circle. A turn takes some ten."""
+"""How many steps one life may take: a life that takes more runs in a circle. A turn takes some ten."""
 LATE_SHARE, LATE_S_MAX = 0.1, 0.03
-"""How often the loop is late for a timer, and by how much at most."""
+"""The share of timers for which the loop is late, and by how many seconds at most."""
 THREAD_S_MAX = 0.02
-"""How long a call takes that `asyncio.to_thread` makes, at most."""
+"""How many seconds a call of `asyncio.to_thread` takes at most."""
 DEFER_MAX = 6
-"""So many rounds a wake-up may be put off."""
+"""By how many rounds a wake-up may be late."""
 UNWIND_MAX = 100
-"""Awaits in the `finally` blocks of one coroutine, until it is given up on."""
+"""How many awaits the `finally` blocks of one coroutine may have when the node has died."""
 TASKS_KEPT = 256
 
 
@@ -52,7 +52,7 @@ class Stuck(Exception):
 
     def __init__(self, why: str, tasks: list[str]) -> None:
         self.tasks = tasks
-        super().__init__(f"{why}. What waits: {'; '.join(tasks) or 'nothing'}")
+        super().__init__(f"{why}. These wait: {'; '.join(tasks) or 'nothing'}")
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
@@ -77,7 +77,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.on_exception: Callable[[dict[str, Any]], object] = super().call_exception_handler
         self._defer_share = defer_share
         self.tick_s = tick_s
-        """What a step, or a look at the clock, takes."""
+        """Seconds that a step, or a look at the clock, takes."""
         self._deferred: dict[asyncio.Handle, int] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         self._tasks_max = TASKS_KEPT
@@ -87,7 +87,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     # -- the clock -------------------------------------------------------------------------------------
 
     def time(self) -> float:
-        """Virtual seconds. To look costs time: a loop that waits for time to pass comes to its end."""
+        """Virtual seconds. A look at the clock takes time, so code that waits for time to pass comes to its end."""
         self.now_s += self.tick_s
         return self.now_s
 
@@ -128,7 +128,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     _timers_made = 0
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It is thrown away when its time has come."""
+        """It stays in the heap until its time has come, and is thrown away then."""
 
     def create_task(self, coro: Any, *, name: Any = None, context: Context | None = None) -> asyncio.Task[Any]:
         if self.dead:
@@ -155,15 +155,15 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """There is no I/O."""
 
     def _write_to_self(self) -> None:
-        """There is nobody to be woken."""
+        """No thread waits for I/O that would have to be woken."""
 
     # -- running -----------------------------------------------------------------------------------------
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run until `main` returns, or the node dies. The loop is over then, and whatever still ran is unwound.
+        """Run until `main` returns, or the node dies. Then the loop is over, and everything that still ran is ended.
 
         Raises:
-            NodeDied: it did. Stuck: it never will return.
+            NodeDied: the node died. Stuck: `main` would never return.
         """
         before = events._get_running_loop()
         events._set_running_loop(self)
@@ -250,7 +250,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
 
 class _Never(asyncio.Future[Any]):
-    """What is made of a task on a loop that is dead."""
+    """It stands in for a task on a loop that is dead."""
 
     def get_name(self) -> str:
         return "of a dead node"

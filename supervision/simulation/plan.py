@@ -1,4 +1,4 @@
-"""Plan: what a simulation runs for each of its seeds."""
+"""Plan: the tree, the workload and the limits of a simulation, for all its seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Workload = Callable[[Run], Awaitable[object]]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The same for every seed."""
+    """The settings of a simulation. They are the same for every seed."""
 
     tree: SupervisorSpec
     workload: Workload

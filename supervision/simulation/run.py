@@ -1,4 +1,4 @@
-"""Run: one seed's run, as the workload and the invariant see it; and what it came to."""
+"""Run: one seed's run, as the workload and the invariant see it; and Outcome, its result."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = ("Outcome", "Run")
 
 
 class Outcome:
-    """What a seed came to."""
+    """The result of one seed."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.lives = 0
         self.steps = 0
-        """Of the loop."""
+        """How many steps the loop took."""
         self.commits = 0
         self.faults = 0
-        """Of the store."""
+        """How many faults the store had."""
         self.virtual_s = 0.0
         self.trace = ""
-        """A hash of everything that happened: the same seed has the same."""
+        """A hash of everything that happened: the same seed has the same hash."""
 
 
 class Run:
@@ -41,11 +41,11 @@ class Run:
         self.random = random
         """For the workload's own draws."""
         self.notes = SimpleNamespace()
-        """For what is to be remembered over a crash: what was acknowledged, say."""
+        """Notes that outlive a crash: which messages were acknowledged, for example."""
         self.system: ActorSystem
         """The node of this life."""
         self.life = 0
-        """Which one it is, from 1."""
+        """The number of this life, from 1."""
         self.calm = False
         """Whether nothing happens in this life any more: it is the last."""
         self.data: MemoryData
@@ -58,7 +58,7 @@ class Run:
         return [table[key] for key in sorted(table)]
 
     def crash(self) -> None:
-        """Kill the node, here and now: as a handler does that takes the process down.
+        """Kill the node here and now, as a handler that takes the process down would.
 
         Raises:
             NodeDied: always.

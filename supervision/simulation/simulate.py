@@ -42,7 +42,7 @@ class SimulationFailed(AssertionError):
 
 
 class Simulation:
-    """What `simulate` runs for each seed."""
+    """Runs seeds one at a time; `simulate` runs many."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Simulation:
         )
 
     def run(self, seed: int) -> Outcome:
-        """One seed.
+        """Run one seed.
 
         Raises:
             SimulationFailed: the invariant, or the workload, raised; or the node gave up, hung, or never came to rest.
@@ -100,14 +100,14 @@ def simulate(
 
     Args:
         tree: what the node runs.
-        workload: called with the `Run`, in each life until it has come to its end once: a crash takes it along, as it
-            takes the process, and a broken store ends it (`StoreFull`, `StoreUnavailable`); what it noted in
-            `run.notes` is still there when it is called again. Keys, or notes, keep it from telling anything twice.
-        invariant: called when nothing is left to do, and once more after a last crash, when the node has nothing but
-            what is on disk. It raises if something is wrong.
+        workload: called with the `Run`, in each life, until it has come to its end once. A crash ends it with the
+            process, and a broken store ends it, too (`StoreFull`, `StoreUnavailable`). Its notes in `run.notes` are
+            still there when it is called again. Keys, or notes, keep it from telling anything twice.
+        invariant: called when nothing is left to do, and once more after a last crash, when the node has only what is
+            on disk. It raises if something is wrong.
         seeds: whole numbers; `GREENROOM_SEED` in the environment replaces them by that one.
-        hazards: what may happen at most; by default everything that must never matter.
-        settings: of the system.
+        hazards: the most that may happen; by default everything that must never matter.
+        settings: those of the actor system.
         settle_s: virtual seconds after the workload in which delayed messages may still come, while there are any.
         limit_s: virtual seconds that one life may last.
 

@@ -1,4 +1,4 @@
-"""What a simulated node stands on: a Runtime and a Store that are drawn from a seed."""
+"""SimulatedRuntime, SimulatedStore: the ground that a simulated node stands on, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ T = TypeVar("T")
 EPOCH = 1_700_000_000.0
 """The wall clock at the beginning."""
 PAUSE_S = 0.001
-"""What a pause of the thread takes at least: where nothing is waited for, short ones would be many."""
+"""Seconds that a pause of the thread takes at least. Shorter pauses would be too many, because nothing waits here."""
 REFUSED_SHARE = 0.2
-"""How many commits are refused, until none is left to be."""
+"""The share of commits that are refused, while there are refusals left."""
 OUTAGE_SHARE, OUTAGE_S_MAX = 0.2, 3.0
-"""How many errors are the first of an outage, and how long that lasts at most."""
+"""The share of errors that begin an outage, and how many seconds that lasts at most."""
 
 
 class Life:
@@ -51,17 +51,17 @@ class Life:
     ) -> None:
         """
         Args:
-            told: called with what happens, in words.
+            told: called with each event, in words.
         """
         self.number = number
         self.random = random
         self.data = data
-        """What this life works on; what it leaves is `left`."""
+        """The data that this life works on; `left` are those that it leaves."""
         self.weather = weather
         self.told = told
         self.left: MemoryData | None = None
         self.refusals = 0
-        """Commits whose data are still to be refused."""
+        """How many commits are still to be refused."""
         self.faults = 0
         self.loop = SimulatedLoop(random, start_s=now_s, defer_share=weather.defer_share, tick_s=weather.tick_s)
         self.loop.die = self.end
@@ -86,7 +86,7 @@ class Life:
                 raise NodeDied
 
     def lose(self) -> None:
-        """Another node has taken the store over, and this one doesn't know yet."""
+        """Another node takes the store over, and this one doesn't know yet."""
         owner = self.data.owner
         assert owner is not None
         self.data.owner = owner._replace(epoch=owner.epoch + 1)
@@ -101,10 +101,10 @@ class Life:
         self.loop.kill()
 
     def _image(self) -> MemoryData:
-        """What the next life finds."""
+        """The data that the next life finds."""
         image = self.data.copy()
         attempts = cast(SimulatedAttempts, self.data.attempts)
-        if self.weather.end == "power":  # the slot file isn't synced: what is in it is from some moment before
+        if self.weather.end == "power":  # the slot file isn't synced, so it is as it was some time before
             image.attempts._noted = {} if self.random.random() < 0.5 else attempts.stale
         return image
 
@@ -161,7 +161,7 @@ class SimulatedAttempts(MemoryAttempts):
         self._life = life
         self._notes = 0
         self.stale: dict[int, Started] = {}
-        """What it said at some moment before."""
+        """Its content some time before."""
 
     def note(self, slot: int, uid_hex: str, address: str, solo: bool = False) -> None:
         super().note(slot, uid_hex, address, solo)
@@ -172,7 +172,7 @@ class SimulatedAttempts(MemoryAttempts):
 
 
 class SimulatedStore(MemoryStore):
-    """A `MemoryStore` whose operations take their time and fail, and in each commit of which the node may die."""
+    """A `MemoryStore` whose operations take their time and fail. The node may die in each of its commits."""
 
     def __init__(self, life: Life, runtime: Runtime) -> None:
         life.data.attempts = SimulatedAttempts(life, life.data.attempts)
@@ -182,7 +182,7 @@ class SimulatedStore(MemoryStore):
         self._transactions = InlineTransactions(life, self._worker)
         self._down_until = 0.0
         self._refused: set[int] = set()
-        """Messages that it doesn't take. Told again, they have other ids."""
+        """The ids of messages that it refuses. A message that is told again has another id."""
 
     # -- commits -----------------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class SimulatedStore(MemoryStore):
         self._after(commit, after)
 
     def _before(self, commit: Commit) -> StoreError | None:
-        """Raises what is to be raised before it lands; returns what is to be raised when it has."""
+        """Raise the error that comes before the commit lands; returns the error that comes when it has landed."""
         life, weather, draw = self._life, self._life.weather, self._life.random.random
         life.reached("commit")
         if life.refusals and commit.inserts and draw() < REFUSED_SHARE:
@@ -308,7 +308,7 @@ class SimulatedStore(MemoryStore):
     # -- the user's SQL ------------------------------------------------------------------------------------
 
     async def _commit_both(self, lease: Any, commit: Commit) -> None:
-        """Both at once, and the user's tables among what a crash leaves."""
+        """Commit both at once, so that a crash leaves the user's tables, too."""
         commit_sql(lease)
         assert self._sql is not None
         self.data.sql = self._sql.serialize()

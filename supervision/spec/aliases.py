@@ -1,4 +1,4 @@
-"""Aliases checked: that each leads to something there is, and hides nothing.
+"""Aliases: the checks that each leads to a class that exists, and hides none.
 
 [aliases.actors]
 "bank:Konto" = "bank:Account"      # stored name, or module:Class: what it was -> what it is
@@ -32,12 +32,12 @@ SECTIONS = Aliases.__struct_fields__
 
 
 def aliased(reference: str, aliases: Aliases) -> str:
-    """The reference of an actor class as it is now, for one of a stored spec."""
+    """The present reference of an actor class, for the reference in a stored spec."""
     return aliases.actors.get(reference, reference)
 
 
 def aliased_spec(spec: Spec, aliases: Aliases) -> Spec:
-    """A stored spec with the actor classes of now; those of a supervisor's children are theirs to change."""
+    """A stored spec with the present references of its classes. The children of a supervisor have rows of their own."""
     if not aliases.actors:
         return spec
     if isinstance(spec, ChildSpec):
@@ -48,7 +48,7 @@ def aliased_spec(spec: Spec, aliases: Aliases) -> Spec:
 
 
 def build_aliases(content: Mapping[str, Any], problems: list[Problem]) -> Aliases:
-    """`[aliases]` as it was given; what isn't a table of texts is reported."""
+    """Read `[aliases]` as it was given; entries that aren't tables of texts are reported."""
     tables: dict[str, dict[str, str]] = {}
     given = content.get("aliases", {})
     if not isinstance(given, dict):
@@ -76,7 +76,7 @@ def build_aliases(content: Mapping[str, Any], problems: list[Problem]) -> Aliase
 
 
 def settle_aliases(aliases: Aliases, tree: SupervisorSpec) -> Aliases:
-    """The aliases of a tree in code (which was checked), each leading straight to what there is.
+    """The aliases of a tree in code, which was checked. Each leads straight to a class that exists.
 
     Raises:
         ConfigError: with every problem there is.
@@ -89,7 +89,8 @@ def settle_aliases(aliases: Aliases, tree: SupervisorSpec) -> Aliases:
 
 
 def with_aliases(settings: Settings | None, of_file: Aliases, tree: SupervisorSpec) -> Settings:
-    """The settings of a node, with the aliases of the config file; those of the settings themselves go before them.
+    """The settings of a node, with the aliases of the config file. An alias of the settings
+    themselves takes precedence.
 
     Raises:
         ConfigError: as `settle_aliases`.
@@ -105,7 +106,7 @@ def with_aliases(settings: Settings | None, of_file: Aliases, tree: SupervisorSp
 def check_aliases(
     aliases: Aliases, tree: SupervisorSpec, problems: list[Problem], folder: Path | None = None
 ) -> Aliases:
-    """Follow each alias to its end. Imports what they name; the tree's own classes have been checked.
+    """Follow each alias to its end. Modules that they name are imported; the classes of the tree have been checked.
 
     Args:
         folder: where modules are looked for first, for the words of a problem.
@@ -137,7 +138,7 @@ def check_aliases(
         cls = loaded(name) if is_reference(name) else None
         if isinstance(cls, type) and issubclass(cls, Actor) and cls is not Actor and cls.__definition__.path == name:
             return f"{name} is an actor class"
-        return ""  # nothing, or what a renamed class still goes by in its module
+        return ""  # nothing has it, or a renamed class goes by it in its module
 
     def existing_message(tag: str) -> str:
         owner = next((found for found in definitions if found.type_for(tag) is not None), None)
@@ -156,9 +157,9 @@ def _followed(
     existing: Callable[[str], str],
     problems: list[Problem],
 ) -> dict[str, str]:
-    """Each name of the table with the end of its chain, settled by `target`."""
+    """Each name of the table, with the end of its chain as `target` returns it."""
     ends: dict[str, str | None] = {}
-    """None: its chain leads nowhere, which has been reported."""
+    """By name; None for a chain that leads nowhere, which has been reported."""
     for old in table:
         if there := existing(old):
             why = f"there is no need for this alias, and it would hide what there is: {there}"
@@ -184,7 +185,7 @@ def _followed(
 
 
 def _definitions(tree: SupervisorSpec) -> Iterator[Definition]:
-    """Of every class that the tree names, each once."""
+    """The definition of every class that the tree names, each once."""
     seen: set[object] = set()
     for _, spec in walk(tree):
         child = spec.template if isinstance(spec, SupervisorSpec) else spec

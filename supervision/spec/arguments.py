@@ -1,4 +1,4 @@
-"""The arguments of a child: `args` of its spec against the annotations of its class's `__init__`.
+"""Arguments: `args` of a child's spec, checked against the annotations of its class's `__init__`.
 
     class Ledger(Actor[None]):
         def __init__(self, *, folder: Path, currency: Currency = Currency.EUR) -> None: ...
@@ -31,8 +31,8 @@ _KEYWORD = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYW
 def convert_args(cls: type, args: Mapping[str, Any], key: str = "args") -> tuple[dict[str, Any], list[Problem]]:
     """The keyword arguments for `cls`, converted as annotated, and what is wrong with them.
 
-    Containers are copied, so that no two incarnations share one. Objects that are no plain data (which only
-    code can give) are passed on as they are if they fit the annotation.
+    Containers are copied, so that no two incarnations share one. Only code can give objects that aren't plain data;
+    they are passed on as they are if they fit the annotation.
     """
     parameters, hints, unresolved = _signature(cls)
     taken = {name: p for name, p in parameters.items() if p.kind in _KEYWORD}
@@ -127,7 +127,8 @@ _signatures: WeakKeyDictionary[type, _Signature] = WeakKeyDictionary()
 
 
 def _signature(cls: type) -> _Signature:
-    """How the class is made. Kept: resolving annotations takes longer than all the rest of an activation."""
+    """The signature of the class. It is kept, because to resolve annotations takes longer than all the rest of an
+    activation."""
     if (known := _signatures.get(cls)) is not None:
         return known
     init: Any = cls.__init__  # type: ignore[misc]  # a class is asked, not an instance
@@ -135,7 +136,7 @@ def _signature(cls: type) -> _Signature:
         return _Signature({}, {}, "")
     try:
         _, *parameters = inspect.signature(init).parameters.values()
-    except (TypeError, ValueError):  # one of C, or one without self: it takes what it takes
+    except (TypeError, ValueError):  # written in C, or without self: nothing is known of its parameters
         parameters = [inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)]
     by_name = {parameter.name: parameter for parameter in parameters}
     try:

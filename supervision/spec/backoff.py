@@ -10,8 +10,9 @@ __all__ = ("RestartBackoff",)
 class RestartBackoff(Backoff, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long a child that exits again and again waits for its restart. Not in OTP, which restarts at once.
 
-    The first restart is immediate; the second in a row waits `initial_s`, and so on by `factor` up to `max_s`, spread
-    by `jitter`. A child that has been up for `reset_s` seconds starts anew.
+    The first restart is immediate. The second in a row waits `initial_s` seconds, each further one `factor` times as
+    long, up to `max_s` seconds; `jitter` spreads the waits. The row ends when the child has been up for `reset_s`
+    seconds.
 
     Raises:
         TypeError, ValueError: a value is no number, or out of its range.

@@ -1,8 +1,8 @@
 """References: `module:Class`, the form in which a spec names an actor class or an exception.
 
-A spec holds references only, never classes, so that the specs of code, of config files and of stored
-children are the same data. A class that can't be imported (one local to a function, in a test) is
-remembered for as long as it lives, so that code may use it in a tree; such a tree can't outlive the process.
+A spec holds references only, never classes, so that the specs of code, of config files and of stored children are the
+same data. A class that can't be imported (in a test, say, one that is local to a function) is remembered for as long as
+it exists, so that code may use it in a tree; such a tree can't outlive the process.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def refer(cls: type) -> str:
     if cls.__module__ == "builtins":
         return cls.__qualname__
     if cls.__module__.startswith("greenroom.") and _walk(sys.modules["greenroom"], cls.__qualname__) is cls:
-        return f"greenroom:{cls.__qualname__}"  # it stays so, in whichever file it stands
+        return f"greenroom:{cls.__qualname__}"  # this reference holds when the class moves to another file
     module = _main_name() if cls.__module__ == "__main__" else cls.__module__
     plain = f"{module}:{cls.__qualname__}"
     loaded = _loaded(module)
@@ -104,7 +104,7 @@ def resolve(reference: str, folder: Path | None = None) -> type:
 
 
 def loaded(reference: str) -> object | None:
-    """What a reference names, if its module is loaded already: nothing is imported."""
+    """The object that a reference names, if its module is loaded already. Nothing is imported."""
     if known := _class_of.get(reference):
         return known
     module = _loaded(reference.partition(":")[0])
@@ -113,7 +113,7 @@ def loaded(reference: str) -> object | None:
 
 @contextmanager
 def folder_first(folder: Path) -> Iterator[None]:
-    """Import from `folder` before anything else. Afterwards it stays importable, behind all the rest."""
+    """Import from `folder` first. Afterwards the folder stays importable, as the last."""
     entry = str(folder)
     present = entry in sys.path
     sys.path.insert(0, entry)
@@ -217,7 +217,7 @@ def _missing_dependency(error: ModuleNotFoundError) -> str:
 
 
 def _raised(name: str, error: BaseException) -> str:
-    """What an import raised, with the end of the user's own traceback."""
+    """The error of an import in words, with the end of the user's own traceback."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

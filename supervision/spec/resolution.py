@@ -1,10 +1,9 @@
-"""Resolution: a child spec brought to life: its class imported, its options merged, its arguments converted.
+"""Resolution: from a child spec to its class, which is imported, its merged options and its converted arguments.
 
     resolution = resolve_spec(spec)
     actor = resolution.cls(**resolution.kwargs())
 
-`check_tree` and `check_child` resolve every spec of a tree once, so that its mistakes are found
-before anything starts.
+`check_tree` and `check_child` resolve every spec of a tree once, so that its mistakes are found before anything starts.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ __all__ = ("Resolution", "build_args", "check_child", "check_tree", "resolve_spe
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):
-    """All that it takes to make incarnations of one child."""
+    """Everything that is needed to make incarnations of one child."""
 
     spec: ChildSpec
     cls: type[Actor[Any]]
     options: Options
-    """The class's, with what the spec overrides."""
+    """The options of the class, with those that the spec overrides."""
 
     def kwargs(self) -> dict[str, Any]:
-        """The constructor's arguments, made anew at each call: no two incarnations share a list."""
+        """The constructor's arguments. Each call makes them anew, so that no two incarnations share a list."""
         return convert_args(self.cls, self.spec.args)[0] if self.spec.args else {}
 
 
@@ -61,7 +60,7 @@ def build_args(spec: ChildSpec) -> dict[str, Any]:
 
 
 def check_tree(spec: SupervisorSpec) -> None:
-    """Check a whole tree: the rules of its specs, its classes, their options and arguments. Starts nothing.
+    """Check a whole tree: its specs, its classes, their options and arguments. Nothing is started.
 
     Raises:
         ConfigError: with every problem there is.
@@ -74,7 +73,8 @@ def check_tree(spec: SupervisorSpec) -> None:
 
 
 def check_child(spec: Spec, parent: SupervisorSpec | None) -> None:
-    """Check what `StartChild` brings, as a child of `parent`. Duplicate ids are the supervisor's to refuse.
+    """Check the spec of a `StartChild`, as that of a child of `parent`. The supervisor itself refuses an id
+    that it has.
 
     Raises:
         ConfigError: with every problem there is.
@@ -84,9 +84,9 @@ def check_child(spec: Spec, parent: SupervisorSpec | None) -> None:
 
 
 def problems_of(spec: object, key: str = "", folder: Path | None = None, depth: int = 1) -> Iterator[Problem]:
-    """What is wrong with the classes, options and arguments of a spec and those below it, in order.
+    """The problems of the classes, options and arguments of a spec and of those below it, in order.
 
-    What `validate` finds isn't repeated here, and what it refused isn't looked at.
+    The problems that `validate` finds aren't repeated, and fields that it refused aren't looked at.
     """
     if isinstance(spec, ChildSpec):
         yield from _prepare(spec, key, folder)[1]

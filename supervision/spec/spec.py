@@ -6,9 +6,9 @@
     ])
     check_tree(tree)
 
-A spec is plain data: where code gives a class, the spec keeps its reference (`"bank:Ledger"`), so that it
-encodes, decodes and compares like one that was read from a file. Making a spec checks nothing;
-`check_tree` checks all of it and reports every problem at once.
+A spec is plain data: where code gives a class, the spec keeps its reference (`"bank:Ledger"`), so that it encodes,
+decodes and compares like a spec that was read from a file. To make a spec checks nothing; `check_tree` checks all of it
+and reports every problem at once.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ else:
         reset_s: Annotated[float, msgspec.Meta(gt=0)]
 
     class BackoffChanges(TypedDict, total=False):
-        """How long a failed message waits; what isn't named stays as the class has it."""
+        """How long a failed message waits. A key that isn't given stays as the class has it."""
 
         initial_s: Annotated[float, msgspec.Meta(ge=0)]
         factor: Annotated[float, msgspec.Meta(ge=1)]
@@ -84,7 +84,7 @@ __all__ = (
 )
 
 MAX_CHILDREN = 100_000
-"""A dynamic supervisor's default: actors in memory at once."""
+"""How many children of a dynamic supervisor are in memory at a time, unless its spec says otherwise."""
 
 Restart = Literal["permanent", "transient", "temporary"]
 Shutdown = Annotated[float, msgspec.Meta(ge=0)] | Literal["brutal_kill", "infinity"]
@@ -105,7 +105,7 @@ class _Spec(
     repr_omit_defaults=True,
     tag_field="kind",
 ):
-    """What a supervisor knows of any child, actor or supervisor. OTP: supervisor(3), child_spec()."""
+    """The fields that every child has, actor or supervisor. OTP: supervisor(3), child_spec()."""
 
     kind: ClassVar[str]
 
@@ -120,7 +120,7 @@ class _Spec(
 class ChildSpec(_Spec, tag="actor", kw_only=True, frozen=True):
     """The data from which a supervisor starts an actor. OTP: supervisor(3), child_spec().
 
-    Every option of the actor class can be overridden here; None leaves what the class says.
+    Every option of the actor class can be overridden here; None leaves it as the class has it.
     """
 
     kind: ClassVar[str] = "actor"
@@ -130,20 +130,20 @@ class ChildSpec(_Spec, tag="actor", kw_only=True, frozen=True):
     args: dict[str, Any] = {}
     """Keyword arguments for the class; checked and converted by the annotations of its `__init__`."""
     shutdown: Shutdown = 5.0
-    """Seconds to finish the running turn and `on_stop` in, before it is cancelled; `"brutal_kill"`: none;
-    `"infinity"`: no limit. OTP's default for workers."""
+    """Seconds for the running turn and `on_stop` to finish in, before they are cancelled; `"brutal_kill"`: none;
+    `"infinity"`: no limit. OTP has the same default for workers."""
 
     durable: bool | None = None
     journal: bool | None = None
     max_attempts: Count | None = None
-    """Failures of one message until it becomes a dead letter."""
+    """How often a message may fail: with the last of these failures it becomes a dead letter."""
     backoff: BackoffChanges | None = None
-    """The delays between attempts. A table changes what it names, a Backoff replaces all the class says."""
+    """The delays between attempts. A table changes the keys that it has, a Backoff replaces that of the class."""
     retry_on: Sequence[ErrorClass] | None = None
     reject_on: Sequence[ErrorClass] | None = None
     handler_timeout_s: Limit | None = None
     capacity: Count | None = None
-    """Messages in the mailbox."""
+    """How many messages the mailbox takes."""
     overflow: Literal["wait", "reject"] | None = None
     idle_timeout_s: Limit | None = None
     """Seconds without a message until the actor leaves memory; `"infinity"`: it stays."""
@@ -178,25 +178,26 @@ class SupervisorSpec(_Spec, tag="supervisor", kw_only=True, frozen=True):
 
     strategy: Strategy = "one_for_one"
     intensity: Annotated[int, msgspec.Meta(ge=0)] = 3
-    """Restarts within `period_s` that are borne; one more, and the supervisor gives up. Elixir's default."""
+    """How many restarts the supervisor makes within `period_s` seconds; with one more it gives up. Elixir has the same
+    default."""
     period_s: Seconds = 5.0
     auto_shutdown: AutoShutdown = "never"
     """Whether the end of any, or of all, significant children ends this supervisor. OTP: auto_shutdown()."""
     restart_backoff: RestartBackoffTable | None = None
-    """How long children that exit again and again wait for their restart; None: never. A wait is no restart, so
-    that a child under a backoff may never exceed the intensity."""
+    """How long children that exit again and again wait for their restart; None: they don't wait. A wait is no restart,
+    so a child under a backoff may never exceed the intensity."""
     strict: bool = False
-    """OTP to the letter: no backoff, and each exit is charged, those by further attempts of one message too."""
+    """OTP to the letter: no backoff, and each exit is charged, also that by a further attempt of the same message."""
     shutdown: Shutdown = "infinity"
-    """As for an actor; infinity lets the whole subtree end in order. OTP's default for supervisors."""
+    """As for an actor; infinity lets everything below end in order. OTP has the same default for supervisors."""
     children: Sequence[ChildSpec | SupervisorSpec] = ()
     """Started in this order, stopped in reverse."""
     template: ChildSpec | None = None
-    """dynamic and partition: what each address below is started from. Its own id stands in no address."""
+    """dynamic and partition: the spec from which each child is started. Its id stands in no address."""
     partitions: Count | None = None
     """partition only: how many children there are. It can be changed only while none of them has state or mail."""
     max_children: Count = MAX_CHILDREN
-    """dynamic only: actors in memory; at the limit the longest idle one is passivated."""
+    """dynamic only: how many children may be in memory. At the limit those that have been idle longest leave it."""
 
     def __post_init__(self) -> None:
         if isinstance(self.children, list):
@@ -206,7 +207,7 @@ class SupervisorSpec(_Spec, tag="supervisor", kw_only=True, frozen=True):
 
     @property
     def backoff(self) -> RestartBackoff | None:
-        """`restart_backoff`, whatever it was given as."""
+        """`restart_backoff` as an object, also if it was given as a table."""
         table = self.restart_backoff
         return None if table is None else RestartBackoff(**cast(Mapping[str, float], table))
 
@@ -215,7 +216,7 @@ Spec = ChildSpec | SupervisorSpec
 
 
 def shutdown_seconds(shutdown: Shutdown) -> float | None:
-    """Seconds; None waits for ever, 0 doesn't wait."""
+    """The shutdown time in seconds; None for no limit."""
     if shutdown == "infinity":
         return None
     if shutdown == "brutal_kill":

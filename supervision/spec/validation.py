@@ -1,8 +1,7 @@
-"""The rules of a spec: one validator a field, each naming what it expects, and the rules between fields.
+"""Validation: the rule of each field of a spec, in words that say what is expected, and the rules between fields.
 
-They need no import of anybody's classes (`spec/resolution.py` does that) and hold for specs from code, from files
-and from `StartChild` alike. Source of the rules: OTP's supervisor.erl, `check_childspec` and `check_flags`,
-except for what only exists here.
+Validation imports no class (resolution.py does). It is the same for specs from code, from files and from `StartChild`.
+The rules are those of OTP's supervisor.erl, `check_childspec` and `check_flags`, but for fields that OTP doesn't have.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ __all__ = (
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 DEPTH_MAX = 64
-"""Supervisors below each other. A tree deeper than that is a mistake, and recursion must end somewhere."""
+"""How many supervisors may stand below each other. A deeper tree is a mistake, and the recursion needs a limit."""
 ID_LENGTH_MAX = 200
 
 
 class Rule(NamedTuple):
-    """What a field must be."""
+    """The rule of one field."""
 
     expected: str
     holds: Callable[[Any], bool]
@@ -273,7 +272,8 @@ def _strict(spec: SupervisorSpec, key: str) -> Iterator[Problem]:
 
 
 def _dynamic(spec: SupervisorSpec, key: str) -> Iterator[Problem]:
-    """What only dynamic and partition supervisors have, and what they can't. OTP: `validAutoShutdownForStrategy`."""
+    """The fields that only dynamic and partition supervisors have, and those that they can't have. OTP:
+    `validAutoShutdownForStrategy`."""
     if spec.strategy == "partition":
         yield from _partition(spec, key)
     elif spec.partitions is not None and spec.strategy in get_args(Strategy):

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = ("Activation",)
 
 IDLE_TIMEOUT_S = 60.0
-"""Of children under a template, where neither their class nor their spec says otherwise."""
+"""Seconds. It holds for children under a template, unless their class or their spec says otherwise."""
 SWEEP_PER_TIMEOUT = 4
-"""How often within the idle timeout idle children are looked for."""
+"""How many times within the idle timeout the sweep looks for idle children."""
 
 
 class Activation:
@@ -34,7 +34,7 @@ class Activation:
         self.system = system
         self._children = children
         self.templates: dict[str, Resolution] = {}
-        """By supervisor."""
+        """What the children of a template are made from, by the address of their supervisor."""
         self._sweeps: dict[str, asyncio.TimerHandle] = {}
 
     def activate(self, parent: Cell, key: str) -> Cell | None:
@@ -89,8 +89,11 @@ class Activation:
             self._schedule_sweep(parent)
 
     def _make_room(self, parent: Cell, siblings: dict[str, Cell]) -> None:
-        """At `max_children`: those that have been idle longest leave memory, a hundredth of them at once, for to look
-        through all of them for each newcomer would take longer than all else."""
+        """At `max_children`: let those that have been idle longest leave memory.
+
+        A hundredth of them leaves at once, because a look through all of them for each newcomer would take longer than
+        everything else.
+        """
         idle = (child for child in siblings.values() if self._at_rest(child))
         for child in heapq.nsmallest(max(1, len(siblings) // 100), idle, key=lambda child: child.last_used):
             self._passivate(child)
@@ -140,7 +143,7 @@ class Activation:
         self.system.events.emit("actor.passivated", child.address)
 
     async def stop_together(self, children: list[Cell]) -> None:
-        """Dynamic children: all at once, each with its own shutdown time (OTP: one timeout for all)."""
+        """Stop dynamic children all at once, each with its own shutdown time (OTP: one timeout for all)."""
         running = [child for child in children if child.status not in (PASSIVE, STOPPED, GONE)]
 
         async def stop(child: Cell) -> None:

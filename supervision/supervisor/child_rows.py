@@ -1,4 +1,4 @@
-"""Children: the rows behind the children of each supervisor, so that a node that starts again has those it had.
+"""ChildRows: the rows of each supervisor's children, so that a node that starts again has the children it had.
 
 | status | the child | at the next boot |
 | --- | --- | --- |
@@ -63,16 +63,16 @@ def decode_spec(text: str) -> Spec:
 
 
 class ChildRows:
-    """What the store knows of the tree, and what is to be written of it."""
+    """The rows of all children, and the changes of them that are still to be written."""
 
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
         self._rows: dict[str, dict[str, ChildRow]] = {}
-        """By supervisor, by id."""
+        """By the address of the supervisor, then by the id of the child."""
         self._last: dict[str, int] = {}
-        """By supervisor: the highest position that there is, or was."""
+        """The highest position that there is, or was, by the address of the supervisor."""
         self._changes: dict[tuple[str, str], ChildRow | None] = {}
-        """Not submitted yet; None: to be deleted."""
+        """By supervisor and id: the rows that are to be written, or None for one that is to be deleted."""
 
     async def load(self) -> None:
         """Read every row. Damaged ones are left alone, and reported."""
@@ -97,7 +97,7 @@ class ChildRows:
 
         Args:
             parent: the supervisor's spec; None for the row of the root.
-            specs: of the children that the tree names, in start order.
+            specs: the specs of the children that the tree names, in start order.
             named: whether the tree names the supervisor itself. If it doesn't, its children are what the rows say.
 
         Returns:
@@ -175,13 +175,13 @@ class ChildRows:
             self._put(row._replace(status=status))
 
     def respecify(self, supervisor: str, spec: Spec) -> None:
-        """A child has another spec from now on."""
+        """Write the spec that a child has from now on."""
         row = self._rows.get(supervisor, {}).get(spec.id)
         if row is not None:
             self._put(row._replace(spec=encode_spec(spec)))
 
     def reorder(self, supervisor: str, ids: Sequence[str]) -> None:
-        """The start order of its children, all of them."""
+        """Write the start order of all children of a supervisor."""
         for place, child in enumerate(ids):
             row = self._rows.get(supervisor, {}).get(child)
             if row is not None:
@@ -214,7 +214,7 @@ class ChildRows:
         self._last[row.supervisor] = max(row.position, self._last.get(row.supervisor, -1))
 
     def submit(self) -> int:
-        """Hand the changes to the committer; the position that they have in the commit order, 0 for none.
+        """Hand the changes to the committer; returns their position in the commit queue, or 0 if there are none.
 
         Raises:
             StoreFull, StoreUnavailable

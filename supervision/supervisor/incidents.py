@@ -1,4 +1,4 @@
-"""Incidents: who exited, why, and what the supervisor did about it; as rows, so that they outlive the node.
+"""Incidents: rows that say which actor exited, why, and what its supervisor did about it. They outlive the node.
 
 The newest of them are kept (`Settings.incidents_kept`). They are also the restart history: after a crash of the node
 a supervisor's restart intensity goes on from the restarts on record, so that a tree that takes its node down again and
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 __all__ = ("Incidents",)
 
 HISTORY = 1_000
-"""Incidents that are read at the boot for the restart intensities: a window with more of them has long given up."""
+"""How many incidents the boot reads for the restart intensities: a supervisor with more of them has given up before."""
 SWEPT = 500
-"""Rows deleted in one commit, where the retention was lowered."""
+"""How many rows one commit deletes if the retention was lowered."""
 
 
 class Incidents:
@@ -37,7 +37,7 @@ class Incidents:
         self._history: dict[str, list[float]] = {}
 
     async def load(self) -> None:
-        """Find the last number, and, if the last life ended in a crash, the restarts that still count."""
+        """Find the last number; and the restarts that still count, if the last life ended in a crash."""
         system = self._system
         rows = await system.store.scan(IncidentRow, descending=True, limit=HISTORY)
         self._history.clear()
@@ -51,7 +51,7 @@ class Incidents:
         await self._sweep()
 
     async def _sweep(self) -> None:
-        """Delete what is beyond the retention, if that was lowered since the last life."""
+        """Delete incidents beyond the retention, which may have been lowered since the last life."""
         store, committer = self._system.store, self._system.committer
         while True:
             old = [row.id for row in await store.scan(IncidentRow, limit=SWEPT) if row.id <= self._last - self._kept]
@@ -61,13 +61,13 @@ class Incidents:
             await committer.flush()
 
     def history(self, supervisor: str) -> list[float]:
-        """When the last life's charged restarts were, in epoch seconds, oldest first. Told once."""
+        """The times of the last life's charged restarts, in epoch seconds, oldest first. They are returned once."""
         return self._history.pop(supervisor, [])
 
     def record(
         self, supervisor: str, address: str, incarnation: int, reason: ExitReason, action: str, *, charged: bool
     ) -> None:
-        """One incident. It is written with the next commit, and nobody waits for it."""
+        """Put an incident on record. It is written with the next commit, and nothing waits for that."""
         system = self._system
         self._last += 1
         row = IncidentRow(

@@ -1,4 +1,4 @@
-"""Restart intensity: how many restarts a supervisor bears (OTP: supervisor(3), "Maximum Restart Intensity")."""
+"""Intensity: how many restarts a supervisor makes until it gives up (OTP: "Maximum Restart Intensity")."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Intensity:
         self._entries: deque[float] = deque()
 
     def exceeded(self, now: float) -> bool:
-        """Add a restart at `now` (seconds of a monotonic clock); whether that was one too many."""
+        """Add a restart at `now` (seconds of a monotonic clock); returns whether that was one too many."""
         entries = self._entries
         while entries and entries[0] < now - self.period_s:
             entries.popleft()
@@ -31,9 +31,9 @@ class Intensity:
         return len(entries) > self.limit
 
     def recall(self, moments: Iterable[float]) -> None:
-        """Restarts of an earlier life that still count, oldest first."""
+        """Add the restarts of an earlier life that still count, oldest first."""
         self._entries.extendleft(reversed(list(moments)))
 
     def history(self) -> tuple[float, ...]:
-        """The moments that count at present, oldest first."""
+        """The times of the restarts that count at present, oldest first."""
         return tuple(self._entries)

@@ -13,11 +13,11 @@ from .child_table import ChildTable
 __all__ = ("check_change",)
 
 KINDS = ("dynamic", "partition")
-"""Strategies that a supervisor has for life."""
+"""Strategies that a supervisor can neither take nor give up while it runs."""
 
 
 def check_change(cell: Cell, spec: SupervisorSpec, children: ChildTable) -> None:
-    """Whether the running supervisor `cell` can have `spec` from now on; the spec by itself has been checked.
+    """Check that the running supervisor `cell` can have `spec` from now on. The spec by itself has been checked before.
 
     Raises:
         ConfigError: with everything that can't change while it runs.

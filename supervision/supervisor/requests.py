@@ -1,9 +1,9 @@
-"""What a supervisor is asked. OTP: supervisor(3), `start_child` and its neighbours; the replies are OTP's as well.
+"""Requests: what a supervisor can be asked, with its replies. OTP: supervisor(3), `start_child` and its neighbours.
 
     address = await system.ref("/bank").ask(StartChild(spec=ChildSpec(id="audit", actor=Audit)))
 
-What a supervisor refuses is raised at the asker as it is (`AlreadyStarted`, `ChildNotFound`, …). From another process
-the command line does the same: `greenroom actors start|stop|restart|delete`.
+If a supervisor refuses a request, its error is raised at the asker as it is (`AlreadyStarted`, `ChildNotFound`, …).
+The command line asks the same from another process: `greenroom actors start|stop|restart|delete`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ __all__ = (
 )
 
 _ANY = SupervisorSpec(id="any", auto_shutdown="any_significant")
-"""A supervisor that whatever is right by itself fits under."""
+"""A supervisor that takes every child whose spec is right by itself."""
 
 
 def _check(spec: object) -> None:
-    """A spec that is wrong by itself is the asker's to know, field by field, before it is encoded.
+    """Tell the asker, before the request is encoded, what is wrong with a spec by itself.
 
     Raises:
         ConfigError
@@ -72,9 +72,9 @@ class ChildCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StartChild(Request[str | None]):
-    """Add a child, commit its spec, then start it: after a crash the node has it again. The last in start order.
+    """Add a child as the last in start order: commit its spec, then start it. After a crash the node has it again.
 
-    Replies its address; None if its `on_start` raised `Ignore` (the spec is kept then, except under a dynamic
+    The reply is its address; or None if its `on_start` raised `Ignore` (the spec is kept then, except under a dynamic
     supervisor and a temporary child's).
 
     Raises (at the asker):
@@ -91,7 +91,7 @@ class StartChild(Request[str | None]):
 
 
 class TerminateChild(Request[None]):
-    """Stop a child by the shutdown ladder; one that doesn't run already is as good.
+    """Stop a child within its shutdown time. If it doesn't run, there is nothing to stop, and that is no error.
 
     Its spec is kept, and it stays stopped, in the next life of the node too, until `RestartChild`. A temporary
     child's spec, and a dynamic supervisor's child, go.
@@ -104,7 +104,7 @@ class TerminateChild(Request[None]):
 
 
 class RestartChild(Request[str | None]):
-    """Start a child that was stopped, or has ended. Replies as `StartChild`.
+    """Start a child that was stopped, or has ended. The reply is that of `StartChild`.
 
     Raises (at the asker):
         ChildNotFound, Running, Restarting, NotForDynamic
@@ -117,7 +117,7 @@ class RestartChild(Request[str | None]):
 class DeleteChild(Request[None]):
     """Forget the spec of a stopped child. State and mail stay in the store (`greenroom actors retire` deletes those).
 
-    One that the config file names is back when the node is started the next time.
+    A child that the config file names is back when the node is started the next time.
 
     Raises (at the asker):
         ChildNotFound, Running, Restarting, NotForDynamic
@@ -147,10 +147,10 @@ class GetChildSpec(Request[ChildSpec | SupervisorSpec]):
 class Reconfigure(Request[None]):
     """Change a running supervisor's flags and child specs. OTP: supervisor.erl, `code_change`.
 
-    Children that run go on. Their `restart`, `shutdown` and `significant` hold at once, the rest of their new specs
-    from their next start. Children that are new are added without being started (`RestartChild` does); those that
-    aren't named stay, and stand behind the named ones. The id, and what makes it dynamic or partitioned, can't change;
-    what is below a supervisor among the children is changed by asking that one.
+    Children that run go on. Their new `restart`, `shutdown` and `significant` hold at once, the rest of their new specs
+    from their next start. New children are added, and not started (`RestartChild` starts them). Children that the spec
+    doesn't name stay, behind those that it names. The id can't change, nor can the supervisor become dynamic or
+    partitioned, or cease to be so. The children of a supervisor below are changed by a request to that supervisor.
 
     Raises (at the asker):
         ConfigError: there are mistakes; nothing was changed.
@@ -163,14 +163,14 @@ class Reconfigure(Request[None]):
 
 
 class RestartRetry(Message):
-    """To self: go on with a restart that had to wait, for its backoff or because a start failed.
+    """To self: go on with a restart that had to wait for its backoff, or whose start failed.
 
-    A message, so that administration works in between (OTP).
+    It is a message so that requests are answered in between (OTP).
     """
 
     address: str
     incarnation: int
-    """The one that exited: when it isn't the last any more, somebody else has dealt with it."""
+    """The incarnation that exited: if the child has had another since then, there is nothing left to restart."""
     resume: tuple[str, ...]
     """The children still to be started, in order."""
     charged: bool

@@ -124,7 +124,7 @@ class Restarts:
                 return
 
     def _recalled(self, child: Cell) -> bool:
-        """Whether a terminated child comes back with its group: in OTP it does; here the operator's word holds."""
+        """Whether a terminated child comes back with its group. In OTP it does; here only if `strict` is set."""
         if not self._children.spec.strict:
             return False
         table, rows = self._tree.children, self._tree.rows
@@ -209,7 +209,7 @@ class Restarts:
             task.cancel()
 
     def _backoff_s(self, child: Cell) -> float:
-        """How long this restart waits, in seconds: the first one in a row not at all, without a backoff none."""
+        """How many seconds this restart waits: none for the first one in a row, none without a backoff."""
         backoff = self._children.spec.backoff
         if backoff is None:
             return 0.0

@@ -4,7 +4,7 @@
     async with start(tree) as system:
         page = await system.tasks("/app/tasks").run(fetch, url)
 
-What those who start tasks see of it is in actors/extensions/tasks/tasks.py. Elixir: Task.Supervisor.
+The side that starts tasks is in actors/extensions/tasks/tasks.py. Elixir: Task.Supervisor.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class TaskInfo(msgspec.Struct, frozen=True):
     id: int
     """Its number under this incarnation of its supervisor, from 1."""
     name: str
-    """The function's."""
+    """The name of the function."""
     since: float
-    """When it was started first: epoch seconds."""
+    """When its first attempt began, in epoch seconds."""
     restarts: int
     """How often it was run again."""
 
@@ -60,8 +60,8 @@ class TaskSupervisor(Actor[None], TaskHost):
     """Stands in the tree under a fixed id, and runs what `system.tasks(address)` brings.
 
     When it stops, in its place in the tree's order, its tasks are cancelled; those that haven't ended when the
-    `shutdown` of its child spec has passed are abandoned (for `"brutal_kill"`: after a second, for which nobody waits).
-    A store that fails resets it with the tree.
+    `shutdown` of its child spec has passed are abandoned (with `"brutal_kill"` after a second, for which nothing
+    waits). A store that fails resets it with the tree.
 
     Args:
         max_tasks: tasks that run at a time, those in a backoff included.
@@ -85,14 +85,14 @@ class TaskSupervisor(Actor[None], TaskHost):
         self.max_waiting = max_waiting
         self._running: dict[int, Task[Any]] = {}
         self._waiting: dict[int, Task[Any]] = {}
-        """The line, in order."""
+        """Tasks that wait for room, in order."""
         self._intensities: dict[int, Intensity] = {}
-        """Of transient tasks that have failed."""
+        """The intensities of transient tasks that have failed, by the id of the task."""
         self._in_a_row: dict[int, int] = {}
-        """Failures since the last attempt that lasted."""
+        """How many attempts in a row have failed, by the id of the task. One that lasted begins a new row."""
         self._started = 0
         self._closed = ""
-        """Why it takes no more; "" while it does."""
+        """Why it takes no more tasks; "" while it takes them."""
 
     # -- life ----------------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ class TaskSupervisor(Actor[None], TaskHost):
             self._abandon_rest()
 
     def _orphaned(self) -> None:
-        """This incarnation is over, and if it was killed, or reset with the store, there was no `on_stop`."""
+        """This incarnation is over. If it was killed, or reset with the store, `on_stop` didn't run."""
         if self._closed:
             return
         self._close("its supervisor was killed, or reset with the store")
@@ -143,7 +143,7 @@ class TaskSupervisor(Actor[None], TaskHost):
         return [task.work for task in self._running.values() if task.work is not None]
 
     def _abandon_rest(self) -> None:
-        """They swallow their cancellation, or take too long over it: nobody waits for them any more."""
+        """Leave the tasks that still run alone: they swallow their cancellation, or take too long over it."""
         running, self._running = self._running, {}
         system = self._cell.system
         for task in running.values():
@@ -172,7 +172,7 @@ class TaskSupervisor(Actor[None], TaskHost):
         if self._waiting.pop(task.id, None) is not None:
             task.settle(error=TaskCancelled(task.address, task.name, why))
         elif task.work is not None:
-            task.cancelling = task.cancelling or why  # also if its attempt has just failed: it isn't run again
+            task.cancelling = task.cancelling or why  # also if its attempt has just failed, so that it isn't run again
             task.work.cancel()
 
     def _run(self, task: Task[Any]) -> None:
@@ -194,7 +194,7 @@ class TaskSupervisor(Actor[None], TaskHost):
     # -- ends --------------------------------------------------------------------------------------------
 
     def _attempted(self, task: Task[Any], work: asyncio.Task[Any]) -> None:
-        """An attempt is over. Called before anybody who waits for it goes on."""
+        """An attempt is over. This is called before anything that waits for the task goes on."""
         if (
             work.cancelled() or work.exception() is not None
         ):  # the latter ends the process: KeyboardInterrupt, SystemExit
@@ -225,7 +225,7 @@ class TaskSupervisor(Actor[None], TaskHost):
             self._attempt(task)
 
     def _retry_s(self, task: Task[Any]) -> float | None:
-        """How long to wait before it is run again; None if it isn't."""
+        """How many seconds it waits before it is run again; None if it isn't run again."""
         rule, system = task.rule, self._cell.system
         if rule.restart == "temporary" or task.cancelling or task.id not in self._running:
             return None
@@ -265,7 +265,8 @@ class TaskSupervisor(Actor[None], TaskHost):
 
 
 async def _attempt(task: Task[Any]) -> Outcome:
-    """Run the function once. What it raises is an outcome; only its cancellation, or what ends the process, leaves."""
+    """Run the function once. An exception of the function is an outcome; only a cancellation, or what ends the
+    process, is raised."""
     try:
         awaitable = task.call()
         if not hasattr(awaitable, "__await__"):

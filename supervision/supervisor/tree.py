@@ -38,7 +38,7 @@ STATELESS = "null"
 
 
 def partition_of(key: str, partitions: int) -> int:
-    """Which of so many partitions a key belongs to: the same on every machine, in every life."""
+    """The number of the partition that a key belongs to: the same on every machine, in every life."""
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) % partitions
 
 
@@ -99,7 +99,7 @@ class Tree:
             self.rows.delete(address, old.id)
 
     def plant(self) -> Cell:
-        """Make the cells of every static child, those included that only the store knows. Returns the root's."""
+        """Make the cells of all static children, also of those that only the store knows. Returns the root's cell."""
         self.rows.plan("", None, [self.spec])
         return self._make(self.spec, None)
 
@@ -140,7 +140,7 @@ class Tree:
                 child.wake()
 
     async def reload(self) -> None:
-        """The store failed, and is back: what it says holds."""
+        """The store failed, and is back: read the rows again."""
         await self.rows.load()
 
     # -- making cells ------------------------------------------------------------------------------------

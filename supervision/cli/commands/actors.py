@@ -1,4 +1,4 @@
-"""`greenroom actors`: what actors there are, and the cure of those that can't be cured by a restart."""
+"""`greenroom actors`: lists actors, and cures those that a restart can't cure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ actors = App(name="actors", help="List, show, trace, stop, start, suspend, reset
 actors.command(trace)
 
 TIMERS_SHOWN_MAX = 100
-"""In `show`; `greenroom timers list ADDRESS` has them all."""
+"""How many timers `show` has; `greenroom timers list ADDRESS` has them all."""
 COLUMNS = ("address", "type", "status", "mailbox", "incarnation", "updated", "state")
 
 
@@ -47,7 +47,7 @@ def list_actors(
     Parameters
     ----------
     prefix
-        An address: it and everything below it.
+        An address; the list has it and everything below it.
     """
     asyncio.run(_list(prefix, target, limit, as_json))
 
@@ -61,7 +61,7 @@ async def _list(prefix: str, target: Target | None, limit: int, as_json: bool) -
             if child.halted:
                 entry = found.setdefault(child.address, child.facts())
                 entry["status"] = DAMAGED if entry["status"] == DAMAGED else child.status
-        # Both have the first so many in the order of their addresses: so has what they give together.
+        # Both lists are cut at the limit in the order of their addresses, so all that is within the limit is there.
         for facts in await desk.live(prefix, limit=limit + 1) or ():
             found.setdefault(facts["address"], {"address": facts["address"], "type": facts["type"]}).update(facts)
     entries = page([found[address] for address in sorted(found)], limit, "actors")
@@ -100,7 +100,7 @@ def _entry(row: ActorRow) -> dict[str, Any]:
 
 @actors.command
 def show(address: str, /, *, target: Target | None = None, as_json: AsJson = False) -> None:
-    """Show one actor: its state, its mailbox, its timers, what it is doing, and since when; where its handler waits.
+    """Show one actor: its state, mailbox and timers; which message it handles, since when, and where its handler waits.
 
     For example:
 
@@ -144,7 +144,7 @@ async def _show(address: str, target: Target | None, as_json: bool) -> None:
 
 @actors.command
 def reset(address: str, /, *, target: Target | None = None, as_json: AsJson = False) -> None:
-    """Forget an actor's state. Its mailbox stays, and it starts afresh: the cure of one whose on_start fails for good.
+    """Forget an actor's state. Its mailbox stays. This cures an actor whose on_start always fails.
 
     For example:
 
@@ -155,7 +155,7 @@ def reset(address: str, /, *, target: Target | None = None, as_json: AsJson = Fa
 
 @actors.command
 def retire(address: str, /, *, target: Target | None = None, as_json: AsJson = False) -> None:
-    """Delete an actor's state and its mailbox. One under a template comes back afresh with its next message.
+    """Delete an actor's state and its mailbox. An actor under a template comes back afresh with its next message.
 
     For example:
 
@@ -166,9 +166,10 @@ def retire(address: str, /, *, target: Target | None = None, as_json: AsJson = F
 
 @actors.command
 def suspend(address: str, /, *, target: Target | None = None, as_json: AsJson = False) -> None:
-    """Let an actor handle nothing until it is resumed. Its messages wait; a restart, of it or of the node, ends it.
+    """Suspend an actor: it handles nothing until it is resumed, and its messages wait.
 
-    It gets to it when its running turn, and the messages that wait already, are done. Needs a running node.
+    It is suspended once its running turn, and the messages that wait already, are done. A restart of the actor, or of
+    the node, resumes it. Needs a running node.
 
     For example:
 
@@ -189,7 +190,7 @@ def resume(address: str, /, *, target: Target | None = None, as_json: AsJson = F
 
 
 async def _order(command: str, address: str, target: Target | None, as_json: bool) -> None:
-    """What only a running node can do."""
+    """Have a running node do what only a running node can do."""
     async with open_desk(target) as desk:
         if desk.node() is None:
             raise CommandFailed("no node runs on this store, so no actor does: start one with `greenroom run`")

@@ -38,7 +38,7 @@ def backup(
     Parameters
     ----------
     destination
-        The file to write. It is there when it is whole, and checked.
+        The file to write. It appears when it is whole and checked.
     force
         Overwrite it.
     """
@@ -60,9 +60,9 @@ def restore(
     target: Target | None = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup in the store's place. Not while a node runs, or a client has the store open.
+    """Put a backup in the store's place. No node may run, and no client may have the store open.
 
-    What was done since the backup is undone: messages that were handled since are handled again.
+    Everything since the backup is undone: messages that were handled since then are handled again.
 
     For example:
 
@@ -71,7 +71,7 @@ def restore(
     Parameters
     ----------
     backup
-        What `db backup` has written, or another copy of a store.
+        A file that `db backup` has written, or another copy of a store.
     force
         Replace the store that is there. It stays beside the new one, as *.before-restore.
     damaged

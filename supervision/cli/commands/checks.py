@@ -31,7 +31,7 @@ def check(
 ) -> int | None:
     """Check a config file: its keys, its classes, their options and arguments. Starts nothing.
 
-    Prints the tree if all is well; else every problem, and ends with 2. With --against it reads a store as well, and
+    Prints the tree if all is well; else prints every problem and ends with 2. With --against it also reads a store, and
     ends with 1 if this code can't read all of it.
 
     For example:
@@ -47,9 +47,9 @@ def check(
     tree
         The config file. Default: greenroom.toml.
     against
-        Tell which stored states and messages this code can't read. A path or URL; without one, the config file's store.
+        List the stored states and messages that this code can't read. A path or URL; default: the config file's store.
     diff
-        Tell which children would be new, leave or change, by what the last run has stored. The same.
+        List the children that would be new, leave or change, compared with the last run. A path or URL, as --against.
     exit_code
         With --diff: end with 1 if anything would change.
     """
@@ -73,7 +73,7 @@ def check(
 
 @config.command
 def show(tree: Path | None = None, /, *, as_json: AsJson = False) -> None:
-    """Every value that holds, and where it comes from: environment, file, class or default.
+    """Show every effective value and its source: environment, file, class or default.
 
     For example:
 
@@ -98,7 +98,7 @@ def show(tree: Path | None = None, /, *, as_json: AsJson = False) -> None:
 
 @config.command
 def schema() -> None:
-    """The JSON Schema of config files, for editors.
+    """Print the JSON Schema of config files, for editors.
 
     For example:
 

@@ -1,4 +1,4 @@
-"""`greenroom check --against` and `--diff`: a config file and its code, beside what a store holds."""
+"""`greenroom check --against` and `--diff`: compare a config file and its code with a store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..view.target import UsageWrong
 __all__ = ("OPTIONAL", "check_against", "fill_in", "show_diff")
 
 OPTIONAL = ("--against", "--diff")
-"""Options whose value may be left out."""
+"""Options that may stand without a value."""
 CONFIGS = (".toml", ".json", ".yaml", ".yml")
 WORDS = {
     "child": ("child", "children"),
@@ -37,13 +37,13 @@ WORDS = {
     "dead_letter": ("dead letter",),
 }
 QUIET_S = 2.0
-"""How long a scan may take before it is heard of."""
+"""Seconds that a scan takes before it shows its progress."""
 PLAIN_S = 5.0
 LIVE_S = 0.25
 
 
 def fill_in(arguments: Sequence[str]) -> list[str]:
-    """The command line, with an empty value for an option whose value was left out: the config file's own store."""
+    """The command line; an option without a value gets an empty one, which means the config file's own store."""
     found = list(arguments)
     if found[:1] != ["check"]:
         return found
@@ -55,7 +55,7 @@ def fill_in(arguments: Sequence[str]) -> list[str]:
 
 
 def store_url(given: str, config: Config) -> str:
-    """The URL of a path, a URL, or (for an empty text) of the config file's own store.
+    """The URL of the store at a path or URL; an empty text means the config file's own store.
 
     Raises:
         UsageWrong: it is a config file, or a store that keeps nothing.
@@ -83,7 +83,7 @@ async def _reading(url: str) -> AsyncIterator[Store]:
 
 
 async def check_against(config: Config, given: str, *, as_json: bool) -> ExitCode:
-    """What the code can't read of a store; `ExitCode.FAILED` if there is anything."""
+    """Show the rows of a store that the code can't read; `ExitCode.FAILED` if there are any."""
     url = store_url(given, config)
     line = _Line()
     async with _reading(url) as store:
@@ -97,7 +97,7 @@ async def check_against(config: Config, given: str, *, as_json: bool) -> ExitCod
 
 
 class _Line:
-    """How far a long scan is, on stderr: a live line in a terminal, else one every few seconds."""
+    """Shows on stderr how far a long scan is: a live line in a terminal, else a line every few seconds."""
 
     def __init__(self) -> None:
         self._runtime = Runtime()
@@ -155,7 +155,8 @@ def _print_findings(findings: list[Finding]) -> None:
 
 
 async def show_diff(config: Config, given: str, *, as_json: bool, exit_code: bool) -> ExitCode:
-    """What a start with this config file would change; with `exit_code`, `ExitCode.FAILED` if there is anything."""
+    """Show what a start with this config file would change; with `exit_code`, `ExitCode.FAILED` if
+    there is anything."""
     url = store_url(given, config)
     async with _reading(url) as store:
         found = await diff_tree(store, config.tree, config.aliases)

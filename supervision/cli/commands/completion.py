@@ -1,4 +1,4 @@
-"""`greenroom completion`: what a shell needs to complete greenroom's commands and options."""
+"""`greenroom completion`: the script by which a shell completes greenroom's commands and options."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def completion_of(app: App) -> Callable[[Shell], None]:
 
             greenroom completion fish > ~/.config/fish/completions/greenroom.fish
 
-        bash takes it from there in its next session, with the package bash-completion; without, and to try it out:
-        `source <(greenroom completion bash)`. zsh looks in the folders of $fpath, before `compinit` runs.
+        With the package bash-completion, bash finds the file in its next session. Without that package, or to try it
+        out: `source <(greenroom completion bash)`. zsh looks in the folders of $fpath, before `compinit` runs.
 
         Parameters
         ----------

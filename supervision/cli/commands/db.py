@@ -26,11 +26,11 @@ db.command(verifying.verify)
 
 @db.command
 def status(*, target: Target | None = None, as_json: AsJson = False) -> None:
-    """Versions, sizes, rows, and who runs on it.
+    """Show versions, sizes, numbers of rows, and the node that runs on the store.
 
     `wal_reset_bug` says whether this SQLite has the bug of that name (SQLite: wal.html), which greenroom works around.
-    `commits_lost` and `submissions_lost` are what it lacks of what it had taken (docs/operations.md, "Lost commits").
-    `wal_readers` are the processes in whose read transactions the WAL can't begin anew; a moment later it may be none.
+    `commits_lost` and `submissions_lost` count what the store had taken and lacks (docs/operations.md, "Lost commits").
+    `wal_readers` are the processes whose read transactions keep the WAL from beginning anew; that may soon be over.
 
     For example:
 
@@ -57,9 +57,9 @@ async def _status(target: Target | None, as_json: bool) -> None:
 def accept_loss(*, target: Target | None = None, as_json: AsJson = False) -> None:
     """Let the node go on without the commits that its store has lost.
 
-    A node whose store lacks commits that it had taken doesn't start: its WAL was damaged, cut or deleted, or an older
-    copy of the database lies in its place. If the right files are to be had, put them back. This here is for when
-    they aren't. What is left of the WAL is kept beside the store.
+    A node doesn't start on a store that lacks commits which it had taken: the WAL was damaged, cut or deleted, or an
+    older copy of the database lies in its place. If you have the right files, put them back. This command is for when
+    you don't. The rest of the WAL is kept beside the store.
 
     For example:
 
@@ -82,9 +82,9 @@ def accept_loss(*, target: Target | None = None, as_json: AsJson = False) -> Non
 
 @db.command
 def vacuum(*, target: Target | None = None, as_json: AsJson = False) -> None:
-    """Make the file as small as its content. Not while a node runs, which uses the free pages again anyhow.
+    """Make the file as small as its content. No node may run; a running node uses the free pages again by itself.
 
-    It takes up to twice the file's size of free disk meanwhile.
+    Meanwhile the disk needs free space of up to twice the file's size.
 
     For example:
 
@@ -105,7 +105,7 @@ def migrate(
     target: Target | None = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give the store the schema of this release now. The next start of the node would do it, too.
+    """Give the store the schema of this release now. The next start of a node would do the same.
 
     For example:
 
@@ -114,7 +114,7 @@ def migrate(
     Parameters
     ----------
     backup
-        Copy the store before, to a file beside it.
+        Copy the store first, to a file beside it.
     """
     path = store_path(target)
     with stoppable(), bar("backup") as (copying,):

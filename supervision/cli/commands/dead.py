@@ -1,4 +1,4 @@
-"""`greenroom dead`: the letters that nobody could handle, and what becomes of them."""
+"""`greenroom dead`: lists the messages that no actor could handle, and requeues or discards them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ dead = App(name="dead", help="List, show, requeue and discard dead letters.")
 
 COLUMNS = ("id", "at", "address", "type", "cause", "attempts", "error")
 CHUNK = 1000
-"""Letters changed at once."""
+"""How many letters one request changes."""
 
 Change = Callable[[Store, Sequence[int]], Awaitable[dict[str, Any]]]
 All = Annotated[bool, Parameter(name="--all", negative=(), help="All there are (at the address, if one is given).")]
@@ -48,7 +48,7 @@ def list_dead(
     Parameters
     ----------
     address
-        Of one actor.
+        Only those of this actor.
     """
     asyncio.run(_list(address, target, limit, as_json))
 

@@ -22,14 +22,14 @@ incidents = App(name="incidents", help="List and show what happened to actors, a
 
 COLUMNS = ("id", "at", "supervisor", "child", "why", "action")
 CHUNK = 200
-"""Rows read at once: each may have a traceback of 8 KiB."""
+"""How many rows are read at once: each may have a traceback of 8 KiB."""
 
 
 @incidents.command(name="list")
 def list_incidents(
     address: str | None = None, /, *, target: Target | None = None, limit: Limit = 100, as_json: AsJson = False
 ) -> None:
-    """List the incidents, newest first: what exited, why, and what its supervisor did about it.
+    """List the incidents, newest first: which actor exited, why, and what its supervisor did about it.
 
     For example:
 
@@ -40,7 +40,7 @@ def list_incidents(
     Parameters
     ----------
     address
-        Of an actor, or of a supervisor for all below it.
+        Only those of this actor, or of everything below this supervisor.
     """
     asyncio.run(_list(address, target, limit, as_json))
 
@@ -110,7 +110,7 @@ def _entry(row: IncidentRow) -> dict[str, Any]:
 
 
 def _child(entry: dict[str, Any]) -> str:
-    """Its name under the supervisor, whose address stands beside it."""
+    """The child's id: the address of its supervisor stands beside it."""
     return str(entry["address"]).removeprefix(f"{entry['supervisor']}/")
 
 

@@ -1,4 +1,4 @@
-"""`greenroom init`: a small project to begin with. What it writes lies in `templates`."""
+"""`greenroom init`: a small project to begin with. Its files lie in `templates`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILES = ("greenroom.toml", "actors.py", "test_actors.py", "README.md")
 FALLBACK_NAME = "app"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,49}")
-"""It stands in addresses, in the name of the database and in shell commands."""
+"""A name stands in addresses, in the name of the database and in shell commands."""
 
 _NEXT = """\
 Next:
@@ -41,9 +41,9 @@ def init(folder: Path = Path(), /, *, name: str | None = None) -> None:
     Parameters
     ----------
     folder
-        Where to write it; made if need be.
+        The folder to write to. It is made if it isn't there.
     name
-        Of the tree: the first segment of all addresses, and the database's name. Default: the folder's.
+        The name of the tree: the first segment of all addresses, and the database's name. Default: the folder's name.
     """
     name = _name_for(folder) if name is None else _checked(name)
     if folder.exists() and not folder.is_dir():
@@ -75,6 +75,6 @@ def _checked(name: str) -> str:
 
 
 def _name_for(folder: Path) -> str:
-    """The folder's name, as far as it can be one of a tree."""
+    """The name of the folder, without the characters that the name of a tree can't have."""
     found = re.sub(r"[^A-Za-z0-9_-]+", "-", folder.resolve().name).strip("-")[:50]
     return found if _NAME.fullmatch(found) else FALLBACK_NAME

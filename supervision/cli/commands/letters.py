@@ -17,7 +17,7 @@ from ..view.target import CommandFailed, Target, UsageWrong, open_desk
 __all__ = ("ask", "send")
 
 SEND_WAIT_S = 2.0
-"""How long `send` waits for a running node's word that the message was taken."""
+"""Seconds that `send` waits for a running node to say that it has taken the message."""
 
 
 def send(
@@ -32,10 +32,10 @@ def send(
     target: Target | None = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell an actor something. The message is on disk when this ends; without a node it waits for the next one.
+    """Tell an actor a message. It is on disk when this command ends; if no node runs, it waits for the next one.
 
-    Ends with 1 if a running node refuses it: no such actor, an unknown type, a body that doesn't fit. It is kept as a
-    dead letter then.
+    Ends with 1 if a running node refuses it: no such actor, an unknown type, a body that doesn't fit. The message is
+    kept as a dead letter then.
 
     For example:
 
@@ -54,7 +54,7 @@ def send(
     key
         Idempotency key: the same key to the same actor counts once.
     delay_s
-        Seconds before which it isn't handled.
+        Seconds until it may be handled.
     priority
         Higher ones are handled first.
     """
@@ -91,7 +91,7 @@ def ask(
     timeout_s: float = 5.0,
     target: Target | None = None,
 ) -> None:
-    """Ask an actor something and print its reply, as JSON. Needs a running node.
+    """Ask an actor and print its reply as JSON. Needs a running node.
 
     For example:
 
@@ -141,7 +141,7 @@ def _row(kind: str, address: str, type_: str, body: str) -> InboxRow:
 
 
 def _with_traceback(error: str, details: str) -> str:
-    """What the actor raised, with its traceback if the node sent one."""
+    """The error of the actor in words, with its traceback if the node sent one."""
     found: Any = msgspec.json.decode(details)
     reason = found.get("reason") if isinstance(found, dict) else None
     traceback = reason.get("traceback", "") if isinstance(reason, dict) else ""

@@ -1,4 +1,4 @@
-"""`greenroom messages`: what waits in the mailboxes, and in the node's inbox."""
+"""`greenroom messages`: the messages that wait in the mailboxes, and in the node's inbox."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INBOX = "inbox:"
 def list_messages(
     address: str | None = None, /, *, target: Target | None = None, limit: Limit = 100, as_json: AsJson = False
 ) -> None:
-    """List the messages that aren't handled yet, oldest first; then what no node has taken in from the inbox yet.
+    """List the messages that aren't handled yet, oldest first; then those in the inbox that no node has taken in yet.
 
     For example:
 
@@ -38,7 +38,7 @@ def list_messages(
     Parameters
     ----------
     address
-        Of one mailbox.
+        Only those of this mailbox.
     """
     asyncio.run(_list(address, target, limit, as_json))
 

@@ -34,7 +34,7 @@ def run(
     """Run a tree of actors.
 
     The node is a process of its own. When it dies (a kill, a segfault, a handler that blocks the loop for hang_s), it
-    is started again and goes on where its store is, at most respawn_intensity times within respawn_period_s. SIGTERM or
+    is started again and goes on from its store, at most respawn_intensity times within respawn_period_s. SIGTERM or
     Ctrl-C stops it in order, a second one kills it.
 
     For example:
@@ -59,13 +59,13 @@ def run(
     stop_timeout_s
         Seconds for the whole tree to stop in.
     respawn_intensity
-        Respawns within the period; one more, and it gives up with exit code 70.
+        How many times it is started again within the period; with one more it gives up, with exit code 70.
     respawn_period_s
         Seconds of that period.
     quiet
-        Errors only.
+        Log errors only.
     verbose
-        Starts, passivations and tracebacks too.
+        Log starts, passivations and tracebacks, too.
     """
     verbosity: Verbosity = "quiet" if quiet else "verbose" if verbose else "normal"
     set_up_log(verbosity)

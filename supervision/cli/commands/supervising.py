@@ -1,6 +1,7 @@
-"""`greenroom actors stop|start|restart|delete`: what a supervisor can be asked about its children.
+"""`greenroom actors stop|start|restart|delete`: requests to a supervisor about its children.
 
-A running node's supervisors do it; without a node it is done to what the store says of the children.
+The supervisors of a running node carry them out. If no node runs, the command changes the stored records
+of the children.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ TimeoutS = Annotated[
 def stop(address: str, /, *, target: Target | None = None, timeout_s: TimeoutS = None, as_json: AsJson = False) -> None:
     """Stop an actor, or a supervisor with all below it. It stays stopped, in the next life of the node too.
 
-    State and mail stay. A child of a dynamic supervisor, and a temporary one, is forgotten; one that is made from a
-    template leaves memory, and its next message brings it back. Without a node it won't start with the next one.
+    State and mail stay. A temporary child, or a child of a dynamic supervisor, is forgotten. A child that is made from
+    a template leaves memory, and its next message brings it back. If no node runs, it won't start with the next one.
 
     For example:
 
@@ -43,7 +44,7 @@ def start(
 ) -> None:
     """Start an actor, or a supervisor, that is stopped, has ended, or is in the tree no more.
 
-    Without a node it starts with the next one.
+    If no node runs, it starts with the next one.
 
     For example:
 
@@ -57,8 +58,8 @@ def restart(
 ) -> None:
     """Stop an actor, or a supervisor with all below it, and start it again; state and mail stay. Needs a running node.
 
-    One that waits for its restart is started at once, with the siblings that wait to start with it. What is made from
-    a template starts again if mail waits.
+    An actor that waits for its restart is started at once, with the siblings that wait to start with it. An actor that
+    is made from a template starts again if mail waits for it.
 
     For example:
 
@@ -70,9 +71,9 @@ def restart(
 def delete(
     address: str, /, *, target: Target | None = None, timeout_s: TimeoutS = None, as_json: AsJson = False
 ) -> None:
-    """Forget a child that is stopped, and all below it: it isn't there any more in the next life of the node.
+    """Forget a child that is stopped, and everything below it. The next life of the node doesn't have it, either.
 
-    State and mail stay in the store (`actors retire` deletes those). One that the config file names comes back.
+    State and mail stay in the store (`actors retire` deletes those). A child that the config file names comes back.
 
     For example:
 

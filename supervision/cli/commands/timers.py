@@ -1,4 +1,4 @@
-"""`greenroom timers`: what actors have scheduled."""
+"""`greenroom timers`: the timers of actors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def list_timers(
     Parameters
     ----------
     address
-        Of one actor.
+        Only those of this actor.
     """
     asyncio.run(_list(address, target, limit, as_json))
 

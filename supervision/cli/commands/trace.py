@@ -1,4 +1,4 @@
-"""`greenroom actors trace`: an actor's turns as they end, beside a running node."""
+"""`greenroom actors trace`: follows an actor's turns, as they end, beside a running node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..view.target import CommandFailed, Target, UsageWrong, open_desk
 __all__ = ("trace",)
 
 POLL_S = 0.2
-"""Between two looks. The node is idle meanwhile."""
+"""Seconds between two polls. Meanwhile the node has nothing to do for the trace."""
 
 Lines = Annotated[bool, Parameter(name="--json", negative=(), help="One JSON object a line.")]
 ForSeconds = Annotated[float | None, Parameter(name="--for", help="End after so many seconds.")]
@@ -35,7 +35,8 @@ def trace(
 ) -> None:
     """Follow an actor's turns: one line for each that ends, until Ctrl-C.
 
-    Turns are shown when they are committed, failures at once. Restarts of the actor, and of the node, don't end it.
+    Turns are shown when they are committed, failures at once. The trace goes on over restarts of the actor
+    and the node.
 
     For example:
 
@@ -48,7 +49,7 @@ def trace(
     address
         The actor's, such as /bank/ledger.
     count
-        End after so many turns.
+        End after this many turns.
     """
     if count is not None and count < 1:
         raise UsageWrong(f"--count {count}: it is at least 1")
@@ -71,7 +72,7 @@ async def _trace(address: str, count: int | None, for_s: float | None, target: T
 
 
 async def _turns(desk: Desk, address: str, for_s: float | None) -> AsyncIterator[dict[str, Any]]:
-    """What the node has collected, as it comes.
+    """Yield the turns that the node has collected, as they come.
 
     Raises:
         NodeRefused: nothing has the address.

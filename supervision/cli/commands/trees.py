@@ -20,7 +20,7 @@ from ..view.target import Target, open_desk
 __all__ = ("tree",)
 
 UNUSABLE = "unusable"
-"""A child on record that the running node couldn't make: the log of its start says why."""
+"""The status of a stored child that the running node couldn't make: the log of its start says why."""
 
 
 def tree(
@@ -29,7 +29,7 @@ def tree(
     limit: Annotated[int, Parameter(help="Children shown of one dynamic supervisor.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Show the tree: with the status of each actor if a node runs, else what the config says and the store keeps.
+    """Show the tree: with the status of each actor if a node runs, else as the config file and the store have it.
 
     For example:
 

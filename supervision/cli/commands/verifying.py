@@ -1,4 +1,4 @@
-"""`greenroom db verify`: what of a store is damaged, what comes of it, and what helps."""
+"""`greenroom db verify`: finds damage in a store, and says what it leads to and what helps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ("verify",)
 
 COLUMNS = ("table", "key", "address", "why")
 LINES_MAX = 20
-"""Of consequences and remedies, for one table; `--json` has them all."""
+"""How many consequences and remedies are shown for one table; `--json` has them all."""
 
 
 def verify(*, target: Target | None = None, as_json: AsJson = False) -> None:
@@ -92,7 +92,7 @@ def _line(damage: Damage) -> dict[str, Any]:
 
 
 def _what_follows(findings: Findings) -> dict[str, list[str]]:
-    """What comes of each kind of damage, and the ways to mend it: each said once."""
+    """The consequences of each kind of damage, and the ways to mend it, each said once."""
     found: dict[str, list[str]] = {}
     for damage in findings.damages:
         lines = found.setdefault(damage.table or "the structure", [])

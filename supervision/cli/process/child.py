@@ -1,4 +1,4 @@
-"""The node's own process: `python -m greenroom.supervision.cli.process.child ORDERS`. Started by `Parent`."""
+"""Child: the process of the node, `python -m greenroom.supervision.cli.process.child ORDERS`. `Parent` starts it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Node:
         return self._say_why(system.gave_up)
 
     def _say_why(self, error: GreenroomError) -> ExitCode | None:
-        """The code of a node that has ended by itself; None if it may be started again."""
+        """The exit code of a node that has ended by itself; None if the parent may start it again."""
         code = code_of(error)
         logger.error("{}", self._report.text(error))
         if code is ExitCode.FAILED and not isinstance(error, StartFailed):
@@ -93,7 +93,7 @@ class Node:
         return code
 
     async def _until_end(self, system: ActorSystem) -> None:
-        """Until it is asked to stop, the tree ends by itself, or (if that is wanted) nothing is left to do."""
+        """Wait for a request to stop, or the end of the tree, or (with `until_idle`) until nothing is left to do."""
         self._progress.begin(system)
         waiting: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(self._asked.wait()),
@@ -131,7 +131,7 @@ class Node:
     # -- being asked to stop -------------------------------------------------------------------------
 
     def _stop(self) -> None:
-        """On the loop."""
+        """A signal asks for a stop. This is called on the loop."""
         config = self._config
         assert config is not None
         self._deadline.set(config.node.stop_timeout_s)
@@ -140,7 +140,7 @@ class Node:
             self._main.cancel()  # nothing has been promised yet
 
     def _orphaned(self) -> None:
-        """In the lifeline's thread: the parent is gone, in whatever way."""
+        """The parent is gone, in whatever way. This is called in the lifeline's thread."""
         self._deadline.set(30.0 if self._config is None else self._config.node.stop_timeout_s)
         logger.error("the parent process is gone: the node stops")
         self._orphan = True

@@ -1,4 +1,4 @@
-"""CrashReport: what a tree that gave up leaves for the reader: its last exits, each with its traceback."""
+"""CrashReport: the last exits of a tree that gave up, each with its traceback."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CrashReport:
             self._exits.append(event)
 
     def text(self, error: GreenroomError) -> str:
-        """The whole report. A traceback that stood there before isn't repeated."""
+        """The whole report. A traceback that it has already isn't repeated."""
         lines = ["", f"{type(error).__name__}: {error}"]
         if self._exits:
             lines += ["", "The last exits:"]

@@ -1,4 +1,4 @@
-"""Lifeline: a node never outlives its parent, nor the time that it has to stop in."""
+"""Lifeline: the node ends with its parent, and within the time that it has to stop in."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ __all__ = ("Deadline", "Lifeline")
 
 
 class Lifeline:
-    """The node's stdin is a pipe whose other end only its parent holds: an end of file is the parent's end.
+    """The node's stdin is a pipe whose other end only its parent holds, so the end of the file means the end
+    of the parent.
 
-    A thread waits for it, for the loop may stand still. The program itself gets an empty stdin.
+    A thread waits for it, because the loop may stand still. The program itself gets an empty stdin.
     """
 
     def __init__(self, on_end: Callable[[], object]) -> None:
@@ -34,13 +35,13 @@ class Lifeline:
 
 
 class Deadline:
-    """Ends the process hard when an orderly end takes too long: a loop stands still, a thread doesn't return."""
+    """Ends the process hard when its orderly end takes too long: the loop stands still, or a thread doesn't return."""
 
     def __init__(self) -> None:
         self._timer: threading.Timer | None = None
 
     def set(self, timeout_s: float) -> None:
-        """From now on; only the first call counts. From any thread."""
+        """Start to count; only the first call counts. Any thread may call it."""
         if self._timer is None:
             self._timer = threading.Timer(timeout_s, self._end, (timeout_s,))
             self._timer.daemon = True

@@ -1,4 +1,4 @@
-"""Log: where a node's log goes, and in which form. What it says is in `supervision/node/log.py`."""
+"""Log: where a node's log goes, and in which form. Its texts are in `supervision/node/log.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEVELS: dict[Verbosity, str] = {"quiet": "ERROR", "normal": "INFO", "verbose": 
 
 
 def set_up_log(verbosity: Verbosity, write: Callable[[str], object] | None = None) -> None:
-    """Send everything to stderr, or to `write`, in place of what loguru does by itself."""
+    """Send everything to stderr, or to `write`, and nothing where loguru would send it by itself."""
     sink: Any = sys.stderr if write is None else write
     logger.remove()
     logger.add(
@@ -27,10 +27,10 @@ def set_up_log(verbosity: Verbosity, write: Callable[[str], object] | None = Non
         format=_FORMAT,
         colorize=sys.stderr.isatty() if write is None else False,
         backtrace=False,
-        diagnose=False,  # the values of variables are no log's business
+        diagnose=False,  # values of variables don't belong into a log
     )
 
 
 def clock_time(at: float) -> str:
-    """Epoch seconds as the log has them."""
+    """A time in epoch seconds as the log writes it."""
     return dt.datetime.fromtimestamp(at).strftime("%H:%M:%S.%f")[:-3]

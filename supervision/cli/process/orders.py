@@ -1,4 +1,4 @@
-"""Orders: what `run` hands to the process that is the node."""
+"""Orders: the config file and the flags that `run` hands to the process of the node."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     tree: str
     """The config file."""
     overrides: dict[str, Any] = {}
-    """Flags, as `load_config` takes them."""
+    """The flags, as `load_config` takes them."""
     until_idle: bool = False
     verbosity: Verbosity = "normal"
 
     def command(self) -> list[str]:
         """The command that starts the node.
 
-        `-P`: the working directory isn't importable, or a `queue.py` that lies there would stand in for the library's.
+        With `-P` the working directory isn't importable, so that a `queue.py` there doesn't replace the library's.
         """
         return [
             sys.executable,

@@ -1,7 +1,7 @@
 """Parent: the small process that starts the node again when it dies. It knows nothing of actors, and imports none.
 
-What can't be cured by another start (a mistake in the config, a locked store, a tree that gave up) the node says by its
-exit status, and the parent leaves it at that. Any other end, by signal, by watchdog or by itself, is a crash.
+If another start can't help (a mistake in the config, a locked store, a tree that gave up), the node says so by its exit
+status, and the parent ends, too. Any other end, by signal, by watchdog or by itself, is a crash.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .signals import Signals
 __all__ = ("Parent",)
 
 KILL_GRACE_S = 2.0
-"""Beyond its `stop_timeout_s` a node has so long to end itself before it is killed."""
+"""Seconds beyond its `stop_timeout_s` that a node has to end itself before it is killed."""
 DEATHS_SHOWN_MAX = 10
 
 
@@ -37,10 +37,10 @@ class Parent:
         self._intensity = Intensity(settings.respawn_intensity, settings.respawn_period_s)
         self._deaths: deque[str] = deque(maxlen=DEATHS_SHOWN_MAX)
         self._stops = 0
-        """How often it was asked to stop."""
+        """How often the parent was asked to stop."""
 
     def run(self) -> ExitCode:
-        """Run the node until it is done, whatever kills it in between."""
+        """Run the node until it is done, and start it again after each crash."""
         with Signals() as signals:
             while True:
                 began = self._runtime.monotonic()
@@ -58,7 +58,8 @@ class Parent:
     def _live(self, signals: Signals) -> tuple[str, ExitCode | None]:
         """One life of the node: how it died, and the exit code if it isn't to be started again."""
         try:
-            # Its own process group: Ctrl-C is for the parent to pass on, once and as an orderly stop.
+            # A process group of its own, so that Ctrl-C reaches the parent only, which passes it on once, as an
+            # orderly stop.
             group: dict[str, Any] = {"process_group": 0}
             if sys.platform == "win32":
                 group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -73,7 +74,7 @@ class Parent:
             process.stdin.close()
         code = verdict_of(status)
         if code is None and self._stops:
-            # Killed by the first stop: it hadn't begun yet. By anything else: not in order.
+            # If the first stop killed it, it hadn't begun yet. Any other kill isn't in order.
             code = ExitCode.DONE if status == -signal.SIGTERM else ExitCode.FAILED
             if code:
                 logger.error("the node was {} while it stopped", how_it_died(status))
@@ -114,7 +115,7 @@ class Parent:
 
 
 def how_it_died(status: int) -> str:
-    """In words that follow "was"."""
+    """How it was killed, in words that follow "was"."""
     if status == HANG_EXIT:
         return f"ended by its watchdog (exit {status})"
     if status < 0:

@@ -1,4 +1,4 @@
-"""Progress: how far a node is on its way to being idle. A live line in a terminal, else one every few seconds."""
+"""Progress: how far a node is from being idle. It is a live line in a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Progress:
     def __init__(self, verbosity: Verbosity) -> None:
         self._verbosity: Verbosity = verbosity
         self.failed = 0
-        """Failed attempts since the start."""
+        """How many attempts have failed since the start."""
         self.parked = 0
-        """Dead letters since the start."""
+        """How many messages have become dead letters since the start."""
         self._began = self._last = (0.0, 0)
 
     def note(self, event: Event) -> None:
@@ -45,7 +45,7 @@ class Progress:
         self._began = self._last = (system.runtime.monotonic(), system.runners.handling.turns)
 
     async def show(self, system: ActorSystem) -> None:
-        """Until cancelled."""
+        """Show the progress until cancelled."""
         runtime = system.runtime
         if not sys.stderr.isatty():
             while True:
@@ -63,7 +63,7 @@ class Progress:
             set_up_log(self._verbosity)
 
     def line(self, system: ActorSystem, *, whole: bool = False) -> str:
-        """The numbers of this moment; the rate is since the last line, or over the whole time."""
+        """The present numbers in one line. The rate is that since the last line, or over the whole time."""
         pending = sum(cell.mailbox.count for cell in system.cells.values())
         before, count = self._began if whole else self._last
         now, turns = system.runtime.monotonic(), system.runners.handling.turns

@@ -1,4 +1,4 @@
-"""Signals: those of a parent as events to wait for, so that none comes between a look and a wait."""
+"""Signals: the signals of a parent as events to wait for, so that none is missed between a look and a wait."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ STOP: tuple[int, ...] = tuple(
 )
 CHILD: tuple[int, ...] = (signal.SIGCHLD,) if hasattr(signal, "SIGCHLD") else ()
 LOOK_S = 1.0
-"""How long a wait lasts at most; without SIGCHLD (Windows), a child's death shows up after so long."""
+"""Seconds that a wait lasts at most. Without SIGCHLD (Windows), the death of a child is noticed after that time."""
 
 
 class Signals:
-    """While it is entered, signals that ask for a stop are collected, in place of what they do otherwise.
+    """Within its block, signals that ask for a stop are collected, and do nothing else.
 
-    One that is ignored stays so (`nohup`; a background job of a shell without job control).
+    A signal that is ignored stays ignored (`nohup`; a background job of a shell without job control).
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Administration: a command's change is made by the running node, or on the store while no node runs."""
+"""Administration: the running node makes the change of a command, or the command itself does if no node runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def administer_or(
     online: Callable[[Desk], Awaitable[Any]],
     without_node: Callable[[Store], Awaitable[Any]],
 ) -> Any:
-    """Have a running node do it, or do it on the store while none runs."""
+    """Have a running node make a change; or make it on the store if no node runs."""
     async with open_desk(target) as desk:
         if desk.node() is not None:
             return await online(desk)

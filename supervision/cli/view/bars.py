@@ -1,4 +1,4 @@
-"""Bars: how far a command is that takes its time. On stderr, and only where that is a terminal."""
+"""Bars: how far a long command is. They are on stderr, and only if that is a terminal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _step(shown: Progress, label: str) -> progress.Progress:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """SIGTERM does as Ctrl-C does: what the work has begun to write is removed before the command ends."""
+    """Within its block SIGTERM acts as Ctrl-C: the command removes unfinished files before it ends."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGTERM"):
         yield
         return

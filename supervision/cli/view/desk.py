@@ -1,4 +1,4 @@
-"""Desk: a store as an administrator has it before him: rows to read, and a node that may be there to be asked."""
+"""Desk: a store as a command uses it: rows to read, and a node that can be asked if one runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .output import note
 __all__ = ("ADMIN_TIMEOUT_S", "Desk", "NodeRefused", "NodeSilent")
 
 ADMIN_TIMEOUT_S = 10.0
-"""How long an administrative command may take; an actor that is stopped for it has its shutdown time."""
+"""Seconds that an administrative command may take. An actor that is stopped for it has its shutdown time."""
 
 
 LIVE_TIMEOUT_S = 2.0
 
 
 class NodeRefused(GreenroomError):
-    """The node's own words."""
+    """A node refused a command; the text is its own."""
 
 
 class NodeSilent(GreenroomError):
@@ -55,7 +55,7 @@ class Desk:
     async def administer(
         self, command: str, address: str = "/", arguments: Any = None, *, timeout_s: float = ADMIN_TIMEOUT_S
     ) -> Any:
-        """Have the node do something; its result.
+        """Have the node carry out a command; returns its result.
 
         Raises:
             NodeRefused, NodeSilent
@@ -68,9 +68,9 @@ class Desk:
         return msgspec.json.decode(reply.body)
 
     async def live(self, address: str, **limits: Any) -> list[dict[str, Any]] | None:
-        """What a running node says of its actors (`Administration.live`); None if none runs, or it doesn't answer.
+        """The actors of a running node, as it describes them (`Administration.live`).
 
-        Just then somebody will want to see what the store says.
+        None if no node runs, or it doesn't answer: the store can still be shown then.
         """
         if self.node() is None:
             return None
@@ -84,7 +84,7 @@ class Desk:
         return found
 
     async def exchange(self, row: InboxRow, timeout_s: float) -> ReplyRow:
-        """Put a row that wants a reply into the inbox, and wait for it. Nobody acts on it when the time is over.
+        """Put a request into the inbox, and wait for its reply. A node doesn't act on it once the time is over.
 
         Raises:
             NodeSilent
@@ -96,7 +96,7 @@ class Desk:
         return reply
 
     async def leave(self, row: InboxRow, wait_s: float) -> ReplyRow | None:
-        """Put a row into the inbox, to be taken in whenever a node runs. The reply, if one comes soon."""
+        """Put a message into the inbox, for the next node that runs. Returns the reply if one comes soon."""
         row_id = await self._letters.put(row)
         return await self._letters.reply(row_id, wait_s) if row.wants_reply else None
 

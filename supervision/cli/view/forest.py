@@ -1,4 +1,4 @@
-"""Forest: a tree as it is shown, put together from a spec, from what a node says, and from what is stored."""
+"""Forest: a tree as it is shown, put together from a spec, from a running node, and from the store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STYLES = {
 
 
 class Branch:
-    """One address, and what is known of it."""
+    """One address with its facts, and its children."""
 
     def __init__(self, address: str, name: str) -> None:
         self.address = address
@@ -36,7 +36,7 @@ class Branch:
         self.facts: dict[str, Any] = {}
         self.children: dict[str, Branch] = {}
         self.hidden = 0
-        """Children that aren't shown."""
+        """How many children aren't shown."""
 
     def at(self, address: str) -> Branch:
         """The branch of an address below the root, made if need be."""
@@ -73,7 +73,7 @@ def branch_of(root: Branch, spec: Spec, parent: str = "") -> None:
 
 
 def live_branches(root: Branch, found: list[dict[str, Any]]) -> None:
-    """Enter what a node says of its cells."""
+    """Enter the facts that a node gives of its cells."""
     for facts in found:
         branch = root.at(facts["address"])
         branch.facts.update({name: value for name, value in facts.items() if name not in ("address", "hidden")})
@@ -88,7 +88,7 @@ def stored_branch(root: Branch, address: str, facts: Mapping[str, Any]) -> None:
 
 
 def child_branch(root: Branch, child: StoredChild) -> None:
-    """Enter what the store says of a child; how it is made, a config file knows better."""
+    """Enter a stored child. If a config file has entered the child before, its facts stay, but for the status."""
     branch = root.at(child.address)
     if child.spec is not None and "kind" not in branch.facts:
         branch_of(root, child.spec, child.supervisor)
@@ -96,7 +96,7 @@ def child_branch(root: Branch, child: StoredChild) -> None:
 
 
 def print_tree(root: Branch) -> None:
-    """To stdout."""
+    """Print the tree to stdout."""
     out = console()
     for branch in root.children.values():
         out.print(_grown(branch, Tree(_label(branch), guide_style="dim")))

@@ -30,23 +30,23 @@ __all__ = (
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="One JSON value on stdout.")]
 
 PIPED_WIDTH = 250
-"""Columns where stdout is no terminal."""
+"""How many columns a table has if stdout is no terminal."""
 BODY_MAX = 120
 
 
 def console() -> Console:
-    """For stdout. Lines that go into a pipe aren't cut to 80 columns."""
+    """A console for stdout. It doesn't cut lines that go into a pipe to 80 columns."""
     return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False, markup=False)
 
 
 def print_json(data: Any) -> None:
-    """One JSON value. What no JSON has (bytes in a damaged row) as text."""
+    """Print one JSON value. Values that JSON doesn't have (bytes in a damaged row) become texts."""
     encoded = msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2)
     sys.stdout.write(f"{encoded.decode()}\n")
 
 
 def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, empty: str) -> None:
-    """The named entries of each row, as a table. Without rows: `empty`, on stderr."""
+    """Print the named entries of each row as a table. Without rows, print `empty` to stderr."""
     if not rows:
         note(empty)
         return
@@ -67,7 +67,7 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, empty
 
 
 def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
-    """Names and values, one a line; long values below their name."""
+    """Print names and values, one a line; long values below their name."""
     out = console()
     for name, value in pairs:
         text = text_of(value)
@@ -79,7 +79,7 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
 
 
 def note(text: str) -> None:
-    """A remark to whoever sits there."""
+    """Print a remark for the user to stderr."""
     sys.stderr.write(f"{text}\n")
 
 
@@ -94,7 +94,7 @@ def moment(at: float | None) -> str | None:
 
 
 def size(amount: int) -> str:
-    """Bytes as people read them."""
+    """A number of bytes as people read it."""
     number, unit = float(amount), "bytes"
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if number < 1024 or unit == "TiB":
@@ -104,7 +104,7 @@ def size(amount: int) -> str:
 
 
 def parsed(text: str) -> Any:
-    """Stored JSON as data; as it stands, if it is none."""
+    """Stored JSON as data; a text that isn't JSON as it is."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, TypeError, UnicodeEncodeError):

@@ -1,4 +1,4 @@
-"""StoredChild: what the store says of a child, for listings."""
+"""StoredChild: the stored record of a child, for listings."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class StoredChild(NamedTuple):
 
     @property
     def halted(self) -> bool:
-        """Whether it isn't to run, or nobody can tell."""
+        """Whether it doesn't run; also if its record is damaged, so that nothing can be said of it."""
         return self.status in (STOPPED, LEFT, DAMAGED)
 
     def facts(self) -> dict[str, Any]:
-        """For a listing of actors."""
+        """Its facts for a listing of actors."""
         spec = self.spec
         facts: dict[str, Any] = {"address": self.address, "type": None, "status": self.status}
         if isinstance(spec, ChildSpec):
@@ -46,7 +46,7 @@ class StoredChild(NamedTuple):
 
 
 async def stored_children(store: Store, prefix: str = "/") -> list[StoredChild]:
-    """Of the children at and below an address, supervisors before what is below them, siblings in start order."""
+    """The stored children at and below an address: supervisors before their children, siblings in start order."""
     below = f"{prefix.rstrip('/')}/"
     found = [
         child

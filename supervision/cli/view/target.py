@@ -32,11 +32,11 @@ STORE_VARIABLE = "GREENROOM_STORE__URL"
 
 
 class CommandFailed(GreenroomError):
-    """A command that can't do what was asked, in words for whoever typed it."""
+    """A command can't do its work. The text is for the user who typed it."""
 
 
 class UsageWrong(CommandFailed):
-    """What was typed makes no sense."""
+    """The command line makes no sense."""
 
 
 @Parameter(name="*")

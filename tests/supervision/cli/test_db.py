@@ -118,7 +118,8 @@ def test_a_damaged_backup(worked: Place) -> None:
 def test_a_killed_backup_leaves_no_half_file(worked: Place) -> None:
     """SIGTERM, as of a cron job that has taken too long, in the middle of a copy."""
     script = (
-        "import sys; from greenroom.persistence import backup; from greenroom.supervision.cli import main\n"
+        "import sys; from greenroom.persistence.maintenance import backup\n"
+        "from greenroom.supervision.cli.app import main\n"
         "backup.STEP_PAGES = 1\n"
         "def pause(self, seconds):\n    print('copying', flush=True)\n    sys.stdin.readline()\n"
         "backup.Runtime.pause = pause\n"

@@ -31,7 +31,7 @@ async def test_children_that_came_at_run_time_are_known(ground: Ground) -> None:
         ("/t/guests/gone", "state"),
         ("/t/guests/gone", "message"),
     ]
-    assert "nobody has started a child of that id" in report.remarks[0].why
+    assert "no child of that id has been started" in report.remarks[0].why
 
 
 async def test_children_that_left_the_file_are_no_problem(ground: Ground) -> None:

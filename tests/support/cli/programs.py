@@ -18,7 +18,7 @@ from unittest.mock import patch
 from greenroom import Client, Message
 from greenroom.persistence.engines.open import open_store
 from greenroom.persistence.runtime import Runtime
-from greenroom.supervision.cli import app, main
+from greenroom.supervision.cli import app
 
 TIMEOUT_S = 30.0
 
@@ -106,7 +106,7 @@ class Place:
         """The same in this process, which saves the interpreter's start."""
         out, err = io.StringIO(), io.StringIO()
         with chdir(self.folder), redirect_stdout(out), redirect_stderr(err), patch.object(app, "set_up_log"):
-            found = main(arguments)
+            found = app.main(arguments)
         assert found == code, (arguments, found, out.getvalue(), err.getvalue())
         return Done(out.getvalue(), err.getvalue())
 

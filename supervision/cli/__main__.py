@@ -1,7 +1,0 @@
-"""`python -m greenroom.supervision.cli`."""
-
-import sys
-
-from . import main
-
-sys.exit(main())
