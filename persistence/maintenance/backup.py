@@ -1,10 +1,10 @@
 """Backup: a copy of a store's database, made beside its running node or without one.
 
-SQLite's backup API copies the pages, here within one read transaction. In WAL mode a reader holds up nobody, and sees
-the database as it was when it began (SQLite: isolation.html, wal.html); so the copy is of one moment between two
-commits, however long it takes. Without the transaction it would begin again whenever another process has committed
-(SQLite: c3ref/backup_finish.html), and beside a busy node never end. The price: until the copy is made, the WAL grows
-by what the node commits meanwhile.
+SQLite's backup API copies the pages, here within one read transaction. In WAL mode a reader keeps nobody waiting, and
+sees the database as it was when it began (SQLite: isolation.html, wal.html). So the copy is of one moment between two
+commits, however long it takes. Without the transaction the copy would begin again after each commit of another process
+(SQLite: c3ref/backup_finish.html), and never end beside a busy node. The price is that the WAL grows by all commits of
+the node until the copy is made.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from .progress import Progress, unseen
 __all__ = ("Backup", "back_up", "check_destination", "copy", "open_still")
 
 STEP_PAGES = 1024
-"""Pages copied at once, 4 MiB of them as a rule: some milliseconds."""
+"""So many pages are copied at once. They are 4 MiB as a rule, and take some milliseconds."""
 PAUSE_S = 0.005
-"""After each step, so that the node's own reads and syncs aren't kept waiting by the disk."""
+"""The pause in seconds after each step, so that the disk doesn't keep the node's own reads and syncs waiting."""
 SYNC_BYTES = 32 << 20
-"""After so much the copy is synced, so that the node's own syncs never wait for more."""
+"""The copy is synced after so many bytes, so that the node's own syncs never wait for more."""
 HURRY_BYTES = 64 << 20
-"""A WAL of this size means that the node writes faster than we copy: no pauses any more."""
+"""From this size of the WAL on there are no pauses, because the node writes faster than we copy."""
 
 
 class Backup(NamedTuple):
     path: str
-    """Of the copy."""
+    """The path of the copy."""
     bytes: int
     schema_version: int
     seconds: float
@@ -48,13 +48,13 @@ class Backup(NamedTuple):
 def back_up(
     path: str, destination: str, runtime: Runtime, *, overwrite: bool = False, progress: Progress = unseen
 ) -> Backup:
-    """Copy the database at `path` to a file of its own, mode 0600; checked, synced, and there whole or not at all.
+    """Copy the database at `path` to a file of mode 0600. It is checked and synced, and it appears whole or not at all.
 
     Raises:
-        FileInTheWay: something lies at the destination, and it isn't to be overwritten, or can't be.
-        StoreFull: there, too. Nothing is left of the copy.
+        FileInTheWay: something lies at the destination that isn't to be overwritten, or can't be.
+        StoreFull: the destination's disk is full. Nothing is left of the copy.
         StoreUnavailable: there is no store at `path`, or one of the two files can't be read or written.
-        StoreCorrupt, SchemaTooNew: what is at `path` is no store of ours, or its structure is damaged.
+        StoreCorrupt, SchemaTooNew: the file at `path` is no store of ours, or its structure is damaged.
     """
     began = runtime.monotonic()
     destination = check_destination(path, destination, overwrite=overwrite)
@@ -77,7 +77,7 @@ def back_up(
 
 
 def check_destination(path: str, destination: str, *, overwrite: bool) -> str:
-    """Where a copy of the database at `path` may be written: the destination, absolute.
+    """Check that a copy of the database at `path` may be written to the destination, and return its absolute path.
 
     Raises:
         FileInTheWay
@@ -88,7 +88,7 @@ def check_destination(path: str, destination: str, *, overwrite: bool) -> str:
         raise FileInTheWay(destination, "belongs to the store itself", replaceable=False)
     if os.path.isdir(destination):
         raise FileInTheWay(destination, "is a folder: name a file in it", replaceable=False)
-    for suffix in SIDECARS[:3]:  # SQLite would take what is in there for the copy's own
+    for suffix in SIDECARS[:3]:  # SQLite would take their content for the copy's own
         if os.path.lexists(destination + suffix):
             why = f"has {os.path.basename(destination + suffix)} beside it: a database that is open, or wasn't closed"
             raise FileInTheWay(destination, why, replaceable=False)
@@ -104,16 +104,16 @@ def copy(
 ) -> None:
     """Copy all pages of `source`, which is at `path`, into the empty file at `target_path`.
 
-    The copy is one file: whatever `source` is, it has a rollback journal and no WAL.
+    The copy is one file, because it has a rollback journal and no WAL, whichever `source` has.
 
     Args:
-        name: of the target, for errors.
+        name: the target's name in errors.
 
     Raises:
         StoreFull, StoreUnavailable, StoreCorrupt
     """
     with os_errors(name):
-        # Kept open to the end: closing it would give up SQLite's locks on the file.
+        # It stays open to the end, because closing it would give up SQLite's locks on the file.
         descriptor = os.open(target_path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
     try:
         _copy(source, path, target_path, descriptor, runtime, progress)
@@ -144,12 +144,14 @@ def _copy(
             runtime.pause(PAUSE_S)
 
     with closing(target):
-        # Nobody reads it until it is whole, so it needs no journal; and it is synced by hand.
+        # Nobody reads the copy until it is whole, so it needs no journal. It is synced by hand.
         target.execute("PRAGMA journal_mode=OFF")
         target.execute("PRAGMA synchronous=OFF")
         source.execute("BEGIN")
         try:
-            source.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # it begins with its first read
+            source.execute(
+                "SELECT count(*) FROM sqlite_schema"
+            ).fetchone()  # the transaction begins with its first read
             source.backup(target, pages=STEP_PAGES, progress=stepped)
         finally:
             roll_back(source)
@@ -157,7 +159,7 @@ def _copy(
 
 
 def open_still(path: str) -> sqlite3.Connection:
-    """A connection to a database that nobody writes: it leaves nothing beside it, and needs no right to write.
+    """A connection to a database that nobody writes. It makes no sidecar files, and needs no right to write.
 
     Raises:
         StoreUnavailable, StoreCorrupt
@@ -176,10 +178,10 @@ def open_still(path: str) -> sqlite3.Connection:
 
 
 def _check(copied: str, path: str, version: int) -> None:
-    """That the copy is a database, and whose. SQLite: pragma.html#pragma_quick_check
+    """Check that the copy is a whole database of ours. SQLite: pragma.html#pragma_quick_check
 
     Raises:
-        StoreCorrupt: and the fault is the original's, as a rule.
+        StoreCorrupt: it isn't. As a rule the original is damaged.
     """
     with closing(open_still(copied)) as connection:
         try:

@@ -1,4 +1,4 @@
-"""Progress of long work, for whoever waits for it."""
+"""Progress: how far long work is, for the caller that waits for it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable
 __all__ = ("Progress", "unseen")
 
 Progress = Callable[[int, int], object]
-"""Called with what is done and what there is in all; (0, 0) while nobody knows. What it raises ends the work."""
+"""Called with how much is done, and how much there is in all; (0, 0) while that isn't known. An exception that it
+raises ends the work."""
 
 
 def unseen(done: int, total: int) -> None:
-    """Nobody looks."""
+    """Report nothing."""

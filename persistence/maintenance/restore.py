@@ -1,14 +1,14 @@
-"""Restore: a backup takes the place of a store, whose own files stay beside it.
+"""Restore: a backup takes the place of a store, whose own files are kept beside it.
 
-What holds afterwards:
+Afterwards this holds:
 
-- The store is what it was at the moment of the backup. Messages that were handled since are handled again, under the
-  same `turn.key`; what was told since is lost.
-- No number of the abandoned history is given to something else: boot epochs, sequence numbers and the inbox's ids go on
-  after those of the store that is replaced or, if that can't be read, after a gap that they won't have crossed.
-- The slot file goes with the old store. It names messages of that history as suspects, or as guilty of a crash, and the
-  same messages may be in the backup, where nothing of the kind has happened.
-- The owner row says that the last life ended in order: its restarts don't count for the next.
+- The store is as it was at the moment of the backup. Messages handled since then are handled again, under the same
+  `turn.key`; messages told since then are lost.
+- No number of the abandoned history is given out again. Boot epochs, sequence numbers and the inbox's ids go on after
+  those of the store that is replaced or, if it can't be read, after a gap wider than it can have crossed.
+- The slot file stays with the old store. It names messages of that history as suspects, or as guilty of a crash, and
+  the same messages may be in the backup, where nothing of the kind has happened.
+- The owner row says that the last life ended in order, so its restarts don't count in the next.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ __all__ = ("Restored", "restore")
 
 KEPT = ".before-restore"
 EPOCHS_GAP = 1_000
-"""Boots that the replaced store is taken to have had since the backup, where it can't be asked."""
+"""The replaced store is taken to have had so many boots since the backup, if it can't be read."""
 IDS_GAP = 10**12
 """The same for sequence numbers and the inbox's ids. There is room for millions of such gaps."""
 ALONE_WAIT_S = 1.0
-"""How long others may take to close the database that is replaced."""
+"""Other processes get so many seconds to close the database that is replaced."""
 
 
 class Restored(NamedTuple):
@@ -47,14 +47,14 @@ class Restored(NamedTuple):
     bytes: int
     schema_version: int
     rows: int
-    """0 for an older schema: its rows are looked at once they are migrated."""
+    """0 for an older schema, whose rows are checked once they are migrated."""
     damaged: int
     kept: str | None
-    """Where the replaced database is now; None if there was none."""
+    """The path of the replaced database; None if there was none."""
 
 
 class _Numbers(NamedTuple):
-    """The highest that were given."""
+    """The highest numbers that were given out."""
 
     epoch: int
     last_id: int
@@ -71,18 +71,18 @@ def restore(
     copying: Progress = unseen,
     checking: Progress = unseen,
 ) -> Restored:
-    """Put a copy of `backup` at `path`. It is checked whole before anything there is touched.
+    """Put a copy of `backup` at `path`. The whole copy is checked before anything at `path` is touched.
 
     Args:
-        overwrite: a store that is there moves aside, to `path.before-restore`.
-        damaged: take a backup with damaged rows, too. One whose structure is damaged is never taken.
+        overwrite: move a store that is there aside, to `path.before-restore`.
+        damaged: take a backup even if it has damaged rows. One whose structure is damaged is never taken.
 
     Raises:
         StoreLocked: a node runs on `path`.
         StoreInUse: other processes have it open.
         FileInTheWay: there is a store, and it isn't to be overwritten; or the backup is that store itself.
-        RowsDamaged, StoreCorrupt, SchemaTooNew: of the backup. `path` is as it was.
-        StoreFull, StoreUnavailable: it is as it was, too.
+        RowsDamaged, StoreCorrupt, SchemaTooNew: the backup is unfit. `path` is as it was.
+        StoreFull, StoreUnavailable: `path` is as it was, too.
     """
     if not os.path.isfile(backup):
         raise StoreUnavailable(f"there is no backup at {backup}")
@@ -103,15 +103,15 @@ def restore(
             if usable:
                 _close_down(path)
             kept = _set_aside(path)
-            # Else a power cut might leave the new database beside the old one's journal or WAL, which would be taken
-            # for its own: the order in which names reach the disk is the file system's.
+            # Without this a power cut might leave the new database beside the old one's journal or WAL, which SQLite
+            # would take for its own, because the file system chooses the order in which names reach the disk.
             sync_folder(os.path.dirname(path))
             publish(copied, path, overwrite=True)
     return Restored(path, size, findings.schema_version, findings.rows, findings.count, kept)
 
 
 def _open(backup: str) -> sqlite3.Connection:
-    """A backup of ours stands alone; a copy made by hand, or a store, may have a WAL, which belongs to it."""
+    """Open a backup. One of ours is a single file; a copy made by hand, or a store, may have a WAL of its own."""
     if any(size_of(backup + suffix) for suffix in SIDECARS[:3]):
         return connect(backup, reads_only=True)
     return open_still(backup)
@@ -131,7 +131,7 @@ def _check(copied: str, backup: str, damaged: bool, progress: Progress) -> Findi
 
 
 def _is_usable(path: str) -> bool:
-    """Whether there is an old store that SQLite may be let at. Opening a damaged one could cost its WAL."""
+    """Whether there is an old store that may be opened. Opening a damaged one could cost its WAL."""
     if size_of(path) < FILE_BYTES_MIN:
         return False
     try:
@@ -142,7 +142,7 @@ def _is_usable(path: str) -> bool:
 
 
 def _numbers(path: str) -> _Numbers | None:
-    """What a store has given out so far; None if it can't be read."""
+    """The highest numbers that a store has given out so far; None if it can't be read."""
     try:
         with closing(connect(path, reads_only=True)) as connection:
             owner = OwnerRow._make(connection.execute(sql.OWNER).fetchone())
@@ -153,7 +153,7 @@ def _numbers(path: str) -> _Numbers | None:
 
 
 def _renumber(copied: str, path: str, old: _Numbers | None) -> None:
-    """See above what holds.
+    """Raise the numbers in the copy, as the head of this module says.
 
     Raises:
         StoreFull, StoreUnavailable, StoreCorrupt
@@ -180,7 +180,7 @@ def _renumber(copied: str, path: str, old: _Numbers | None) -> None:
 
 
 def _resemble(copied: str, path: str) -> None:
-    """The new file is whose the old one was: root may restore what another user runs."""
+    """Give the copy the owner of the old file, because root may restore a store that another user runs."""
     if os.name != "posix":
         return
     with suppress(OSError):
@@ -190,7 +190,7 @@ def _resemble(copied: str, path: str) -> None:
 
 
 def _set_aside(path: str) -> str | None:
-    """Move what is there out of the way, its database last: at no moment is `path` free for a node to begin anew.
+    """Move an old store aside, its database last, so that `path` is never free for a node to begin a new store there.
 
     Raises:
         StoreFull, StoreUnavailable
@@ -213,10 +213,10 @@ def _set_aside(path: str) -> str | None:
 
 
 def _close_down(path: str) -> None:
-    """Bring the WAL of the old store into its file, so that this alone is to be kept, and see that nobody has it open:
-    who has would go on with the file that is kept, and a client's tells would be lost.
+    """Bring the WAL of the old store into its file, so that only the file is kept, and check that nobody has it open.
 
-    SQLite: wal.html, "To convert": leaving WAL mode needs the database alone.
+    A process that has it open would go on with the kept file, and a client's tells would be lost. Leaving WAL mode
+    shows it, because that needs the database for itself (SQLite: wal.html, "To convert").
 
     Raises:
         StoreInUse
@@ -230,4 +230,4 @@ def _close_down(path: str) -> None:
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise StoreInUse(path, openers(path)) from error
-            # It is damaged further on, or the disk is full: it is kept with its WAL.
+            # The database is damaged further on, or the disk is full. It is kept with its WAL.

@@ -1,7 +1,7 @@
-"""Upkeep of a store on which no node runs: its file made smaller, its schema brought up to date.
+"""Vacuum and migration of a store on which no node runs: a smaller file, and the current schema.
 
-Beside a running node neither is done: a VACUUM holds the write lock while it writes the whole database anew, and all
-commits would wait for it. What the node frees it uses again.
+Neither runs beside a node, because a VACUUM holds the write lock while it writes the whole database anew, and all
+commits would wait for it. A running node uses the pages again that it frees.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .progress import Progress, unseen
 __all__ = ("Migrated", "Vacuumed", "migrate", "vacuum")
 
 INSTRUCTIONS = 100_000
-"""Of SQLite's machine, between looks for a Ctrl-C."""
+"""So many instructions of SQLite's machine run between two looks for a Ctrl-C."""
 
 
 class Vacuumed(NamedTuple):
@@ -36,20 +36,20 @@ class Vacuumed(NamedTuple):
 
 class Migrated(NamedTuple):
     found: int
-    """The schema version that there was."""
+    """The schema version before."""
     now: int
     backup: str | None
-    """Where the database of before lies; None if none was made."""
+    """The path of a copy of the database before; None if none was made."""
 
 
 def vacuum(path: str) -> Vacuumed:
-    """Write the database anew, without the pages that are free. Needs up to twice its size on the disk meanwhile.
+    """Write the database anew, without its free pages. Meanwhile it needs up to twice its size on the disk.
 
     SQLite: lang_vacuum.html
 
     Raises:
         StoreLocked: a node runs on it.
-        StoreFull: there isn't so much room; it stays as it was.
+        StoreFull: there isn't so much room; the database stays as it was.
         StoreUnavailable, StoreCorrupt, SchemaTooNew
     """
     _check_present(path)
@@ -57,7 +57,7 @@ def vacuum(path: str) -> Vacuumed:
         before = size_of(path) + size_of(f"{path}-wal")
         try:
             with closing(connect(path, checkpoints=True)) as connection:
-                connection.set_progress_handler(lambda: 0, INSTRUCTIONS)  # where a Ctrl-C is noticed
+                connection.set_progress_handler(lambda: 0, INSTRUCTIONS)  # lets Python notice a Ctrl-C
                 _check_used(inspect(connection, path), path)
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -72,12 +72,12 @@ def migrate(path: str, runtime: Runtime, *, backup: bool = True, progress: Progr
     """Give the database the schema of this release, as the next start of its node would.
 
     Args:
-        backup: copy it before, to `path.schema-N` beside it.
+        backup: whether to copy the database before, to `path.schema-N`.
 
     Raises:
         StoreLocked: a node runs on it.
         SchemaTooNew, StoreCorrupt
-        StoreFull, StoreUnavailable: it stays as it was.
+        StoreFull, StoreUnavailable: the database stays as it was.
     """
     _check_present(path)
     with owned(path):
@@ -96,7 +96,7 @@ def migrate(path: str, runtime: Runtime, *, backup: bool = True, progress: Progr
 
 
 def _check_present(path: str) -> None:
-    """Before the lock, which would leave its file."""
+    """Check before the lock is taken, because that would leave a lock file."""
     if not os.path.exists(path):
         raise StoreUnavailable(f"there is no store at {path}")
 

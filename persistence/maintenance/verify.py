@@ -1,7 +1,7 @@
-"""Verify: the whole of a database looked at, structure and rows; what is damaged, what follows, and what helps.
+"""Verify: checks the structure and all rows of a database, and says what is damaged, what follows, and what helps.
 
-SQLite checks its pages and indexes (`PRAGMA integrity_check`), not what stands in them: of single flipped bits in rows
-it finds a few in a hundred. The others are found by the checksum that each row carries.
+SQLite checks its pages and indexes (`PRAGMA integrity_check`), but not the values in them: it finds a few of a hundred
+single flipped bits in rows. The checksum of each row finds the others.
 """
 
 from __future__ import annotations
@@ -39,41 +39,41 @@ from .progress import Progress, unseen
 __all__ = ("Damage", "Findings", "verify_store")
 
 SHOWN_MAX = 1000
-"""Damages that are kept; beyond it they are only counted."""
+"""So many damages are kept; the others are only counted."""
 STRUCTURE_LINES_MAX = 100
 ROWS_AT_ONCE = 1000
 INSTRUCTIONS = 100_000
-"""Of SQLite's machine, between looks for a Ctrl-C."""
+"""So many instructions of SQLite's machine run between two looks for a Ctrl-C."""
 
 
 class Damage(NamedTuple):
-    """One thing that isn't as it was written."""
+    """One row, or one part of the structure, that isn't as it was written."""
 
     table: str
     """"" for the structure of the file."""
     key: tuple[str, ...]
     address: str
-    """Of the actor that it is about; "" if it is about none."""
+    """The address of the actor that the row is about; "" if it is about none."""
     why: str
     effect: str
-    """What will come of it."""
+    """The consequence."""
     remedy: str
-    """What to do."""
+    """The thing to do."""
 
 
 class Findings:
-    """What a look at a whole database has found."""
+    """The findings in a whole database."""
 
     def __init__(self, schema_version: int) -> None:
         self.schema_version = schema_version
         self.rows = 0
-        """How many were read. Those of an older schema aren't: their checksums are over other columns."""
+        """How many rows were read. Rows of an older schema aren't, because their checksums are over other columns."""
         self.count = 0
         """How many damages there are."""
         self.structure = 0
-        """How many of them are of the file's structure."""
+        """How many of them are in the file's structure."""
         self.damages: list[Damage] = []
-        """The first of them."""
+        """The first damages, at most SHOWN_MAX."""
 
     def add(self, damage: Damage) -> None:
         self.count += 1
@@ -86,7 +86,7 @@ class _Consequence(NamedTuple):
     effect: str
     remedy: str
     json: tuple[str, ...] = ()
-    """Columns that hold JSON."""
+    """The columns that hold JSON."""
 
 
 _STRUCTURE = _Consequence(
@@ -135,17 +135,17 @@ _CONSEQUENCES: dict[type[Row], _Consequence] = {
 
 
 def verify_store(connection: sqlite3.Connection, path: str, progress: Progress = unseen) -> Findings:
-    """Look at everything in a database, beside its node or without one. Rows are read in pieces of a thousand.
+    """Check everything in a database, beside its node or without one. Rows are read a thousand at a time.
 
-    Each table is read in a transaction of its own: until it ends, the node's WAL can't begin anew.
+    Each table is read in a transaction of its own. Until that ends, the node's WAL can't begin anew.
 
     Args:
-        connection: on which nothing else goes on.
-        progress: called with rows read and rows in all; with (0, 0) while the structure is checked.
+        connection: a connection that nothing else uses.
+        progress: called with the rows read and the rows in all; with (0, 0) while the structure is checked.
 
     Raises:
-        StoreCorrupt, SchemaTooNew: it can't be read as a store at all.
-        StoreUnavailable: I/O.
+        StoreCorrupt, SchemaTooNew: the file can't be read as a store at all.
+        StoreUnavailable: an I/O error.
     """
     usual = connection.text_factory
     connection.text_factory = _readable
@@ -214,7 +214,7 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
 
 
 def _rows(connection: sqlite3.Connection, kind: Any, table: str) -> Iterator[Any]:
-    """In the order of the table itself: damaged keys in an index can't lead round in circles."""
+    """The rows in the order of the table itself, because damaged keys in an index could lead round in circles."""
     names = ", ".join(f'"{column}"' for column in kind._fields)
     cursor = connection.execute(f'SELECT {names} FROM "{table}" NOT INDEXED')
     try:
@@ -225,7 +225,7 @@ def _rows(connection: sqlite3.Connection, kind: Any, table: str) -> Iterator[Any
 
 
 def _wrong(kind: type[Row], row: Any) -> str | None:
-    """Why a row isn't what was written; None if it is."""
+    """The reason why a row isn't as it was written; None if it is."""
     try:
         verify(row)
     except RecordCorrupt as error:
@@ -254,10 +254,10 @@ def _interrupted(error: BaseException) -> bool:
 
 
 def _look_for_signals() -> int:
-    """Running any Python code lets the interpreter handle a Ctrl-C; the exception that it raises stops SQLite."""
+    """Do nothing. Running Python code lets the interpreter handle a Ctrl-C, and its exception stops SQLite."""
     return 0
 
 
 def _readable(raw: bytes) -> str:
-    """Text that isn't UTF-8 with its bytes escaped: it fails its checksum."""
+    """Text, with bytes escaped that aren't UTF-8: such text fails its checksum."""
     return raw.decode("utf-8", "backslashreplace")

@@ -8,7 +8,7 @@ __all__ = ("MemoryAttempts",)
 
 
 class MemoryAttempts(AttemptLog):
-    """The same without a file: it outlives the store that it is given to, not the process."""
+    """An attempt log that outlives the store that it is given to, but not the process."""
 
     def __init__(self, slots: int = SLOTS) -> None:
         self.slots = slots

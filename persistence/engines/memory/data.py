@@ -11,7 +11,7 @@ __all__ = ("MemoryData",)
 
 
 class MemoryData:
-    """What a `MemoryStore` stores. Hand it to the next one, and that one has restarted on the same data."""
+    """The data of a `MemoryStore`. Given to another one, it is as if that had restarted on the same data."""
 
     def __init__(self) -> None:
         self.tables: dict[type[Row], dict[Any, Any]] = {kind: {} for kind in ROWS}
@@ -24,7 +24,7 @@ class MemoryData:
         self.locked = False
 
     def copy(self) -> MemoryData:
-        """What a crash would leave at this moment, for another store to open: what is committed, no lock."""
+        """The data that a crash would leave at this moment: everything committed, and no lock."""
         twin = MemoryData()
         twin.tables = {kind: dict(table) for kind, table in self.tables.items()}
         twin.owner = self.owner

@@ -1,7 +1,7 @@
 """MemoryStore: the contract without a file, for tests and for nodes that may forget.
 
-It checks what a database would check (types, NULLs, integers of 64 bits, valid Unicode), so that what works
-here works there.
+It makes the checks that a database would make (types, NULLs, integers of 64 bits, valid Unicode), so that a commit that
+works here works there.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NODE = "main"
 class MemoryStore(Store):
     """`memory://`. Promises 2 to 10 hold as long as the process lives.
 
-    `faults` is called with each commit before it is applied; what it raises, the commit raises.
+    `faults` is called with each commit before it is applied. The commit raises any exception that it raises.
     """
 
     synchronous = True

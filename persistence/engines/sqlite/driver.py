@@ -1,4 +1,4 @@
-"""What we ask of SQLite itself: where a database is, how it is opened, what its errors mean."""
+"""SQLite itself: where a database is, how it is opened, and which of our errors its errors become."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ...errors import Outcome, StoreCorrupt, StoreDataError, StoreError, StoreFu
 __all__ = ("ERRORS", "Location", "connect", "create_file", "fetch", "locate", "translate", "wal_reset_bug")
 
 BUSY_TIMEOUT_S = 5.0
-"""How long a connection waits for another process's write transaction; those take milliseconds."""
+"""So long a connection waits for another process's write transaction, which takes milliseconds."""
 
 FILE_BYTES_MIN = 512
 """SQLite's smallest page. SQLite: fileformat.html"""
 
 ERRORS = (sqlite3.Error, OverflowError, UnicodeEncodeError, MemoryError)
-"""What executing a statement may raise; `translate` knows them all."""
+"""The exceptions that executing a statement may raise; `translate` knows them all."""
 
 SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA")
 
@@ -29,9 +29,9 @@ class Location(NamedTuple):
     path: str
     """Absolute, links resolved: two ways to one file give one path."""
     synchronous: str | None
-    """What the URL asks for (`?synchronous=normal`)."""
+    """The level that the URL asks for (`?synchronous=normal`)."""
     accept_loss: bool = False
-    """Whether a database that lacks commits is taken all the same (`?lost_commits=accept`)."""
+    """Whether to go on with a database that lacks commits (`?lost_commits=accept`)."""
 
 
 def locate(url: str) -> Location:
@@ -83,16 +83,16 @@ def create_file(path: str) -> bool:
 
 
 def connect(path: str, *, reads_only: bool = False, checkpoints: bool = False) -> sqlite3.Connection:
-    """A connection to an existing file, in autocommit mode, that may be used from any one thread at a time.
+    """A connection to an existing file, in autocommit mode. Any thread may use it, one at a time.
 
-    Only the node's writer checkpoints: a checkpoint that races another connection's commit can corrupt the
+    Only the node's writer checkpoints, because a checkpoint that races another connection's commit can corrupt the
     database in SQLite 3.7.0 to 3.51.2 (SQLite: wal.html, "The WAL-Reset Bug").
 
     Raises:
         StoreUnavailable, StoreCorrupt
     """
     try:
-        size = os.stat(path).st_size  # by `stat`: opening and closing the file would drop SQLite's own locks
+        size = os.stat(path).st_size  # opening and closing the file would drop SQLite's own locks
     except OSError as error:
         raise StoreUnavailable(f"{path} can't be opened: {error.strerror}") from error
     if 0 < size < FILE_BYTES_MIN:  # SQLite would take it for an empty database, and overwrite it
@@ -129,7 +129,7 @@ _DATA = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.S
 def translate(error: BaseException, path: str, *, outcome: Outcome = "dropped") -> StoreError:
     """The store's error for one of the driver's. SQLite: rescode.html
 
-    `outcome` is "unknown" when COMMIT itself failed; a refusal of the data is always a clean one.
+    `outcome` is "unknown" if COMMIT itself failed. A refusal of the data leaves no doubt: nothing was written.
     """
     if isinstance(error, StoreError):
         return error

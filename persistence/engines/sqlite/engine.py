@@ -1,8 +1,8 @@
 """SqliteStore: a node's rows in one SQLite file, in WAL mode.
 
-The owner's half: taking the file, and writing. There is one writing connection, used by one thread at a time
-under a mutex: the loop's in `commit_now`, the writer's own in `commit`. It alone checkpoints. Reading and
-submitting are in `beside`.
+This is the owner's part: it takes the file, and writes. There is one writing connection, which one thread at a time
+uses, under a mutex: the loop's in `commit_now`, the writer's own in `commit`. It alone checkpoints. Reads and
+submissions are in `reader`.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _SET_PID = "UPDATE owner SET pid=? WHERE node=? AND epoch=?"
 class SqliteStore(SqliteReader):
     """`sqlite:///bank.db` is relative to the working directory, `sqlite:////srv/bank.db` absolute.
 
-    `synchronous_level` is SQLite's `PRAGMA synchronous` for the writer: "FULL" loses nothing at a power cut,
-    "NORMAL" may lose the last commits, never their order (SQLite: pragma.html#pragma_synchronous). The URL's
-    `?synchronous=` goes before it.
+    `synchronous_level` is SQLite's `PRAGMA synchronous` for the writer: "FULL" loses nothing at a power cut, "NORMAL"
+    may lose the last commits, but none before one that it keeps (SQLite: pragma.html#pragma_synchronous). The URL's
+    `?synchronous=` takes precedence.
 
-    `commit_now` blocks its thread for the disk's sync, and up to `driver.BUSY_TIMEOUT_S` if another process
-    is writing just then.
+    `commit_now` blocks its thread for the disk's sync, and up to `driver.BUSY_TIMEOUT_S` if another process writes just
+    then.
     """
 
     synchronous = True
@@ -103,7 +103,7 @@ class SqliteStore(SqliteReader):
         return await uncancelled(self._reopen())
 
     async def _reopen(self) -> OwnerRow:
-        """Who reads meanwhile goes on with the old connections; they are closed where they are used."""
+        """Reads that run meanwhile go on with the old connections; each is closed on the thread that uses it."""
         old = self._reader
         await self._side.call(self._disconnect)
         try:
@@ -139,10 +139,10 @@ class SqliteStore(SqliteReader):
         return owner
 
     def _last_life(self, writer: sqlite3.Connection) -> OwnerRow | None:
-        """The owner row as it was left.
+        """The owner row as the last life left it.
 
         Raises:
-            StoreCorrupt: it makes no sense. It has no checksum, for each commit writes it.
+            StoreCorrupt: it makes no sense. (It has no checksum, because each commit writes it.)
         """
         if (why := sql.wrong_owner(writer, NODE)) is not None:
             raise StoreCorrupt(self.path, f"its owner row is damaged: {why}. Restore a backup")
@@ -150,9 +150,10 @@ class SqliteStore(SqliteReader):
         return None if row is None else OwnerRow._make(row)
 
     def _bear(self, loss: Loss) -> None:
-        """
+        """Go on without the missing commits, if the URL says so.
+
         Raises:
-            CommitsLost: nobody has said that the node is to go on without them.
+            CommitsLost: it doesn't.
         """
         error = refuse(self.path, loss)
         if not self._accepts_loss:
@@ -175,15 +176,15 @@ class SqliteStore(SqliteReader):
             self._disconnect_writer()
             writer = self._connect()
             try:
-                # A write, however small: it proves that the store takes one, and it overwrites what an
-                # ambiguous commit may have left beyond the WAL's end, where a crash would bring it back.
-                # (Twice, for SQLite doesn't write what doesn't change.)
+                # A small write proves that the store takes one. It also overwrites the frames that an ambiguous commit
+                # may have left behind the WAL's end, from where a crash would bring them back. (There are two writes,
+                # because SQLite doesn't write a value that doesn't change.)
                 writer.execute("BEGIN IMMEDIATE")
                 for pid in (0, os.getpid()):
                     if writer.execute(_SET_PID, (pid, NODE, self._epoch)).rowcount != 1:
                         raise Fenced(NODE, self._epoch)
                 owner = OwnerRow._make(writer.execute(sql.OWNER).fetchone())
-                if owner.commit_no < self._mark.commit_no:  # not what failed, but what had returned before that
+                if owner.commit_no < self._mark.commit_no:  # commits are missing that had returned before the failure
                     self._bear(Loss(self._mark.commit_no - owner.commit_no, 0, self._epoch, 0))
                 writer.execute("COMMIT")
             except sqlite3.Error as error:
@@ -204,10 +205,10 @@ class SqliteStore(SqliteReader):
     def _give_back(self) -> None:
         with self._mutex:
             if self._writer is not None and self._epoch:
-                with suppress(sqlite3.Error):  # a store that broke stays marked as one that wasn't given back
+                with suppress(sqlite3.Error):  # a store that broke stays marked as not given back
                     self._writer.execute(_SET_PID, (0, NODE, self._epoch))
             self._disconnect_writer()
-            if self._reader is not None:  # opened after the beside was closed: an `open` that failed
+            if self._reader is not None:  # of an `open` that failed
                 self._reader.close()
                 self._reader = None
         self.attempts.close()
@@ -252,8 +253,8 @@ class SqliteStore(SqliteReader):
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """As the contract says.
 
-        In there `commit()`, `rollback()`, BEGIN and the like raise `TransactionMisused`; savepoints
-        (`begin_nested`) work. Statements after the block, or after `commit_transaction`, raise it too.
+        In the block `commit()`, `rollback()`, BEGIN and the like raise `TransactionMisused`; savepoints
+        (`begin_nested`) work. Statements after the block, or after `commit_transaction`, raise it, too.
         """
         if self._writer is None:
             raise StoreUnavailable(f"{self.path} isn't open")
@@ -286,7 +287,7 @@ class SqliteStore(SqliteReader):
         return holder(self._lock.path)
 
     def inbox_changed(self) -> bool:
-        """Asks the writer, whose own commits don't count as changes; while it is busy the reader, for which
+        """Ask the writer, for which its own commits don't count as changes. While it is busy, ask the reader, for which
         they do. SQLite: pragma.html#pragma_data_version
         """
         if self._writer is None or self._transactions.lease is not None or self._worker.unsettled:

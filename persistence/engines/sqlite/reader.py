@@ -1,7 +1,7 @@
-"""What any process may do with a node's SQLite file, owner or not: read it, and submit to its inbox.
+"""SqliteReader: reads a node's SQLite file, and submits to its inbox. Any process may do that, owner or not.
 
-Small reads run on the loop's thread, where a hop to another thread would cost more than the read; long
-ones, and submissions, on a side thread with connections of its own. None of these connections checkpoints.
+Small reads run on the loop's thread, because a hop to another thread would cost more than the read. Long reads, and
+submissions, run on a side thread with connections of its own. None of these connections checkpoints.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .worker import Worker
 __all__ = ("SqliteReader",)
 
 INLINE_ROWS_MAX = 256
-"""A read of so few rows by key takes well under a millisecond: it isn't worth a thread."""
+"""A read of up to so many rows by key takes well under a millisecond, so it isn't worth a hop to a thread."""
 
 T = TypeVar("T")
 _HEADS = msgspec.json.Decoder(list[Head])
@@ -42,11 +42,11 @@ _LAST_ID = f"""SELECT coalesce(max(id), 0) FROM (
     SELECT max(id) AS id FROM message UNION ALL SELECT max(id) FROM attempt UNION ALL SELECT max(id) FROM dead_letter
     UNION ALL SELECT max(message_id) FROM idempotency_key
     WHERE typeof(message_id) = 'integer' AND message_id < {1 << 62})"""
-"""A damaged key row may hold anything there; the others' ids are rowids, and so integers."""
+"""A damaged key row may hold anything in that column. The ids of the others are rowids, and so integers."""
 
 
 class SqliteReader(Store):
-    """The half of `SqliteStore` that needs no ownership."""
+    """The part of `SqliteStore` that needs no ownership."""
 
     path: str
 
@@ -55,7 +55,7 @@ class SqliteReader(Store):
         self._side = Worker("greenroom-side")
         self._housekeeper = Worker("greenroom-housekeeper")
         self._reader: sqlite3.Connection | None = None
-        """The loop's."""
+        """The connection of the loop's thread."""
         self._side_reader: sqlite3.Connection | None = None
         self._submitter: sqlite3.Connection | None = None
         self._seen: int | None = None
@@ -114,7 +114,7 @@ class SqliteReader(Store):
         return verify(kind._make(rows[0])) if rows else None
 
     def _check_absent(self, address: str) -> None:
-        """That an actor really has no row: for one flipped bit in an index it must not begin with a fresh state.
+        """Check that an actor really has no row, because it mustn't begin anew after one flipped bit in an index.
 
         Raises:
             StoreCorrupt
@@ -150,7 +150,7 @@ class SqliteReader(Store):
     async def heads(self, after: int = 0, limit: int = 10_000) -> list[Head]:
         if limit > INLINE_ROWS_MAX:
             heads: list[Head] | None = None
-            with suppress(StoreError, msgspec.MsgspecError):  # an old SQLite; or what is no head, which the rows show
+            with suppress(StoreError, msgspec.MsgspecError):  # an old SQLite, or a damaged head, which the rows show
                 found = await self._read_rows(sql.HEADS_JSON, [after, limit], inline=False)
                 heads = sorted(_HEADS.decode(found[0][0]))
             if heads is not None and (not heads or heads[-1].id > after):
@@ -161,7 +161,7 @@ class SqliteReader(Store):
         return self._unequal([Head._make(row) for row in rows])
 
     def _unequal(self, heads: list[Head]) -> list[Head]:
-        """That no number occurs twice: for one flipped bit a message would be handled in place of another, too.
+        """Check that no number occurs twice: after one flipped bit a message would be handled in place of another, too.
 
         Raises:
             StoreCorrupt
@@ -171,7 +171,7 @@ class SqliteReader(Store):
         return heads
 
     def _check_goes_on(self, table: str, after: tuple[Any, ...], last: tuple[Any, ...]) -> None:
-        """That a walk over a table comes to an end: damaged keys could lead round in circles.
+        """Check that a walk over a table comes to an end, because damaged keys could lead it round in circles.
 
         Raises:
             StoreCorrupt
@@ -257,7 +257,7 @@ class SqliteReader(Store):
         return await self._walk(kind, sql.keys_beyond(kind, column), limit, kept)
 
     async def _walk(self, kind: type[Row], text: str, *parameters: float) -> list[Any]:
-        """On a thread and a connection of its own: who reads bodies, or the inbox, doesn't stand in line behind it."""
+        """Read on a thread and a connection of its own, so that reads of bodies or of the inbox needn't wait for it."""
         if self._reader is None:
             raise StoreUnavailable(f"{self.path} isn't open")
 

@@ -1,15 +1,14 @@
-"""The tables, one for each row class of `record.ROWS`, as one SQLAlchemy MetaData.
+"""The tables, one for each row class of `store/rows`, as one SQLAlchemy MetaData.
 
-A table's columns are its row class's fields, in their order: a row is inserted as it stands.
+A table's columns are the fields of its row class, in the same order, so a row is inserted as it stands.
 
-- `message` is a plain rowid table that is appended to and deleted from by id. It has no AUTOINCREMENT and
-  no secondary index: one index on (mailbox, sequence) costs four fifths of the throughput, so that index
-  lives in memory. The body comes last but the checksum, so that the scan at boot needn't walk over it.
-- `idempotency_key` and `owner` are WITHOUT ROWID on SQLite: one B-tree to write in place of two. That pays
-  for small rows only (SQLite: withoutrowid.html). An `actor` table of that kind was measured: from states
-  of 1,000 bytes on it takes 2.5 times as long to write and three times the space, for rows of more than a
-  quarter page overflow.
-- `inbox` has AUTOINCREMENT, for other processes insert into it and an id must never come again.
+- `message` is a plain rowid table that is appended to, and deleted from by id. It has no AUTOINCREMENT and no secondary
+  index, because an index on (mailbox, sequence) costs four fifths of the throughput; that index lives in memory. The
+  body comes last but for the checksum, so that the scan at boot needn't walk over it.
+- `idempotency_key` and `owner` are WITHOUT ROWID on SQLite, so that one B-tree is written instead of two. That pays for
+  small rows only (SQLite: withoutrowid.html). An `actor` table of that kind was measured: from states of 1,000 bytes on
+  it takes 2.5 times as long to write and three times the space, because rows of more than a quarter page overflow.
+- `inbox` has AUTOINCREMENT, because other processes insert into it and an id must never come again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The SQL of rows, generated from their classes, and the one function that writes a commit.
 
-sqlite3 drops and retakes the GIL at each step, so beside a busy loop the number of statements is what
-counts: one multi-row statement a kind, never `executemany`. Statements come in sizes of powers of two: few
-texts, each found in the connection's statement cache, none compiled twice.
+sqlite3 drops and retakes the GIL at each step, so beside a busy loop the number of statements decides how long a commit
+takes. Hence one multi-row statement for each kind of row, and never `executemany`. The numbers of rows are powers of
+two: that makes few texts, each found in the connection's statement cache, none compiled twice.
 """
 
 from __future__ import annotations
@@ -47,12 +47,13 @@ ACTOR_NEIGHBOURS = """SELECT entry.key, actor.* FROM (
         SELECT * FROM (
             SELECT address AS key, rowid AS place FROM actor WHERE address > ?1 ORDER BY address LIMIT 1)
     ) AS entry LEFT JOIN actor NOT INDEXED ON actor.rowid = entry.place WHERE entry.key IS NOT actor.address"""
-"""Beside an address that has no row: entries of the index of addresses that name another one than the row they point
-to. A damaged entry of the address itself would be one of these two, for SQLite's search ends beside it."""
+"""For an address that has no row, its two neighbours in the index of addresses, if they name another address than the
+row that they point to. A damaged entry of the address itself would be one of the two, because SQLite's search ends
+there."""
 HEADS = "SELECT id, address, priority, due FROM message WHERE id > ? ORDER BY id LIMIT ?"
 HEADS_JSON = f"SELECT json_group_array(json_array(id, address, priority, due)) FROM ({HEADS})"
-"""The same in one row: sqlite3 drops the GIL at each row, and beside a busy loop it doesn't soon have it back. A due
-time is exact to 10 µs."""
+"""The same in one row, because sqlite3 drops the GIL at each row, and beside a busy loop it waits long to have it back.
+A due time is exact to 10 µs."""
 INBOX_LAST_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0)"
 
 
@@ -86,7 +87,7 @@ def delete(kind: Any, keys: int) -> str:
 
 
 def select(kind: Any, where: tuple[str, ...] = (), *, descending: bool = False) -> str:
-    """The rows in key order; the last parameter is the limit."""
+    """Rows in key order. The last parameter is the limit."""
     return _select(kind, where, descending)
 
 
@@ -126,7 +127,7 @@ def equality(kind: type[Any], equal: dict[str, Any]) -> tuple[list[str], list[An
 
 
 def beyond(kind: type[Any], width: int, *, descending: bool) -> str:
-    """The condition that a key comes after the given one, in the direction of the scan."""
+    """The condition that a key comes behind the given one, in the direction of the scan."""
     key = ROWS[kind].key
     if width != key:
         raise TypeError(f"{kind.__name__} has a key of {key} columns, not {width}")
@@ -134,16 +135,16 @@ def beyond(kind: type[Any], width: int, *, descending: bool) -> str:
 
 
 def keys_below(kind: type[Any], column: str) -> str:
-    """Keys of rows whose column is below the first parameter, as many as the second says."""
+    """Keys of rows whose column is below the first parameter. The second is the limit."""
     name, key = ROWS[kind]
     return f'SELECT {_names(kind._fields[:key])} FROM "{name}" WHERE "{column}" < ? LIMIT ?'
 
 
 def keys_beyond(kind: type[Any], column: str) -> str:
-    """Keys of the rows with the highest values of a column, from a place on: the parameters are limit and place."""
+    """Keys of rows, by falling values of a column, from a place on. The parameters are limit and place."""
     name, key = ROWS[kind]
     keys = _names(kind._fields[:key])
-    there_are_more = f'(SELECT count(*) FROM "{name}") > ?2'  # as a rule not: then no row is looked into
+    there_are_more = f'(SELECT count(*) FROM "{name}") > ?2'  # as a rule there are not, and no row is looked into
     order = ", ".join(f'"{part}" DESC' for part in (column, *kind._fields[:key]))
     return f'SELECT {keys} FROM "{name}" WHERE {there_are_more} ORDER BY {order} LIMIT ?1 OFFSET ?2'
 
@@ -165,9 +166,9 @@ def variables(connection: sqlite3.Connection) -> int:
 
 
 def wrong_owner(connection: sqlite3.Connection, node: str | None = None) -> str | None:
-    """Why the owner row makes no sense, as far as can be told; None if it does, or there is none.
+    """The reason why the owner row makes no sense, as far as can be told; None if it does, or there is none.
 
-    It has no checksum: each commit writes it.
+    (It has no checksum, because each commit writes it.)
 
     Raises:
         sqlite3.Error
@@ -184,7 +185,7 @@ def wrong_owner(connection: sqlite3.Connection, node: str | None = None) -> str 
 
 
 def roll_back(connection: sqlite3.Connection) -> None:
-    """After an error. SQLite may have rolled back already (a full disk): then there is nothing to do."""
+    """Roll back after an error. SQLite may have done so itself (at a full disk); then there is nothing to do."""
     with suppress(sqlite3.Error):
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -229,7 +230,7 @@ def _delete(connection: sqlite3.Connection, kind: Any, keys: list[Any], most: in
     width = ROWS[kind].key
     if kind is MessageRow and len(keys) > 2:
         low, high = min(keys), max(keys)
-        if high - low + 1 == len(keys) == len(set(keys)):  # a stretch without a gap: one walk, half the time
+        if high - low + 1 == len(keys) == len(set(keys)):  # without a gap: one walk takes half the time
             connection.execute("DELETE FROM message WHERE id BETWEEN ? AND ?", (low, high))
             return
     step = _rows_max(most, width)
@@ -254,5 +255,5 @@ def _powers(count: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _filled(keys: list[Any]) -> list[Any]:
-    """Filled up to a power of two with the last key: naming it twice is harmless."""
+    """The keys, filled up to a power of two with the last of them: naming it twice is harmless."""
     return keys + keys[-1:] * ((1 << (len(keys) - 1).bit_length()) - len(keys))

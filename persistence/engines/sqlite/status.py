@@ -1,4 +1,4 @@
-"""What can be said of a SQLite store from outside: `greenroom db status`."""
+"""The figures of a SQLite store, as `greenroom db status` prints them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose a SQLite file is, which schema it has, and how it gets the current one."""
+"""Says whether a SQLite file is ours and which schema it has, and gives it the current one."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def prepare(path: str) -> None:
         if version == 0:
             _create(connection)
         elif version < SCHEMA_VERSION:
-            from ...migrations.migration import migrate  # alembic: only who needs it waits for its import
+            from ...migrations.migration import (
+                migrate,
+            )  # alembic: imported only if it is needed, because that takes long
 
             logger.info("migrating {} from schema version {} to {}", path, version, SCHEMA_VERSION)
             migrate(connection, path, version, SCHEMA_VERSION)
@@ -100,7 +102,7 @@ def _marks(version: int) -> tuple[str, ...]:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    from .schema import ddl  # SQLAlchemy: a third of a second that only a new database costs
+    from .schema import ddl  # SQLAlchemy: its import takes a third of a second, which only a new database needs
 
     _transact(connection, (*ddl(), *_marks(SCHEMA_VERSION)))
 

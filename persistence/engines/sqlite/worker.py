@@ -1,7 +1,6 @@
 """Worker: one daemon thread that makes blocking calls, in order, for a loop.
 
-A pool's threads would keep the interpreter from exiting behind a stuck disk, and its calls would have no
-order.
+A pool's threads would keep the interpreter from exiting while a disk is stuck, and its calls would have no order.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ _Job = tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]
 
 
 class Worker:
-    """Starts with its first call and can be started again after `stop`."""
+    """The thread starts with the first call, and again with a call after `stop`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: Thread | None = None
         self.unsettled = 0
-        """Calls that are queued or under way, as the loop sees it."""
+        """How many calls are queued or under way, as the loop sees it."""
 
     def call(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-        """Queue a call. Cancelling the future doesn't disturb it: it runs, and its result is dropped."""
+        """Queue a call. If the future is cancelled, the call runs nevertheless, and its result is dropped."""
         if self._thread is None:
             self._thread = Thread(target=_work, args=(self, self._jobs), name=self.name, daemon=True)
             self._thread.start()
@@ -41,7 +40,7 @@ class Worker:
         return future
 
     def settle(self, future: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
-        """A call has ended. In the loop's thread."""
+        """A call has ended. Called on the loop's thread."""
         self.unsettled -= 1
         if future.done():
             return

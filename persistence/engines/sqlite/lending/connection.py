@@ -1,4 +1,4 @@
-"""What SQLAlchemy and aiosqlite get to see of a connection whose transaction is held for the user's SQL."""
+"""The connection that SQLAlchemy and aiosqlite get in a user transaction: it can't end the transaction."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _CONTROL = re.compile(
     (?P<word> BEGIN | COMMIT | END | ROLLBACK (?! [^;]*? \b TO \b ) ) \b""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
-"""Statements that would begin or end the transaction; a savepoint's ROLLBACK TO isn't one."""
+"""Matches statements that would begin or end the transaction. A savepoint's ROLLBACK TO isn't one."""
 
 
 class LeasedConnection(aiosqlite.Connection):
-    """An aiosqlite connection on a leased one. Its thread is its own, the database connection isn't."""
+    """An aiosqlite connection with a thread of its own, on a leased database connection."""
 
     def __init__(self, lease: Lease) -> None:
         super().__init__(lambda: cast(sqlite3.Connection, _Leased(lease)), _FETCH_ROWS)
@@ -34,9 +34,9 @@ class LeasedConnection(aiosqlite.Connection):
         self._stopped = False
 
     def stop(self) -> asyncio.Future[Any] | None:
-        """Its thread ends with the first of these, and would never answer a second.
+        """End the thread, once: it would never answer a second stop.
 
-        There is a second if SQLAlchemy, cancelled again while it closes, ends the thread without waiting.
+        SQLAlchemy stops a second time, without waiting, if it is cancelled again while it closes the connection.
         """
         if self._stopped:
             return None
@@ -44,9 +44,10 @@ class LeasedConnection(aiosqlite.Connection):
         return super().stop()
 
     async def close(self) -> None:
-        """SQLAlchemy closes a connection when a task is cancelled in a statement of it.
+        """Interrupt the statement that runs, then close.
 
-        The statement may have long to run, and closing waits behind it: so it is interrupted first.
+        SQLAlchemy closes a connection if a task is cancelled in one of its statements. The statement may have long to
+        run, and closing would wait for it.
         """
         if not self._lease.over:
             self._lease.lost = TransactionMisused("the connection was closed, or a statement was cancelled")
@@ -85,7 +86,7 @@ class _LeasedCursor(sqlite3.Cursor):
 
 
 class _Leased:
-    """What aiosqlite takes for its connection."""
+    """Stands where aiosqlite expects a connection of sqlite3."""
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
@@ -117,4 +118,4 @@ class _Leased:
             raise TransactionMisused("rollback() was called")
 
     def close(self) -> None:
-        """Ends the loan, not the connection."""
+        """End nothing: the connection isn't aiosqlite's."""

@@ -24,11 +24,11 @@ class Lease:
     def __init__(self, connection: sqlite3.Connection, mutex: Lock, where: str) -> None:
         self.connection = connection
         self.mutex = mutex
-        """Held by whoever executes on `connection`."""
+        """Held during each execution on `connection`."""
         self.where = where
         self.over = False
         self.lost: StoreError | None = None
-        """Why the transaction is lost: SQLite rolled it back on its own (a full disk, for one)."""
+        """The error because of which SQLite rolled the transaction back on its own (a full disk, for one)."""
         self.cursors: WeakSet[sqlite3.Cursor] = WeakSet()
 
     def begin(self) -> None:
@@ -39,17 +39,17 @@ class Lease:
                 raise translate(error, self.where) from error
 
     def end(self) -> None:
-        """Let no statement start any more; one that runs is interrupted."""
+        """Let no statement start any more, and interrupt one that runs."""
         if not self.over:
             self.over = True
             with suppress(sqlite3.Error):
                 self.connection.interrupt()
 
     def roll_back(self) -> None:
-        """After `end`: wait for the statement that runs, then undo everything. Never raises.
+        """After `end`, wait for the statement that runs, then undo everything. Never raises.
 
-        A SELECT whose rows are being fetched isn't waited for: it is interrupted, and so is whatever begins before it
-        has ended, this ROLLBACK, too. SQLite: c3ref/interrupt.html
+        It can't wait for a SELECT whose rows are being fetched. That is interrupted, and so is every statement that
+        begins before it has ended, this ROLLBACK included. So the ROLLBACK is tried again. SQLite: c3ref/interrupt.html
         """
         with self.mutex:
             for _ in range(ROLLBACKS_MAX):
@@ -61,7 +61,7 @@ class Lease:
 
     @contextmanager
     def closing(self) -> Iterator[sqlite3.Connection]:
-        """For whoever adds the last statements and commits: the lease is over, the transaction still open.
+        """For the caller that adds the last statements and commits: the lease is over, the transaction still open.
 
         Raises:
             TransactionMisused: the lease was over before.

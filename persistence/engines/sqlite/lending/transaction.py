@@ -1,9 +1,8 @@
-"""A write transaction held open for the user's SQL, through SQLAlchemy, on a connection of ours.
+"""UserTransactions: a write transaction that is kept open for the user's SQL, through SQLAlchemy.
 
-What SQLAlchemy and aiosqlite get is leased (`leased`): they can't end the transaction, and from the moment the lease
-ends none of their statements runs any more. That matters when a task is cancelled inside a statement:
-aiosqlite's thread may still have that statement in its queue, and run after our ROLLBACK it would commit by
-itself.
+SQLAlchemy and aiosqlite get a leased connection (`connection`): they can't end the transaction, and once the lease has
+ended none of their statements runs. That matters if a task is cancelled inside a statement. Then aiosqlite's thread may
+still have the statement in its queue, and if it ran after our ROLLBACK it would commit by itself.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ __all__ = ("UserTransactions",)
 
 
 class UserTransactions:
-    """Hands out leases on one connection, one at a time."""
+    """Begins user transactions on one connection, one at a time."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -36,7 +35,7 @@ class UserTransactions:
     async def transaction(
         self, connection: sqlite3.Connection, mutex: Lock, where: str
     ) -> AsyncIterator[AsyncConnection]:
-        """BEGIN IMMEDIATE, the block, ROLLBACK (which undoes nothing after a commit)."""
+        """Run BEGIN IMMEDIATE, the block, then ROLLBACK, which undoes nothing after a commit."""
         if self.lease is not None:
             raise RuntimeError("a transaction is held already")
         lease = self.lease = Lease(connection, mutex, where)
@@ -62,16 +61,16 @@ class UserTransactions:
 
     def _connected(self) -> AsyncEngine:
         if self._engine is None:
-            from sqlalchemy.ext.asyncio import create_async_engine  # only who uses SQL in turns pays for it
+            from sqlalchemy.ext.asyncio import create_async_engine  # late: nodes without user transactions needn't wait
             from sqlalchemy.pool import NullPool
 
             self._engine = create_async_engine("sqlite+aiosqlite://", poolclass=NullPool, async_creator=self._lease_out)
         return self._engine
 
     async def _lease_out(self) -> Any:
-        from .connection import LeasedConnection  # aiosqlite: only who uses SQL in turns pays for it
+        from .connection import LeasedConnection  # imports aiosqlite, for the same reason late
 
         lease = self.lease
         assert lease is not None, "connections are only made inside a transaction"
-        # Made on the worker, whose threads inherit that they are daemons: unclosed, it doesn't hang the exit.
+        # Its thread inherits from the worker's that it is a daemon, so that an unclosed one doesn't hang the exit.
         return await (await self._worker.call(LeasedConnection, lease))

@@ -1,7 +1,7 @@
-"""Files: how a whole file comes to be where another process may look for it: written aside, synced, then renamed.
+"""Files: a file comes into being whole, because it is written under another name, synced, and then renamed.
 
-SQLite's own locks go when any descriptor of a database is closed (POSIX record locks), so nothing here may be used on a
-database that this process has open.
+Closing any descriptor of a database drops SQLite's own locks on it (POSIX record locks). So nothing here may be used on
+a database that this process has open.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..driver import create_file
 __all__ = ("SIDECARS", "free_name", "os_errors", "partial", "publish", "read_file", "size_of", "sync_folder")
 
 SIDECARS = ("-wal", "-shm", "-journal", ".slots", ".hang", ".mark", ".lock")
-"""What a store has beside its database; the first three are SQLite's."""
+"""The sidecar files, which a store has beside its database. The first three are SQLite's."""
 
 
 @contextmanager
 def os_errors(path: str) -> Iterator[None]:
-    """Errors of the operating system as the store's.
+    """Turn errors of the operating system into the store's.
 
     Raises:
         StoreFull, StoreUnavailable
@@ -37,14 +37,14 @@ def os_errors(path: str) -> Iterator[None]:
 
 @contextmanager
 def partial(destination: str) -> Iterator[str]:
-    """A new empty file beside `destination`, for its owner alone. What is left of it afterwards is removed.
+    """A new empty file beside `destination`, for its owner alone. Anything left of it afterwards is removed.
 
     Raises:
         StoreFull, StoreUnavailable
     """
     folder, name = os.path.split(destination)
     path = os.path.join(folder, f".{name}.{os.getpid()}.partial")
-    if not create_file(path):  # of a process that was killed, and had our pid
+    if not create_file(path):  # left by a process that was killed, and had our pid
         with os_errors(path):
             os.unlink(path)
         create_file(path)
@@ -77,7 +77,7 @@ def publish(path: str, destination: str, *, overwrite: bool) -> None:
 
 
 def _rename_new(path: str, destination: str) -> None:
-    """`rename` would overwrite what another process has put there since somebody looked."""
+    """Rename, but not over a file that another process has put there meanwhile, as `os.rename` would."""
     try:
         os.link(path, destination)
     except FileExistsError:
@@ -89,7 +89,7 @@ def _rename_new(path: str, destination: str) -> None:
 
 
 def sync_folder(folder: str) -> None:
-    """Have the names in a folder on disk.
+    """Sync the names in a folder to disk.
 
     Raises:
         StoreFull, StoreUnavailable
@@ -105,7 +105,7 @@ def sync_folder(folder: str) -> None:
 
 
 def free_name(path: str) -> str:
-    """`path`, or `path-2`, `path-3`, …: the first under which nothing lies, nor anything beside it."""
+    """The first of `path`, `path-2`, `path-3`, … under which lies neither a file nor a sidecar file."""
     number, name = 1, path
     while any(os.path.lexists(name + suffix) for suffix in ("", *SIDECARS)):
         number += 1
@@ -114,7 +114,7 @@ def free_name(path: str) -> str:
 
 
 def size_of(path: str) -> int:
-    """In bytes, by `stat`; 0 if there is nothing."""
+    """The size of a file in bytes, by `stat`; 0 if there is none."""
     try:
         return os.stat(path).st_size
     except OSError:
@@ -122,7 +122,7 @@ def size_of(path: str) -> int:
 
 
 def read_file(path: str, most: int) -> bytes:
-    """The first `most` bytes of a file, or all of it; nothing if it can't be read."""
+    """Up to `most` bytes of a file, from its beginning; none if it can't be read."""
     try:
         with open(path, "rb") as file:
             return file.read(most)

@@ -1,9 +1,8 @@
-"""LockFile: one owner per database, across processes.
+"""LockFile: one owner a database, across processes.
 
-POSIX record locks go with the process: a crash of any kind frees them, a forked child doesn't inherit them.
-They have two traps, both handled here: within one process they don't conflict, and closing *any* descriptor
-of the file drops them. Hence the registry: while we hold a lock nothing in this process opens its file
-again.
+POSIX record locks end with the process: a crash of any kind frees them, and a forked child doesn't inherit them. They
+have two traps. Within one process they don't conflict, and closing *any* descriptor of the file drops them. So a
+registry keeps this process from opening a lock file again while it holds the lock.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ _registry = Lock()
 
 
 class LockFile:
-    """An exclusive lock on a file that is made for it and never removed.
+    """An exclusive lock on a file that is made for it. The file holds the pid of the lock's holder.
 
-    (Removing it would let a third process lock a new file of that name while a second one still waits on the
-    old.) The holder's pid stands in it.
+    The file is never removed, because a third process could then lock a new file of that name while a second one still
+    waits for the old.
     """
 
     def __init__(self, path: str, subject: str) -> None:
         self.path = path
         self.subject = subject
-        """What the lock protects, for the error."""
+        """The thing that the lock protects, for the error."""
         self._descriptor: int | None = None
         self._identity: tuple[int, int] | None = None
 
@@ -101,9 +100,9 @@ def owned(path: str) -> Iterator[None]:
 
 
 def holder(path: str) -> int | None:
-    """The process that holds the lock file at `path`: its pid, 0 if that can't be told, None if there is none.
+    """The pid of the process that holds the lock file at `path`; 0 if that can't be told, None if none holds it.
 
-    Only asks. Taking the lock for a moment, to see whether it is free, could turn a node away that is just starting.
+    It only asks. Taking the lock for a moment, to see whether it is free, could turn away a node that is just starting.
 
     Raises:
         StoreUnavailable: the file can't be read.
@@ -132,7 +131,7 @@ def _mapped(error: OSError, path: str) -> StoreFull | StoreUnavailable:
 
 
 def _pid(descriptor: int) -> int | None:
-    """Who holds the lock, as far as it has written that yet."""
+    """The pid that the lock's holder has written; None if it hasn't yet."""
     with suppress(OSError, ValueError):
         return int(os.pread(descriptor, 20, 0)) or None
     return None
@@ -141,7 +140,7 @@ def _pid(descriptor: int) -> int | None:
 if sys.platform == "win32":
     import msvcrt
 
-    _BEYOND = 1 << 20  # locked bytes can't be read there, and the pid is to be read
+    _BEYOND = 1 << 20  # locked bytes can't be read there, and the pid must be
 
     def _try(descriptor: int) -> bool:
         os.lseek(descriptor, _BEYOND, os.SEEK_SET)
@@ -178,7 +177,7 @@ else:
     _FLOCK, _TYPE, _HOLDER = ("hhqqi", 0, 4) if sys.platform == "linux" else ("qqihhi", 3, 2)
 
     def _ask(descriptor: int) -> int | None:
-        """Whose lock is in the way (POSIX: fcntl, F_GETLK); 0 or less if the system doesn't say."""
+        """The pid of the lock that is in the way (POSIX: fcntl, F_GETLK); 0 or less if the system doesn't say."""
         wanted: list[int] = [0] * len(_FLOCK)
         wanted[_TYPE] = fcntl.F_WRLCK
         answer = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(_FLOCK, *wanted)))

@@ -1,10 +1,11 @@
-"""Loss: a database that doesn't hold what was committed to it, and what is done about it.
+"""Loss: commits that a database should have and lacks, and what to do about them.
 
-The mark beside a database says how far it had come (`mark`). A database of the same history that shows less has lost
-the tail of its WAL, or its whole WAL, or is an older copy. Nothing that SQLite says would tell.
+The mark says how many commits the database had (`mark`). If the database of the same history shows fewer, it has lost
+the tail of its WAL, or the whole WAL, or it is an older copy. SQLite itself reports nothing of the kind.
 
-The node refuses to start then: what it promised to keep is gone, somebody should know before it goes on, and the
-damaged WAL, which the next commit would overwrite, may still be of use. docs/decisions/0004-lost-commits.md
+The node then refuses to start, because messages and states that it had promised to keep are gone: an operator should
+know that before it goes on. The damaged WAL may still be of use, and the next commit would overwrite it.
+docs/decisions/0004-lost-commits.md
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ from .mark import Mark, Noted, life_of, read_mark
 __all__ = ("Loss", "accept", "adopt", "find", "judge", "look", "preserve", "refuse")
 
 IDS_GAP = 10**12
-"""Sequence numbers that the lost commits are taken to have given out. There is room for millions of such gaps."""
+"""The lost commits are taken to have given out so many sequence numbers. There is room for millions of such gaps."""
 
 
 class Loss(NamedTuple):
-    """What is missing."""
+    """The commits and submissions that are missing."""
 
     commits: int
-    """Commits that had returned, and so were acknowledged."""
+    """How many commits are missing that had returned, and so were acknowledged."""
     submissions: int
-    """What other processes had put into the inbox, and been told that it is on disk."""
+    """How many rows are missing from the inbox of which other processes had been told that they are on disk."""
     epoch: int
-    """Of the latest boot that the mark knows."""
+    """The epoch of the latest boot that the mark knows."""
     inbox: int
-    """The highest id that the inbox had given."""
+    """The highest id that the inbox had given out."""
 
     def __str__(self) -> str:
         parts = [f"{self.commits:,} commit{'' if self.commits == 1 else 's'}"] if self.commits else []
@@ -52,7 +53,7 @@ class Loss(NamedTuple):
 
 
 def judge(noted: Noted | None, owner: OwnerRow | None, inbox: int) -> Loss | None:
-    """What a database with this owner row, and this last id of its inbox, lacks of what is noted; None for nothing."""
+    """The loss of a database with this owner row, and this last id of its inbox, by what is noted; None for no loss."""
     if noted is None or owner is None or life_of(owner) not in noted.lives:
         return None
     commits = max(0, noted.commit_no - owner.commit_no)
@@ -63,7 +64,7 @@ def judge(noted: Noted | None, owner: OwnerRow | None, inbox: int) -> Loss | Non
 
 
 def find(connection: sqlite3.Connection, noted: Noted | None) -> Loss | None:
-    """The same of an open database. The mark is to be read before: beside a running node both move on.
+    """The same for an open database. The mark must be read before, because beside a running node both move on.
 
     Raises:
         sqlite3.Error
@@ -76,9 +77,10 @@ def find(connection: sqlite3.Connection, noted: Noted | None) -> Loss | None:
 
 
 def look(path: str) -> Loss | None:
-    """The same of a database that nobody may have open, before SQLite is let at it: only read, its WAL stays as it is.
+    """The same for a database that nobody may have open. It is only read, so its WAL stays as it is.
 
-    (The last connection to close would bring what is whole of the WAL into the database and delete the rest.)
+    (Otherwise the last connection to close would bring the undamaged part of the WAL into the database and delete the
+    rest.)
     """
     noted = read_mark(f"{path}.mark")
     if noted is None or not size_of(path):
@@ -87,25 +89,25 @@ def look(path: str) -> Loss | None:
         with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, isolation_level=None)) as connection:
             return find(connection, noted)
     except sqlite3.Error:
-        return None  # no store yet, or a damaged one: who opens it says so
+        return None  # no store yet, or a damaged one: opening it says so
 
 
 def refuse(path: str, loss: Loss) -> CommitsLost:
-    """The error, once the damaged WAL is safe."""
+    """Copy the damaged WAL, and return the error to raise."""
     return CommitsLost(path, str(loss), keep_wal(path))
 
 
 def preserve(path: str) -> None:
-    """Before a database that nobody may have open is opened to be read: that alone could cost a damaged WAL."""
+    """Copy a damaged WAL before its database, which nobody may have open, is opened: that alone could cost the WAL."""
     if look(path) is not None:
         keep_wal(path)
 
 
 def keep_wal(path: str) -> str | None:
-    """Copy the WAL, which the next commit would overwrite, to `path.lost-wal-N`; once for each loss.
+    """Copy the WAL, which the next commit would overwrite, to `path.lost-wal-N`, once for each loss.
 
     Returns:
-        Where the copy is; None if there is no WAL, or no room.
+        The path of the copy; None if there is no WAL, or no room.
     """
     noted = read_mark(f"{path}.mark")
     if noted is None or not size_of(f"{path}-wal"):
@@ -119,7 +121,7 @@ def keep_wal(path: str) -> str | None:
 
 
 def adopt(connection: sqlite3.Connection, loss: Loss) -> None:
-    """In the open transaction: no number of what is lost is given to something else.
+    """In the open transaction, see to it that no number that the lost commits gave out is given out again.
 
     Raises:
         sqlite3.Error
@@ -131,10 +133,10 @@ def adopt(connection: sqlite3.Connection, loss: Loss) -> None:
 
 
 def accept(path: str) -> Loss | None:
-    """Let the node go on without what is missing, from its next start on.
+    """Let the node go on without the missing commits, from its next start on.
 
     Returns:
-        What that is; None if nothing is.
+        The loss; None if nothing is missing.
 
     Raises:
         StoreLocked: a node runs on it.

@@ -1,15 +1,15 @@
-"""The mark: how far the database beside it had come, noted without a sync after each commit that has returned.
+"""The mark: how many commits its database had, noted without a sync after each commit that has returned.
 
-SQLite takes the first damaged frame of a WAL for its end, silently (SQLite: fileformat.html, 4.3): what had been
-committed behind it is gone as if it had never been. The same if somebody deletes a WAL, or puts an older copy of the
-database in its place. The mark is what tells (`loss`).
+SQLite silently takes the first damaged frame of a WAL for the WAL's end (SQLite: fileformat.html, 4.3). Everything
+committed behind it is gone as if it had never been. The same happens if somebody deletes a WAL, or puts an older copy
+of the database in its place. The mark shows it (`loss`).
 
-It is written into a shared memory map, which outlives the process. A power cut may leave it old, torn or empty: old
-says less than the truth, and what is torn fails its check. It never says more than was on disk.
+The mark is written into a shared memory map, which outlives the process. A power cut may leave it old, torn or empty.
+An old mark says less than the truth, and a torn one fails its check. It never says more than was on disk.
 
-One sector of 512 bytes: a title; the last number of the inbox, written by whoever submits; two places for the number of
-the last commit, used in turns; the latest lives of the node, each by (epoch, started), with a checksum. A database that
-shows none of these lives is another one, and the mark says nothing of it.
+It is one sector of 512 bytes: a title; the last number of the inbox, written by each process that submits; two places
+for the number of the last commit, used in turns; the latest lives of the node, each by (epoch, started), with a
+checksum. A database that shows none of these lives is another one, and the mark says nothing about it.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ __all__ = ("Life", "Mark", "Noted", "life_of", "note_submission", "read_mark")
 
 SIZE: Final = 512
 LIVES_MAX: Final = 20
-"""More than a WAL spans: each start of a node begins a new one, unless other processes hold the old."""
+"""More than a WAL spans, because each start of a node begins a new WAL, unless other processes hold the old."""
 
 _TITLE: Final = b"greenroom mark 1\n".ljust(32, b"\0")
 _INBOX: Final = 32
 _COMMITS: Final = 64
 _LIVES: Final = 128
 _NUMBER: Final = Struct("@qq")
-"""A number and its complement. In the byte order of the machine: eight aligned bytes are stored at once."""
+"""A number and its complement, in the byte order of the machine, because it stores eight aligned bytes at once."""
 _LIFE: Final = Struct("@qd")
 _CHECK_AT: Final = SIZE - 8
 _CHECK: Final = Struct("@Q")
 
 
 class Life(NamedTuple):
-    """One boot of a node: no two databases show the same, unless one is a copy of the other."""
+    """One boot of a node. Two databases show the same life only if one is a copy of the other."""
 
     epoch: int
     started: float
 
 
 class Noted(NamedTuple):
-    """What a mark says."""
+    """The content of a mark."""
 
     commit_no: int
     inbox: int
-    """The highest id that a submission has got."""
+    """The highest id that a submission was given."""
     lives: tuple[Life, ...]
     """Oldest first."""
 
@@ -103,7 +103,7 @@ class Mark:
         self.commit_no = owner.commit_no
 
     def note(self, commit_no: int) -> None:
-        """This commit has returned: it is durable. Once a commit, so it costs a fifth of a microsecond."""
+        """This commit has returned, so it is durable. Called once a commit; it costs a fifth of a microsecond."""
         self.commit_no = commit_no
         if self._map is not None:
             self._pack(self._map, _COMMITS + 16 * (commit_no & 1), commit_no, ~commit_no)
@@ -115,13 +115,13 @@ class Mark:
 
 
 def life_of(owner: OwnerRow) -> Life | None:
-    """The life that a row names; None if it is damaged: its columns may hold anything then."""
+    """The life that a row names; None if the row is damaged, because its columns may hold anything then."""
     named = isinstance(owner.epoch, int) and isinstance(owner.started, float)
     return Life(owner.epoch, owner.started) if named else None
 
 
 def read_mark(path: str) -> Noted | None:
-    """What the mark at `path` says; None if there is none, or it makes no sense."""
+    """The content of the mark at `path`; None if there is none, or it makes no sense."""
     raw = read_file(path, SIZE + 1)
     if len(raw) != SIZE or not raw.startswith(_TITLE) or _CHECK.unpack_from(raw, _CHECK_AT)[0] != _checked(raw):
         return None
@@ -132,9 +132,10 @@ def read_mark(path: str) -> Noted | None:
 
 
 def note_submission(path: str, inbox: int) -> None:
-    """A submission has got this id, and is durable. By any process, beside the owner or without one; never raises.
+    """A submission was given this id, and is durable. Any process calls it, beside an owner or not; never raises.
 
-    Of two at once the lower may stay: the mark says less than the truth then, as always when in doubt.
+    If two processes note at once, the lower id may stay. The mark then says less than the truth, as it does whenever it
+    is in doubt.
     """
     noted = read_mark(path)
     if noted is None or inbox <= noted.inbox:

@@ -1,8 +1,8 @@
 """Openers: which processes have a SQLite database open, and which of them hold its WAL.
 
 A connection in WAL mode holds POSIX locks on bytes of the `-shm` file (SQLite: walformat.html, "WAL Locks"; the bytes
-are those of os_unix.c). Linux lists all locks in /proc/locks. Looking there takes and drops no lock, which opening the
-file would: closing a descriptor gives up the locks that this process has on it.
+are those of os_unix.c). Linux lists all locks in /proc/locks. Reading that list drops no lock; opening the file itself
+would, because closing a descriptor gives up the locks that this process has on the file.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ("openers", "readers")
 LOCKS = "/proc/locks"
 
 _READ_FIRST, _READ_LAST = 123, 127
-"""WAL_READ_LOCK(0) to (4): held for the length of a read transaction. UNIX_SHM_BASE is 120, and 3 other locks come
+"""WAL_READ_LOCK(0) to (4), held for the length of a read transaction. UNIX_SHM_BASE is 120, and 3 other locks come
 first."""
 _ALIVE = 128
-"""UNIX_SHM_DMS: held as long as the connection is open."""
+"""UNIX_SHM_DMS, held as long as the connection is open."""
 
 
 class _Lock(NamedTuple):
@@ -32,12 +32,14 @@ class _Lock(NamedTuple):
 
 
 def openers(path: str) -> list[int]:
-    """The other processes that have the database open, as far as that can be told: by pid, none twice."""
+    """The pids of the other processes that have the database open, as far as that can be told."""
     return _pids(path, _ALIVE, _ALIVE)
 
 
 def readers(path: str) -> list[int]:
-    """The other processes in a read transaction: until it ends, the WAL can't begin anew. Most last milliseconds."""
+    """The pids of the other processes in a read transaction. Until it ends, the WAL can't begin anew; most take
+    milliseconds.
+    """
     return _pids(path, _READ_FIRST, _READ_LAST)
 
 
@@ -47,7 +49,7 @@ def _pids(path: str, first: int, last: int) -> list[int]:
 
 
 def _locks(path: str) -> Iterator[_Lock]:
-    """The POSIX locks on a file. Nothing where the system doesn't list them."""
+    """The POSIX locks on a file; none where the system doesn't list them."""
     try:
         found = os.stat(path)
         with open(LOCKS, encoding="ascii", errors="replace") as file:
