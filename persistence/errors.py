@@ -96,9 +96,7 @@ class _Interrupted(StoreError):
 
 
 class StoreFull(_Interrupted):
-    """The disk is full, or the database has reached its page limit. Nothing was written; the node goes on once there is
-    space.
-    """
+    """The disk, or the database's page limit, is full. Nothing was written; the node goes on when there is space."""
 
 
 class StoreUnavailable(_Interrupted):

@@ -194,8 +194,7 @@ class Committer:
         """Commit what is queued on the spot, in the task that waits for it, because waking the owner task costs as much
         as the commit.
 
-        Nothing in here awaits, so nothing can cancel it. A commit that doesn't succeed at once is left to the owner
-        task.
+        It awaits nothing, so nothing can cancel it. A commit that doesn't succeed at once is left to the owner task.
 
         Returns:
             Whether everything queued is on disk. If not, wait for `landing`: this isn't the moment, or it failed.

@@ -30,9 +30,7 @@ LOST_MAX = 256
 
 
 class CommitQueue:
-    """Everybody puts entries in and waits for positions; one `Committer` takes entries out and says what became of
-    them.
-    """
+    """Everybody puts entries in and waits for positions. One `Committer` takes them out, and tells how they ended."""
 
     def __init__(self, runtime: Runtime, bug: Callable[[BaseException], object]) -> None:
         """

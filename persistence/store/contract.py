@@ -1,7 +1,6 @@
 """Store: the contract that every engine keeps.
 
-An engine knows rows and transactions, nothing of actors. It is done when it passes
-`tests/conformance/store`.
+An engine knows rows and transactions, and nothing of actors. It is done when it passes `tests/conformance/store`.
 """
 
 from __future__ import annotations

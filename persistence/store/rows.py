@@ -204,9 +204,7 @@ class IncidentRow(NamedTuple):
 
 
 class OwnerRow(NamedTuple):
-    """The owner, which alone may commit, and the number of commits so far. Every commit writes this row, so it has no
-    checksum.
-    """
+    """The owner, which alone may commit, and the number of commits. Each commit writes it; it has no checksum."""
 
     node: str
     epoch: int

@@ -53,8 +53,7 @@ class SqliteStore(SqliteReader):
     may lose the last commits, but none before one that it keeps (SQLite: pragma.html#pragma_synchronous). The URL's
     `?synchronous=` takes precedence.
 
-    `commit_now` blocks its thread for the disk's sync, and up to `driver.BUSY_TIMEOUT_S` if another process writes just
-    then.
+    `commit_now` blocks its thread for the disk's sync, and up to `driver.BUSY_TIMEOUT_S` while another process writes.
     """
 
     synchronous = True

@@ -48,8 +48,7 @@ ACTOR_NEIGHBOURS = """SELECT entry.key, actor.* FROM (
             SELECT address AS key, rowid AS place FROM actor WHERE address > ?1 ORDER BY address LIMIT 1)
     ) AS entry LEFT JOIN actor NOT INDEXED ON actor.rowid = entry.place WHERE entry.key IS NOT actor.address"""
 """For an address that has no row, its two neighbours in the index of addresses, if they name another address than the
-row that they point to. A damaged entry of the address itself would be one of the two, because SQLite's search ends
-there."""
+row that they point to. A damaged entry of the address itself would be one of the two: SQLite's search ends there."""
 HEADS = "SELECT id, address, priority, due FROM message WHERE id > ? ORDER BY id LIMIT ?"
 HEADS_JSON = f"SELECT json_group_array(json_array(id, address, priority, due)) FROM ({HEADS})"
 """The same in one row, because sqlite3 drops the GIL at each row, and beside a busy loop it waits long to have it back.

@@ -79,8 +79,8 @@ def find(connection: sqlite3.Connection, noted: Noted | None) -> Loss | None:
 def look(path: str) -> Loss | None:
     """The same for a database that nobody may have open. It is only read, so its WAL stays as it is.
 
-    (Otherwise the last connection to close would bring the undamaged part of the WAL into the database and delete the
-    rest.)
+    (Otherwise the last connection to close would bring the undamaged part of the WAL into the database, and delete
+    all the rest of it.)
     """
     noted = read_mark(f"{path}.mark")
     if noted is None or not size_of(path):

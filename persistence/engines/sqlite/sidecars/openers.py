@@ -16,8 +16,7 @@ __all__ = ("openers", "readers")
 LOCKS = "/proc/locks"
 
 _READ_FIRST, _READ_LAST = 123, 127
-"""WAL_READ_LOCK(0) to (4), held for the length of a read transaction. UNIX_SHM_BASE is 120, and 3 other locks come
-first."""
+"""WAL_READ_LOCK(0) to (4), held during a read transaction: UNIX_SHM_BASE is 120, and they are its 4th to 8th."""
 _ALIVE = 128
 """UNIX_SHM_DMS, held as long as the connection is open."""
 
@@ -37,9 +36,7 @@ def openers(path: str) -> list[int]:
 
 
 def readers(path: str) -> list[int]:
-    """The pids of the other processes in a read transaction. Until it ends, the WAL can't begin anew; most take
-    milliseconds.
-    """
+    """The pids of the other processes in a read transaction. The WAL can't begin anew before it ends."""
     return _pids(path, _READ_FIRST, _READ_LAST)
 
 
