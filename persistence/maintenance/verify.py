@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from typing import Any, NamedTuple, cast
 
 import msgspec
 
 from ..engines.sqlite import statements as sql
-from ..engines.sqlite.driver import ERRORS, translate
+from ..engines.sqlite.driver import ERRORS, connect, translate
+from ..engines.sqlite.sidecars.loss import Loss, find, preserve, refuse
+from ..engines.sqlite.sidecars.mark import read_mark
 from ..engines.sqlite.upgrade import inspect
-from ..errors import RecordCorrupt
+from ..errors import RecordCorrupt, StoreCorrupt
 from ..migrations.version import SCHEMA_VERSION
 from ..store.checksums import verify
 from ..store.rows import (
@@ -36,7 +39,7 @@ from ..store.rows import (
 )
 from .progress import Progress, unseen
 
-__all__ = ("Damage", "Findings", "verify_store")
+__all__ = ("Damage", "Findings", "error_of", "verify_file", "verify_store")
 
 SHOWN_MAX = 1000
 """So many damages are kept; the others are only counted."""
@@ -74,6 +77,8 @@ class Findings:
         """How many of them are in the file's structure."""
         self.damages: list[Damage] = []
         """The first damages, at most SHOWN_MAX."""
+        self.loss: Loss | None = None
+        """The commits that are missing; None if none are, or the schema is older."""
 
     def add(self, damage: Damage) -> None:
         self.count += 1
@@ -132,6 +137,29 @@ _CONSEQUENCES: dict[type[Row], _Consequence] = {
     MonitorRow: _Consequence("{address} isn't told when its target exits", "monitor, or link, again"),
     IncidentRow: _Consequence("it doesn't count for the restart intensities after a crash", "nothing"),
 }
+
+
+def verify_file(path: str, progress: Progress = unseen) -> Findings:
+    """Check the database at `path`, and whether it lacks commits. Raises as `verify_store`."""
+    preserve(path)
+    noted = read_mark(f"{path}.mark")
+    with closing(connect(path, reads_only=True)) as connection:
+        findings = verify_store(connection, path, progress)
+        if findings.schema_version == SCHEMA_VERSION:
+            with suppress(sqlite3.Error):  # a damaged table, which is among the findings
+                findings.loss = find(connection, noted)
+    return findings
+
+
+def error_of(findings: Findings, path: str) -> StoreCorrupt | None:
+    """The error that a database with these findings deserves; None for one that is whole. A damaged WAL is copied."""
+    if findings.loss is not None:
+        return refuse(path, findings.loss)
+    if not findings.count:
+        return None
+    structure = ", and so is the file's structure" if findings.structure else ""
+    damaged = findings.count - findings.structure
+    return StoreCorrupt(path, f"{damaged} of {findings.rows:,} rows are damaged{structure}")
 
 
 def verify_store(connection: sqlite3.Connection, path: str, progress: Progress = unseen) -> Findings:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from ....persistence.engines.sqlite.sidecars.loss import accept
+from ....persistence.maintenance.acceptance import accept_loss as accept_lost
 from ....persistence.maintenance.vacuum import migrate as migrate_store
 from ....persistence.maintenance.vacuum import vacuum as vacuum_store
 from ....persistence.runtime import Runtime
@@ -66,7 +66,7 @@ def accept_loss(*, target: Target | None = None, as_json: AsJson = False) -> Non
         greenroom db accept-loss
     """
     path = store_path(target)
-    loss = accept(path)
+    loss = accept_lost(path)
     if as_json:
         print_json(
             {

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from typing import Any
 
-from ....persistence.engines.sqlite.driver import connect
-from ....persistence.engines.sqlite.sidecars.loss import Loss, find, preserve, refuse
-from ....persistence.engines.sqlite.sidecars.mark import read_mark
-from ....persistence.errors import StoreCorrupt
-from ....persistence.maintenance.verify import Damage, Findings, verify_store
+from ....persistence.maintenance.verify import Damage, Findings, error_of, verify_file
 from ....persistence.migrations.version import SCHEMA_VERSION
 from ..view.bars import bar
 from ..view.output import AsJson, note, print_json, print_table
@@ -35,28 +29,21 @@ def verify(*, target: Target | None = None, as_json: AsJson = False) -> None:
         greenroom db verify --store sqlite:////backups/bank-monday.db
     """
     path = store_path(target)
-    preserve(path)
-    noted = read_mark(f"{path}.mark")
-    with closing(connect(path, reads_only=True)) as connection, bar("verify") as (progress,):
-        findings = verify_store(connection, path, progress)
-        try:
-            loss = find(connection, noted) if findings.schema_version == SCHEMA_VERSION else None
-        except sqlite3.Error:
-            loss = None  # a damaged table, and found as such
+    with bar("verify") as (progress,):
+        findings = verify_file(path, progress)
     if as_json:
-        print_json({**_data(findings), "lost": {"commits": 0, "submissions": 0} if loss is None else _counts(loss)})
+        print_json({**_data(findings), "lost": _lost(findings)})
     else:
         _show(findings)
-    if loss is not None:
-        raise refuse(path, loss)
-    if findings.count:
-        structure = ", and so is the file's structure" if findings.structure else ""
-        damaged = findings.count - findings.structure
-        raise StoreCorrupt(path, f"{damaged} of {findings.rows:,} rows are damaged{structure}")
+    if (error := error_of(findings, path)) is not None:
+        raise error
 
 
-def _counts(loss: Loss) -> dict[str, int]:
-    return {"commits": loss.commits, "submissions": loss.submissions}
+def _lost(findings: Findings) -> dict[str, int]:
+    loss = findings.loss
+    return (
+        {"commits": 0, "submissions": 0} if loss is None else {"commits": loss.commits, "submissions": loss.submissions}
+    )
 
 
 def _data(findings: Findings) -> dict[str, Any]:

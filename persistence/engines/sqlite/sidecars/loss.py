@@ -17,17 +17,13 @@ from contextlib import closing, suppress
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ....errors import CommitsLost, StoreError, StoreUnavailable
-from ....migrations.version import SCHEMA_VERSION
+from ....errors import CommitsLost, StoreError
 from ....store.rows import OwnerRow
 from .. import statements as sql
-from ..driver import connect, translate
-from ..upgrade import inspect
 from .files import os_errors, partial, publish, size_of
-from .lock import owned
-from .mark import Mark, Noted, life_of, read_mark
+from .mark import Noted, life_of, read_mark
 
-__all__ = ("Loss", "accept", "adopt", "find", "judge", "look", "preserve", "refuse")
+__all__ = ("Loss", "adopt", "find", "judge", "keep_wal", "look", "preserve", "refuse")
 
 IDS_GAP = 10**12
 """The lost commits are taken to have given out so many sequence numbers. There is room for millions of such gaps."""
@@ -130,36 +126,3 @@ def adopt(connection: sqlite3.Connection, loss: Loss) -> None:
     inbox: int = connection.execute(sql.INBOX_LAST_ID).fetchone()[0]
     connection.execute("DELETE FROM sqlite_sequence WHERE name = 'inbox'")
     connection.execute("INSERT INTO sqlite_sequence VALUES ('inbox', ?)", (max(inbox, loss.inbox),))
-
-
-def accept(path: str) -> Loss | None:
-    """Let the node go on without the missing commits, from its next start on.
-
-    Returns:
-        The loss; None if nothing is missing.
-
-    Raises:
-        StoreLocked: a node runs on it.
-        StoreFull, StoreUnavailable, StoreCorrupt, SchemaTooNew
-    """
-    if not os.path.exists(path):
-        raise StoreUnavailable(f"there is no store at {path}")
-    with owned(path):
-        loss = look(path)
-        if loss is None:
-            return None
-        keep_wal(path)
-        try:
-            with closing(connect(path)) as connection:
-                if inspect(connection, path) != SCHEMA_VERSION:
-                    raise StoreUnavailable(f"{path} has another schema version: `greenroom db migrate` first")
-                connection.execute("BEGIN IMMEDIATE")
-                adopt(connection, loss)
-                connection.execute("COMMIT")
-                owner = OwnerRow._make(connection.execute(sql.OWNER).fetchone())
-        except sqlite3.Error as error:
-            raise translate(error, path) from error
-        mark = Mark(f"{path}.mark")
-        mark.open(owner, loss.inbox, None)
-        mark.close()
-        return loss

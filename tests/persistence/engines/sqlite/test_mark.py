@@ -14,9 +14,10 @@ from store_samples import actor, commit, message, tell
 from wal_image import Image, copied, killed
 
 from greenroom.persistence.engines.sqlite.engine import SqliteStore
-from greenroom.persistence.engines.sqlite.sidecars.loss import IDS_GAP, accept, judge, look
+from greenroom.persistence.engines.sqlite.sidecars.loss import IDS_GAP, judge, look
 from greenroom.persistence.engines.sqlite.sidecars.mark import LIVES_MAX, Noted, read_mark
 from greenroom.persistence.errors import CommitsLost, StoreCorrupt
+from greenroom.persistence.maintenance.acceptance import accept_loss
 from greenroom.persistence.maintenance.backup import back_up
 from greenroom.persistence.maintenance.restore import restore
 from greenroom.persistence.runtime import Runtime
@@ -96,7 +97,7 @@ async def test_a_loss_that_is_accepted(make: Make, tmp_path: Path) -> None:
     image = await killed(make, tmp_path / "image", submissions=3)
     cut_last_commit(image)
     again = Image(copied(image.folder, tmp_path / "again"), *image[1:])
-    loss = accept(str(image.path))
+    loss = accept_loss(str(image.path))
     assert loss is not None
     assert (loss.commits, loss.submissions) == (0, 1)
     assert str(loss) == "1 submission of other processes"
@@ -112,7 +113,7 @@ async def test_a_loss_that_is_accepted(make: Make, tmp_path: Path) -> None:
         assert owner.epoch in (2, 3)
         assert await store.submit([tell()]) == [4]
         await store.close()
-    assert accept(str(image.path)) is None
+    assert accept_loss(str(image.path)) is None
 
 
 async def test_a_boot_that_is_lost_isnt_numbered_again(make: Make, tmp_path: Path) -> None:
