@@ -22,7 +22,7 @@ class ExitCode(IntEnum):
 
 
 CODES_HELP = (
-    "Exit codes: 0 done, 1 failed, 2 usage or config, 3 store (locked, damaged, not to be had), 70 the tree gave up."
+    "Exit codes: 0 done, 1 failed, 2 usage or config, 3 store (locked, damaged, unavailable), 70 the tree gave up."
 )
 
 _VERDICTS = (ExitCode.DONE, ExitCode.FAILED, ExitCode.USAGE, ExitCode.STORE, ExitCode.GAVE_UP)

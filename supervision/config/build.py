@@ -15,8 +15,9 @@ import msgspec
 from msgspec import UNSET
 
 from ..errors import Problem
+from ..spec.fields import Rule, join, unknown_key
 from ..spec.spec import ChildSpec, SupervisorSpec
-from ..spec.validation import DEPTH_MAX, Rule, join, unknown_key
+from ..spec.validation import DEPTH_MAX
 from .sections import ConfigFile
 
 __all__ = ("build_section", "build_tree", "check_sections")

@@ -22,10 +22,11 @@ from ...actors.definition.options import OPTION_NAMES
 from ...actors.messages.aliases import Aliases
 from ..errors import ConfigError, Problem, in_order
 from ..spec.aliases import build_aliases, check_aliases
+from ..spec.fields import Rule, join
 from ..spec.references import folder_first
 from ..spec.resolution import problems_of, resolve_spec
 from ..spec.spec import ChildSpec, Spec, SupervisorSpec
-from ..spec.validation import Rule, join, validate
+from ..spec.validation import validate
 from .build import build_section, build_tree, check_sections
 from .sections import (
     NODE_RULES,

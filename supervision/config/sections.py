@@ -11,8 +11,8 @@ import msgspec
 
 from ...actors.kernel.settings import Settings
 from ...actors.messages.aliases import Aliases
+from ..spec.fields import SUPERVISOR_RULES, Rule, is_count, is_positive
 from ..spec.spec import SupervisorSpec
-from ..spec.validation import SUPERVISOR_RULES, Rule, is_count, is_positive
 
 __all__ = (
     "NODE_RULES",

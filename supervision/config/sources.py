@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError, Problem, did_you_mean
-from ..spec.validation import Rule
+from ..spec.fields import Rule
 from .formats import EXAMPLES, PARSERS
 from .syntax import SyntaxProblem
 

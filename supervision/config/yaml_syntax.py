@@ -120,7 +120,7 @@ class _Reader:
         if self.documents > 1:
             raise self._refuse("a second document begins here", "A config file has one.")
         if event.version not in (None, (1, 2)):
-            raise self._refuse("the file wants to be read as another YAML than 1.2", "Leave %YAML out.")
+            raise self._refuse("the file asks for another version of YAML than 1.2", "Leave %YAML out.")
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         self._check_tag(event.tag)
@@ -182,7 +182,7 @@ class _Reader:
             raise self._refuse(f"there is no anchor &{name} before this alias")
         anchored = self._anchors[name]
         if anchored is None:
-            raise self._refuse(f"the alias *{name} stands inside of what it stands for")
+            raise self._refuse(f"the alias *{name} stands inside its own value")
         value, characters = anchored
         self._count(characters)
         self._put(value)

@@ -192,7 +192,7 @@ async def _child(store: Store, address: str) -> tuple[ChildRow, bool]:
             pass  # of another version
     if isinstance(spec, SupervisorSpec) and spec.strategy == "dynamic":
         if spec.template is not None:
-            why = "is made from a template: nobody starts it, it comes with its next message"
+            why = "is made from a template: it starts with its next message, and can't be started or stopped here"
             raise AdministrationFailed(f"{address} {why}. `greenroom actors retire` deletes its state and its mail")
         dynamic = True
     else:

@@ -17,9 +17,10 @@ from ...persistence.store.contract import Store
 from ...persistence.store.rows import ChildRow
 from ..errors import ConfigError
 from ..spec.aliases import aliased_spec
+from ..spec.fields import ID_LENGTH_MAX
 from ..spec.resolution import resolve_spec
 from ..spec.spec import ChildSpec, Spec, SupervisorSpec, walk
-from ..spec.validation import DEPTH_MAX, ID_LENGTH_MAX
+from ..spec.validation import DEPTH_MAX
 from ..supervisor.child_rows import LEFT, PLANNED, decode_spec
 from ..supervisor.supervisor import Supervisor
 

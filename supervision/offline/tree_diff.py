@@ -19,8 +19,8 @@ from ...persistence.store.checksums import checksum
 from ...persistence.store.contract import Store
 from ...persistence.store.rows import ActorRow, ChildRow
 from ..spec.aliases import aliased_spec
+from ..spec.fields import join
 from ..spec.spec import ChildSpec, Spec, SupervisorSpec, walk
-from ..spec.validation import join
 from ..supervisor.child_rows import LEFT, PLANNED, STARTED, STOPPED, decode_spec, encode_spec
 
 __all__ = ("Change", "Child", "Left", "Reordered", "TreeDiff", "diff_tree")

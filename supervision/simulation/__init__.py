@@ -7,7 +7,8 @@ plan.py              the tree, the workload and the limits of a simulation
 hazards.py           everything that may happen to a node
 run.py               one seed's run, as the workload sees it
 attempt.py           one run of one seed: life after life on the same data
-simulated.py         the Runtime and the Store of a simulated node
+life.py              one life: its data, its weather, how it ends
 loop.py              the event loop: virtual time, a drawn schedule, a death at any step
-inline.py            a connection for the user's SQL without a thread
+simulated.py         the Runtime and the Store of a simulated node
+inline.py            the user's SQL without threads
 """

@@ -17,10 +17,11 @@ from ...persistence.store.commit import Commit
 from ...persistence.store.rows import MessageRow
 from ..node.start import start
 from .hazards import CALM, Weather
+from .life import Life
 from .loop import NodeDied
 from .plan import Plan
 from .run import Outcome, Run
-from .simulated import Life, SimulatedRuntime, SimulatedStore
+from .simulated import SimulatedRuntime, SimulatedStore
 
 if TYPE_CHECKING:
     from ...actors.system import ActorSystem

@@ -1,14 +1,102 @@
-"""InlineConnection: for the SQL of a simulated turn, without the thread that aiosqlite gives to each connection."""
+"""InlineWorker, InlineTransactions: the user's SQL in a simulated turn, without the threads of a real store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from threading import Lock
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...persistence.engines.sqlite.lending.connection import LeasedConnection
 from ...persistence.engines.sqlite.lending.lease import Lease
+from ...persistence.engines.sqlite.lending.transaction import UserTransactions
+from ...persistence.engines.sqlite.worker import Worker
+from .life import Life
+from .loop import NodeDied
 
-__all__ = ("InlineConnection",)
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+__all__ = ("InlineConnection", "InlineTransactions", "InlineWorker")
+
+T = TypeVar("T")
+
+
+class InlineWorker(Worker):
+    """Calls are made in order, as in a thread, and take their time."""
+
+    def __init__(self, life: Life) -> None:
+        super().__init__("simulated")
+        self._life = life
+        self._until = 0.0
+
+    def call(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        life, future = self._life, asyncio.get_running_loop().create_future()
+        self.run(future, function, *args)
+        if life.dead:
+            raise NodeDied
+        return future
+
+    def run(self, future: asyncio.Future[Any] | None, function: Callable[..., Any], *args: Any) -> None:
+        loop = self._life.loop
+        takes_s = self._life.random.random() ** 3 * min(self._life.weather.delay_s, 0.01)
+        self._until = max(self._until, loop.now_s) + takes_s
+        loop.call_at(self._until, _answer, future, function, *args)
+
+    async def stop(self) -> None:
+        """There is no thread."""
+
+
+class InlineTransactions(UserTransactions):
+    """Lends connections that have no thread of their own."""
+
+    def __init__(self, life: Life, worker: InlineWorker) -> None:
+        super().__init__(worker)
+        self._inline = worker
+        self._leased: AsyncConnection | None = None
+
+    def _connected(self) -> Any:
+        engine = super()._connected()
+
+        def connect() -> AsyncConnection:
+            self._leased = engine.connect()
+            return self._leased
+
+        return SimpleNamespace(connect=connect)
+
+    @asynccontextmanager
+    async def transaction(self, connection: sqlite3.Connection, mutex: Lock, where: str) -> AsyncIterator[Any]:
+        try:
+            async with super().transaction(connection, mutex, where) as leased:
+                yield leased
+        except NodeDied:
+            with suppress(Exception):  # else SQLAlchemy would complain when it is collected
+                if self._leased is not None and self._leased.sync_connection is not None:
+                    self._leased.sync_connection.detach()
+            raise
+
+    async def _lease_out(self) -> Any:
+        lease = self.lease
+        assert lease is not None
+        return await InlineConnection(lease, self._inline.run)
+
+
+def _answer(future: asyncio.Future[Any] | None, function: Callable[..., Any], *args: Any) -> None:
+    result: Any = None
+    failure: Exception | None = None
+    try:
+        result = function(*args)
+    except Exception as error:
+        failure = error
+    if future is None or future.done():
+        return
+    if failure is None:
+        future.set_result(result)
+    else:
+        future.set_exception(failure)
 
 
 class InlineConnection(LeasedConnection):

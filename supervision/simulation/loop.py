@@ -190,7 +190,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             while scheduled and scheduled[0][2]._cancelled:
                 heapq.heappop(scheduled)
             if not scheduled:
-                raise Stuck("nothing is left that could make anything go on", self.waiting())
+                raise Stuck("nothing is left that could go on", self.waiting())
             if self.now_s < scheduled[0][0]:
                 self.now_s = scheduled[0][0]
                 if draw() < LATE_SHARE:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - the name of a type; the draws come from the seed
 
     from ...actors.system import ActorSystem
-    from .simulated import Life
+    from .life import Life
 
 __all__ = ("Outcome", "Run")
 

@@ -32,12 +32,12 @@ class SimulationFailed(AssertionError):
         self.seed = seed
         self.why = why
         self.lines = tuple(lines)
-        """What happened last, oldest first."""
+        """The last events, oldest first."""
         happened = "\n".join(f"  {line}" for line in self.lines)
         super().__init__(
             f"seed {seed} fails: {type(why).__name__}: {why}\n"
             f"To run it alone: {SEED_VARIABLE}={seed} pytest ..., or seeds=[{seed}].\n"
-            f"What happened last:\n{happened}"
+            f"The last events:\n{happened}"
         )
 
 

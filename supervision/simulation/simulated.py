@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
-from threading import Lock
-from types import SimpleNamespace
+from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ...persistence.engines.memory.attempts import MemoryAttempts
-from ...persistence.engines.memory.data import MemoryData
 from ...persistence.engines.memory.engine import MemoryStore, commit_sql
-from ...persistence.engines.sqlite.lending.transaction import UserTransactions
-from ...persistence.engines.sqlite.worker import Worker
 from ...persistence.errors import StoreDataError, StoreError, StoreFull, StoreUnavailable
 from ...persistence.runtime import Runtime
-from ...persistence.store.attempts import Started
 from ...persistence.store.commit import Commit
 from ...persistence.store.rows import MessageRow, OwnerRow
-from .hazards import Weather
-from .inline import InlineConnection
-from .loop import NodeDied, SimulatedLoop
+from .inline import InlineTransactions, InlineWorker
+from .life import Life, SimulatedAttempts
+from .loop import NodeDied
 
 if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - the name of a type; the draws come from the seed
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
-__all__ = ("EPOCH", "Life", "SimulatedRuntime", "SimulatedStore")
+__all__ = ("EPOCH", "SimulatedRuntime", "SimulatedStore")
 
 T = TypeVar("T")
 
@@ -41,72 +30,6 @@ REFUSED_SHARE = 0.2
 """The share of commits that are refused, while there are refusals left."""
 OUTAGE_SHARE, OUTAGE_S_MAX = 0.2, 3.0
 """The share of errors that begin an outage, and how many seconds that lasts at most."""
-
-
-class Life:
-    """One life of a node: its loop, its weather, and how it ends."""
-
-    def __init__(
-        self, number: int, random: Random, data: MemoryData, weather: Weather, told: Callable[..., object], now_s: float
-    ) -> None:
-        """
-        Args:
-            told: called with each event, in words.
-        """
-        self.number = number
-        self.random = random
-        self.data = data
-        """The data that this life works on; `left` are those that it leaves."""
-        self.weather = weather
-        self.told = told
-        self.left: MemoryData | None = None
-        self.refusals = 0
-        """How many commits are still to be refused."""
-        self.faults = 0
-        self.loop = SimulatedLoop(random, start_s=now_s, defer_share=weather.defer_share, tick_s=weather.tick_s)
-        self.loop.die = self.end
-        if weather.end is not None and weather.dies_at == "step":
-            self.loop.dies_at = weather.dies_after
-        self._counts = {"commit": 0, "landed": 0, "start": 0}
-
-    @property
-    def dead(self) -> bool:
-        return self.loop.dead
-
-    def reached(self, place: str) -> None:
-        """One more of the places at which it may end."""
-        if self.dead:
-            raise NodeDied
-        self._counts[place] += 1
-        if self.weather.dies_at == place and self._counts[place] == self.weather.dies_after:
-            if self.weather.end == "takeover":
-                self.lose()
-            elif self.weather.end is not None:
-                self.end()
-                raise NodeDied
-
-    def lose(self) -> None:
-        """Another node takes the store over, and this one doesn't know yet."""
-        owner = self.data.owner
-        assert owner is not None
-        self.data.owner = owner._replace(epoch=owner.epoch + 1)
-        self.left = self._image()
-        self.told("another node takes the store over")
-
-    def end(self) -> None:
-        """Die now."""
-        if self.left is None:
-            self.left = self._image()
-        self.told(f"the node dies: {self.weather.end or 'kill'}")
-        self.loop.kill()
-
-    def _image(self) -> MemoryData:
-        """The data that the next life finds."""
-        image = self.data.copy()
-        attempts = cast(SimulatedAttempts, self.data.attempts)
-        if self.weather.end == "power":  # the slot file isn't synced, so it is as it was some time before
-            image.attempts._noted = {} if self.random.random() < 0.5 else attempts.stale
-        return image
 
 
 class SimulatedRuntime(Runtime):
@@ -149,26 +72,6 @@ class SimulatedRuntime(Runtime):
     def random(self, seed: str | None = None) -> Random:
         self._check_alive()
         return super().random(f"{self._life.random.random()}" if seed is None else seed)
-
-
-class SimulatedAttempts(MemoryAttempts):
-    """The slot file. A node may die right after a start was noted, which is at the handler's first line."""
-
-    def __init__(self, life: Life, found: MemoryAttempts) -> None:
-        super().__init__(found.slots)
-        self._noted = dict(found._noted)
-        self._report = found._report
-        self._life = life
-        self._notes = 0
-        self.stale: dict[int, Started] = {}
-        """Its content some time before."""
-
-    def note(self, slot: int, uid_hex: str, address: str, solo: bool = False) -> None:
-        super().note(slot, uid_hex, address, solo)
-        self._notes += 1
-        if self._notes % 5 == 0:
-            self.stale = dict(self._noted)
-        self._life.reached("start")
 
 
 class SimulatedStore(MemoryStore):
@@ -313,77 +216,3 @@ class SimulatedStore(MemoryStore):
         assert self._sql is not None
         self.data.sql = self._sql.serialize()
         self._apply(commit)
-
-
-class InlineWorker(Worker):
-    """Calls are made in order, as in a thread, and take their time."""
-
-    def __init__(self, life: Life) -> None:
-        super().__init__("simulated")
-        self._life = life
-        self._until = 0.0
-
-    def call(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-        life, future = self._life, asyncio.get_running_loop().create_future()
-        self.run(future, function, *args)
-        if life.dead:
-            raise NodeDied
-        return future
-
-    def run(self, future: asyncio.Future[Any] | None, function: Callable[..., Any], *args: Any) -> None:
-        loop = self._life.loop
-        takes_s = self._life.random.random() ** 3 * min(self._life.weather.delay_s, 0.01)
-        self._until = max(self._until, loop.now_s) + takes_s
-        loop.call_at(self._until, _answer, future, function, *args)
-
-    async def stop(self) -> None:
-        """There is no thread."""
-
-
-class InlineTransactions(UserTransactions):
-    """Lends connections that have no thread of their own."""
-
-    def __init__(self, life: Life, worker: InlineWorker) -> None:
-        super().__init__(worker)
-        self._inline = worker
-        self._leased: AsyncConnection | None = None
-
-    def _connected(self) -> Any:
-        engine = super()._connected()
-
-        def connect() -> AsyncConnection:
-            self._leased = engine.connect()
-            return self._leased
-
-        return SimpleNamespace(connect=connect)
-
-    @asynccontextmanager
-    async def transaction(self, connection: sqlite3.Connection, mutex: Lock, where: str) -> AsyncIterator[Any]:
-        try:
-            async with super().transaction(connection, mutex, where) as leased:
-                yield leased
-        except NodeDied:
-            with suppress(Exception):  # else SQLAlchemy would complain when it is collected
-                if self._leased is not None and self._leased.sync_connection is not None:
-                    self._leased.sync_connection.detach()
-            raise
-
-    async def _lease_out(self) -> Any:
-        lease = self.lease
-        assert lease is not None
-        return await InlineConnection(lease, self._inline.run)
-
-
-def _answer(future: asyncio.Future[Any] | None, function: Callable[..., Any], *args: Any) -> None:
-    result: Any = None
-    failure: Exception | None = None
-    try:
-        result = function(*args)
-    except Exception as error:
-        failure = error
-    if future is None or future.done():
-        return
-    if failure is None:
-        future.set_result(result)
-    else:
-        future.set_exception(failure)

@@ -4,7 +4,8 @@ Read in this order:
 
 spec.py           ChildSpec, SupervisorSpec: a tree as plain data
 backoff.py        RestartBackoff: how long a child waits for its restart
-validation.py     the rule of each field, and the rules between fields; no class is imported
+fields.py         the rule of each field
+validation.py     every problem of a spec, and the rules between fields; no class is imported
 references.py     module:Class, the form in which a spec names a class
 arguments.py      `args` become the arguments of the class's `__init__`
 resolution.py     a spec becomes class, options and arguments; check_tree

@@ -22,9 +22,9 @@ from ...actors.kernel.settings import Settings
 from ...actors.messages.aliases import Aliases
 from ...actors.messages.message import classes_with_tag
 from ..errors import ConfigError, Problem, did_you_mean, show
+from .fields import is_reference, join
 from .references import Unresolvable, loaded, resolve
 from .spec import ChildSpec, Spec, SupervisorSpec, walk
-from .validation import is_reference, join
 
 __all__ = ("aliased", "aliased_spec", "build_aliases", "check_aliases", "settle_aliases", "with_aliases")
 

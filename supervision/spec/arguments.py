@@ -20,8 +20,8 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from ..errors import Problem, did_you_mean
+from .fields import join
 from .references import refer
-from .validation import join
 
 __all__ = ("convert_args",)
 

@@ -18,9 +18,10 @@ from ...actors.actor import Actor
 from ...actors.definition.options import OPTION_NAMES, Options
 from ..errors import ConfigError, Problem, in_order, show
 from .arguments import convert_args
+from .fields import is_reference, join, validate_fields
 from .references import Unresolvable, refer, resolve
 from .spec import ChildSpec, Spec, SupervisorSpec
-from .validation import DEPTH_MAX, is_reference, join, validate, validate_fields
+from .validation import DEPTH_MAX, validate
 
 __all__ = ("Resolution", "build_args", "check_child", "check_tree", "resolve_spec", "problems_of")
 

@@ -141,7 +141,7 @@ class ChildRows:
         try:
             return aliased_spec(decode_spec(row.spec), self._system.settings.aliases)
         except msgspec.MsgspecError as error:
-            logger.error("{}/{} can't be had back: its stored spec isn't one: {}", row.supervisor, row.id, error)
+            logger.error("{}/{} can't be restored: its stored spec can't be read: {}", row.supervisor, row.id, error)
             return None
 
     def _usable(self, row: ChildRow, parent: SupervisorSpec | None) -> Spec | None:
@@ -152,7 +152,7 @@ class ChildRows:
         try:
             check_child(spec, parent)
         except ConfigError as error:
-            logger.error("{}/{} can't be had back, its mail waits: {}", row.supervisor, row.id, error)
+            logger.error("{}/{} can't be restored; its mail waits: {}", row.supervisor, row.id, error)
             return None
         return spec
 

@@ -24,12 +24,14 @@ def check_change(cell: Cell, spec: SupervisorSpec, children: ChildTable) -> None
     """
     old = cast(SupervisorSpec, cell.spec)
     problems = [
-        Problem(key=name, found=getattr(spec, name), expected=f"{getattr(old, name)!r}: that can't change in a life")
+        Problem(
+            key=name, found=getattr(spec, name), expected=f"{getattr(old, name)!r}: that can't change while it runs"
+        )
         for name in ("id", "partitions")
         if getattr(spec, name) != getattr(old, name)
     ]
     if spec.strategy != old.strategy and (spec.strategy in KINDS or old.strategy in KINDS):
-        expected = f"{old.strategy}: what makes it dynamic or partitioned can't change in a life"
+        expected = f"{old.strategy}: whether it is dynamic or partitioned can't change while it runs"
         problems.append(Problem(key="strategy", found=spec.strategy, expected=expected))
     for place, child in enumerate(spec.children):
         running = children.find(cell, f"{cell.address}/{child.id}")
@@ -41,7 +43,7 @@ def check_change(cell: Cell, spec: SupervisorSpec, children: ChildTable) -> None
         elif isinstance(child, SupervisorSpec):
             problems += _check_below(at, child, running, cast(SupervisorSpec, children.spec_of(running)))
         elif resolve_spec(child).options.durable is not running.durable:
-            problems.append(Problem(key=f"{at}.durable", why="that can't change in a life"))
+            problems.append(Problem(key=f"{at}.durable", why="that can't change while it runs"))
     if problems:
         raise ConfigError(cell.address, problems)
 

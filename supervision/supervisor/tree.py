@@ -18,9 +18,9 @@ from ...actors.messages.signals import ExitReason
 from ...persistence.errors import GreenroomError, RecordCorrupt
 from ...persistence.store.rows import ActorRow, MessageRow, Row
 from ..errors import ConfigError, Problem, TreeGaveUp
+from ..spec.fields import join
 from ..spec.resolution import Resolution, check_child, resolve_spec
 from ..spec.spec import Spec, SupervisorSpec, partition_specs, walk
-from ..spec.validation import join
 from .activation import Activation
 from .child_rows import LEFT, ChildRows
 from .child_rows import STARTED as ROW_STARTED

@@ -17,7 +17,7 @@ from .comparing import check_against, show_diff
 
 __all__ = ("check", "config")
 
-config = App(name="config", help="What a config file says in the end, and what it may say.")
+config = App(name="config", help="Show the values of a config file, and the schema of config files.")
 
 
 def check(

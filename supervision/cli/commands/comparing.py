@@ -189,7 +189,7 @@ def _lines(found: TreeDiff) -> list[tuple[str, str, str]]:
     for left in found.left:
         kept = f"{_count(left.states, 'state')} and {_count(left.messages, 'message')} are kept"
         if left.address.count("/") == 1:
-            what = f"is the root no more: it and its children are gone from the tree; {kept} in the store"
+            what = f"isn't the root any more: it and its children are gone from the tree; {kept} in the store"
         else:
             below = f" (and {_count(left.below, 'child', 'children')} below it)" if left.below else ""
             what = f"stays, stopped{below}; {kept}. Delete it with `greenroom actors delete {left.address}`"
@@ -222,7 +222,7 @@ def _staying(found: TreeDiff) -> str:
     if found.started:
         parts.append(_count(found.started, "child that came by StartChild stays", "that came by StartChild stay"))
     if found.stopped:
-        parts.append(f"stopped, and staying so: {', '.join(found.stopped)}")
+        parts.append(f"stopped before, and still stopped: {', '.join(found.stopped)}")
     if found.left_before:
         parts.append(f"left before, and still there, stopped: {', '.join(found.left_before)}")
     return "; ".join(parts)

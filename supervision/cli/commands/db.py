@@ -75,9 +75,9 @@ def accept_loss(*, target: Target | None = None, as_json: AsJson = False) -> Non
             }
         )
     elif loss is None:
-        note(f"{path} lacks nothing that is known of: there is nothing to do")
+        note(f"{path} isn't known to lack anything: there is nothing to do")
     else:
-        note(f"{path}: the last {loss} that it had taken are given up")
+        note(f"{path}: the node goes on without the last {loss} that the store had taken")
 
 
 @db.command

@@ -18,7 +18,7 @@ from ..view.target import CommandFailed, Target, open_desk
 
 __all__ = ("incidents",)
 
-incidents = App(name="incidents", help="List and show what happened to actors, and what their supervisors did.")
+incidents = App(name="incidents", help="List and show exits of actors, and what their supervisors did.")
 
 COLUMNS = ("id", "at", "supervisor", "child", "why", "action")
 CHUNK = 200

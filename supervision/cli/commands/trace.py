@@ -90,7 +90,7 @@ async def _turns(desk: Desk, address: str, for_s: float | None) -> AsyncIterator
             if over:
                 return
             page = await _poll(desk, address, None)
-            note("the node had lost the trace (it was started again, or didn't hear from here); following again")
+            note("the node no longer had the trace (it was started again, or wasn't polled in time); following again")
             lost = 0
             continue
         page = found

@@ -49,7 +49,7 @@ class Deadline:
 
     def _end(self, timeout_s: float) -> None:
         logger.error(
-            "the tree didn't stop within {:g} s (node.stop_timeout_s); what still ran will be run again",
+            "the tree didn't stop within {:g} s (node.stop_timeout_s); unfinished messages are handled again",
             timeout_s,
         )
         os._exit(status_of(ExitCode.FAILED))

@@ -107,7 +107,7 @@ class Parent:
         logger.error(
             "the node died more than {} times within {:g} s (node.respawn_intensity, node.respawn_period_s). "
             "It isn't started again. Its last deaths:\n{}\n"
-            "What it hadn't finished is in its store: `greenroom messages list`, `greenroom dead list`.",
+            "Its unfinished messages are in its store: `greenroom messages list`, `greenroom dead list`.",
             settings.respawn_intensity,
             settings.respawn_period_s,
             deaths,
@@ -123,4 +123,4 @@ def how_it_died(status: int) -> str:
             return f"killed by {signal.Signals(-status).name}"
         except ValueError:
             return f"killed by signal {-status}"
-    return f"gone without a word (exit {status})"
+    return f"ended without a reason (exit {status})"

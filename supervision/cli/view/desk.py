@@ -34,7 +34,7 @@ class NodeSilent(GreenroomError):
         self.timeout_s = timeout_s
         super().__init__(
             f"the node ({_process(pid)}) did not answer within {timeout_s:g} s. It may be starting, busy, or hanging; "
-            "what was asked of it may still be done"
+            "it may still carry out the request"
         )
 
 

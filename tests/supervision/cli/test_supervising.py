@@ -262,7 +262,7 @@ def test_a_child_whose_code_is_gone(place: Place) -> None:
     node = place.up()
     assert "guest  passing:Guest  unusable" in place.do("tree").stdout
     node.stop()
-    assert "/t/guest can't be had back, its mail waits" in node.log
+    assert "/t/guest can't be restored; its mail waits" in node.log
     assert "/t/guest is forgotten" in place.do("actors", "delete", "/t/guest").stderr
 
 

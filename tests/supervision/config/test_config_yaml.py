@@ -134,7 +134,7 @@ YAML_PROBLEMS = [
     ("- a\n- b\n", f"found an array, expected a table. {LEAST}"),
     ("just text\n", f'found "just text", expected a table. {LEAST}'),
     ("supervisor: {id: a}\n---\nsupervisor: {id: b}\n", "line 2, column 1: a second document begins here. A config file has one."),
-    ("%YAML 1.1\n---\na: no\n", "line 1, column 1: the file wants to be read as another YAML than 1.2. Leave %YAML out."),
+    ("%YAML 1.1\n---\na: no\n", "line 1, column 1: the file asks for another version of YAML than 1.2. Leave %YAML out."),
     ("supervisor:\n", 'supervisor: found null, expected a table with "id"'),
     # syntax
     ("supervisor: {id: bank\n", "line 2, column 1: this is no YAML: expected ',' or '}', but got '<stream end>' while parsing a flow mapping"),
@@ -159,7 +159,7 @@ YAML_PROBLEMS = [
     ("supervisor: ! 5\n", "line 1, column 13: tags aren't taken (!). For a text, use quotes."),
     # aliases
     ("supervisor: {id: *name}\n", "line 1, column 18: there is no anchor &name before this alias"),
-    ("supervisor: &s {children: [*s]}\n", "line 1, column 28: the alias *s stands inside of what it stands for"),
+    ("supervisor: &s {children: [*s]}\n", "line 1, column 28: the alias *s stands inside its own value"),
     # limits
     ("[" * 100_000, "line 1, column 201: it is nested too deeply"),
     ("- " * 100_000, "line 1, column 401: it is nested too deeply"),

@@ -92,7 +92,7 @@ def test_a_handler_that_blocks_the_loop_is_parked_with_its_stack(place: Place) -
 def test_a_process_that_ends_as_if_it_were_done_isnt_done(place: Place) -> None:
     run = place.up()
     place.tell(("/t/one", Vanish()))
-    run.wait_for("the node was gone without a word (exit 0)")
+    run.wait_for("the node was ended without a reason (exit 0)")
     run.wait_for("is a dead letter now (crash, 3 attempts)")
     run.stop()
 
