@@ -17,7 +17,7 @@ from ...persistence.store.contract import Store
 from ...persistence.store.rows import ChildRow
 from ..errors import ConfigError
 from ..spec.aliases import aliased_spec
-from ..spec.fields import ID_LENGTH_MAX
+from ..spec.fields import is_key
 from ..spec.resolution import resolve_spec
 from ..spec.spec import ChildSpec, Spec, SupervisorSpec, walk
 from ..spec.validation import DEPTH_MAX
@@ -76,7 +76,7 @@ class Lookup:
         above, _, key = address.rpartition("/")
         template = self._templates.get(above)
         if template is not None:
-            return template if _is_key(key) else Found("absent", address)
+            return template if is_key(key) else Found("absent", address)
         if above.count("/") > DEPTH_MAX or not above:
             return Found("absent", f"{above}/*" if above else address)
         known = self._known.get(address)
@@ -114,10 +114,6 @@ class Lookup:
         if spec is None:
             return Found("unusable", address, why="its stored spec isn't one of this version")
         return _found(spec, address)
-
-
-def _is_key(key: str) -> bool:
-    return 0 < len(key) <= ID_LENGTH_MAX and key.isprintable()
 
 
 def _decoded(row: ChildRow, aliases: Aliases) -> Spec | None:

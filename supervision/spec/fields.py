@@ -26,6 +26,7 @@ __all__ = (
     "field_problems",
     "is_count",
     "is_id",
+    "is_key",
     "is_number",
     "is_positive",
     "is_reference",
@@ -75,6 +76,11 @@ def is_count(value: Any, least: int = 1) -> bool:
 
 def is_id(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= ID_LENGTH_MAX and value.isprintable() and "/" not in value
+
+
+def is_key(key: str) -> bool:
+    """Whether it can be the last part of an address under a template."""
+    return 0 < len(key) <= ID_LENGTH_MAX and key.isprintable()
 
 
 def is_reference(value: Any) -> TypeGuard[str]:

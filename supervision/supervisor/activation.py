@@ -12,6 +12,7 @@ from ...actors.kernel.cell import Cell
 from ...actors.kernel.errors import ActorNotFound
 from ...actors.kernel.status import GONE, PASSIVE, STOPPED, UP
 from ...actors.messages.signals import ExitReason
+from ..spec.fields import ID_LENGTH_MAX, is_key
 from ..spec.resolution import Resolution
 from ..spec.spec import Spec, SupervisorSpec, shutdown_seconds
 from .child_table import ChildTable
@@ -42,8 +43,9 @@ class Activation:
         resolution = self.templates.get(parent.address)
         if resolution is None:
             return None
-        if not key.isprintable() or len(key) > 200:
-            raise ActorNotFound(f"{parent.address}/{key}", "a key is printable and at most 200 characters long")
+        if not is_key(key):
+            why = f"a key is printable and at most {ID_LENGTH_MAX} characters long"
+            raise ActorNotFound(f"{parent.address}/{key}", why)
         spec = cast(SupervisorSpec, parent.spec)
         siblings = self._children.siblings(parent.address)
         if len(siblings) >= spec.max_children:

@@ -68,7 +68,7 @@ class Desk:
         return msgspec.json.decode(reply.body)
 
     async def live(self, address: str, **limits: Any) -> list[dict[str, Any]] | None:
-        """The actors of a running node, as it describes them (`Administration.live`).
+        """The actors of a running node, as it describes them (`Listing.live`).
 
         None if no node runs, or it doesn't answer: the store can still be shown then.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from programs import Place
 from tally import Add, Linger
@@ -52,7 +53,8 @@ def test_a_request_that_fails_shows_why(running: Place) -> None:
 def test_a_request_that_nobody_answers_in_time(running: Place) -> None:
     running.tell(("/t/tallies/busy", Linger(seconds=2.0)))
     done = running.do("ask", "/t/tallies/busy", "Total", "--timeout-s", "0.3", code=1)
-    assert "did not answer within 0.3 s" in done.stderr
+    # Command and node both watch the time, and either may be the one that says so: the node has some of it left.
+    assert re.search(r"did not answer (Total )?within 0\.\d+ s", done.stderr), done.stderr
 
 
 def test_the_living_are_listed(running: Place) -> None:
