@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+import processes
 import pytest
 from snippets import DOCS, ROOT, Block, blocks
 
@@ -52,9 +53,7 @@ EXAMPLES.append(together(examples(TESTING)))
 
 def run(folder: Path, *command: str, logs: bool = False) -> str:
     """What a command prints. It ends with 0, and without `logs` it has nothing to say on stderr."""
-    done = subprocess.run(
-        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = processes.run([sys.executable, *command], cwd=folder)
     assert (done.returncode, "" if logs else done.stderr) == (0, ""), done.stderr
     return done.stdout
 
@@ -122,7 +121,7 @@ def test_the_commands_of_the_readme(quick_start: Path) -> None:
         assert "-1 is no deposit" in greenroom(quick_start, others[-1][0])
     finally:
         running.terminate()
-        running.communicate(timeout=60)
+        processes.communicate(running)
     assert running.returncode == 0
 
 

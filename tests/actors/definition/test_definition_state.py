@@ -2,7 +2,6 @@
 
 import dataclasses
 import runpy
-import subprocess
 import sys
 import types
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from account_definition import Book, definition, spec
+from processes import run
 
 from greenroom.actors.actor import Actor, handler
 from greenroom.actors.messages.errors import StateError
@@ -136,16 +136,7 @@ def test_a_script_stores_its_own_name(tmp_path: Path) -> None:
     env = {"PYTHONPATH": ":".join(path for path in sys.path if path)}
 
     def output(*args: str) -> str:
-        run = subprocess.run(
-            [sys.executable, *args],
-            cwd=tmp_path,
-            env=env,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        return run.stdout.strip()
+        return run([sys.executable, *args], cwd=tmp_path, env=env, check=True).stdout.strip()
 
     assert output("bank.py") == "bank:Account"
     assert output("-m", "pkg.shop") == "pkg.shop:Account"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ask_actors import Basket, Block, Counter, Fail, Front, Get, Look, LookAndChange, Raise, Swap, Unknown, Wait, Wrong
 from grounds import Ground, tree
+from patience import patience
 
 from greenroom import AskFailed, AskTimeout, ChildSpec, MailboxFull, NotAMessage, StoreFull, UnhandledMessage
 from greenroom.persistence.store.rows import DeadLetterRow, MessageRow
@@ -40,7 +41,7 @@ async def test_a_reply_to_the_outside_waits_for_the_commit(ground: Ground) -> No
         ask = asyncio.create_task(counter.ask(Raise(by=1)))
         await ground.plan.arrived()
         reads = asyncio.create_task(counter.ask(Get()))
-        async with asyncio.timeout(10):  # it runs ahead of the disk
+        async with patience():  # it runs ahead of the disk
             while Counter.asked != ["get"]:
                 await asyncio.sleep(0)
         assert not ask.done()

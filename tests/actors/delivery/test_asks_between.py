@@ -22,6 +22,7 @@ from ask_actors import (
     TellThenAsk,
 )
 from grounds import Ground, pool, tree
+from patience import patient
 
 from greenroom import (
     Actor,
@@ -220,4 +221,4 @@ async def test_the_stop_answers_whoever_still_waits(memory: Ground, clock: Any) 
         await clock.advance(20)
         await stop
         with pytest.raises((SystemStopped, ActorNotFound, AskFailed)):
-            await asyncio.wait_for(queued, 1)
+            await patient(queued)

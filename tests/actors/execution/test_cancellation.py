@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from gated_account import Account, Add, Chain, Odd, Slow, Total, cancelled_after, open_gate
 from grounds import Ground, MemoryGround, pool, tree
+from patience import patience, patient
 
 from greenroom import Actor, ChildSpec, handler
 from greenroom.persistence.store.rows import ActorRow, DeadLetterRow, MessageRow
@@ -113,14 +114,14 @@ async def test_a_handler_that_mistreats_its_task(ground: Ground, how: str) -> No
     async with ground.node(tree(Account, ("other", Account), intensity=50)) as system:
         for _ in range(3):
             await system.ref("/t/account").tell(Odd(how=how))
-            async with asyncio.timeout(5):
+            async with patience():
                 await system.idle()
         for name in ("account", "other"):
             for _ in range(10):
-                async with asyncio.timeout(5):
+                async with patience():
                     await system.ref(f"/t/{name}").tell(Add(amount=1))
                     await system.idle()
-            async with asyncio.timeout(5):
+            async with patience():
                 assert await system.ref(f"/t/{name}").ask(Total()) == 10
         assert system.gave_up is None
 
@@ -136,7 +137,7 @@ def test_ctrl_c_inside_a_handler(ground: Ground, how: str) -> None:
             await asyncio.Event().wait()
 
     with pytest.raises(KeyboardInterrupt):
-        asyncio.run(asyncio.wait_for(main(), 10))
+        asyncio.run(patient(main()))
     waiting = [row.type for row in ground.rows(MessageRow)]
     handled = [row.state for row in ground.rows(ActorRow) if row.address == "/t/account"]
     assert ("Add" in waiting) != (handled == ['{"total":1}'])
@@ -162,7 +163,7 @@ async def test_a_task_kept_from_a_handler_and_cancelled_later(ground: Ground) ->
                 await asyncio.wait([ask])
                 ask.exception()  # it may have been hit: a runner can't tell whose cancellation that was
             for _ in range(5):
-                async with asyncio.timeout(5):
+                async with patience():
                     await system.ref("/t/other").tell(Add(amount=1))
                     await system.idle()
         assert system.gave_up is None

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from processes import environment, program
+from processes import environment, program, run
 from tallies import Tally
-
-EXIT_S_MAX = 20.0
-"""With the start of the interpreter, on a busy machine."""
 
 
 @pytest.mark.parametrize(
@@ -26,7 +22,7 @@ EXIT_S_MAX = 20.0
     ],
 )
 def test_the_program_ends(tmp_path: Path, what: str, way: str, at: int, tally: Tally) -> None:
-    ended = subprocess.run(
+    ended = run(
         [
             sys.executable,
             "-X",
@@ -39,11 +35,7 @@ def test_the_program_ends(tmp_path: Path, what: str, way: str, at: int, tally: T
             str(at),
             str(tmp_path / "d"),
         ],
-        capture_output=True,
-        text=True,
-        timeout=EXIT_S_MAX,
         env=environment(),
-        check=False,
     )
     said = [line for line in ended.stderr.splitlines() if " INFO " not in line and " WARNING " not in line]
     assert (ended.returncode, ended.stdout) == (0, "left []\n"), ended.stderr

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ending_workers import Memory, Notes, Run, Worker, log, notes, swallow_cancellations, worker
 from grounds import Ground, MemoryGround, pool, tree
+from patience import patient
 
 from greenroom import Actor, Backoff, ChildSpec, ExitReason, StartFailed, handler
 from greenroom.persistence.store.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
@@ -138,7 +139,7 @@ class Drafts(Hooked):
 async def test_on_stop_that_never_ends(memory: MemoryGround, clock: Any, end: Any) -> None:
     Hooked.end = end
     async with memory.node(tree(ChildSpec(id="hooked", actor=Hooked, shutdown=5.0)), runtime=clock) as system:
-        await asyncio.wait_for(clock.run(system.stop()), 20)
+        await patient(clock.run(system.stop()))
     assert clock.monotonic() < 60
 
 
@@ -152,7 +153,7 @@ async def test_on_stop_that_never_ends_at_an_exit(memory: MemoryGround, clock: A
         await clock.advance(10)
         Hooked.end = None
         await system.ref("/t/hooked").tell(Run(note="again"))
-        await asyncio.wait_for(clock.run(system.idle()), 20)
+        await patient(clock.run(system.idle()))
         assert await system.ref("/t/hooked").ask(Notes()) == ["again"]
 
 
@@ -165,7 +166,7 @@ async def test_on_start_that_never_ends(memory: MemoryGround, clock: Any, start:
             pytest.fail("it started")
 
     with pytest.raises(StartFailed, match="HandlerTimeout"):
-        await asyncio.wait_for(clock.run(begin()), 20)
+        await patient(clock.run(begin()))
 
 
 @pytest.mark.parametrize("start", [_never, _swallow])
@@ -177,7 +178,7 @@ async def test_in_a_pool_the_message_is_charged(memory: MemoryGround, clock: Any
     spec = tree(SupervisorSpec(id="pool", strategy="dynamic", template=template))
     async with memory.node(spec, runtime=clock) as system:
         await system.ref("/t/pool/a").tell(Run())
-        await asyncio.wait_for(clock.run(system.idle()), 20)
+        await patient(clock.run(system.idle()))
     (letter,) = memory.rows(DeadLetterRow)
     assert (letter.cause, letter.attempts) == ("start_failed", 2)
 
@@ -265,7 +266,7 @@ async def test_stop_in_a_handler_doesnt_wait_for_itself(memory: MemoryGround, cl
     async with memory.node(tree(Suicidal), runtime=clock) as system:
         await system.ref("/t/suicidal").tell(Run())
         await clock.advance(30)
-        await asyncio.wait_for(clock.run(system.stop()), 10)
+        await patient(clock.run(system.stop()))
 
 
 class Suicidal(Actor[None]):

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from cut_bench import Clerk, Hold, Numbers, Put, Worker, stored, the_tree, unlocked
 from grounds import Ground, SqliteGround
+from patience import patient
 from suspensions import WAYS, Watch, cut
 from tallies import Tally
 
@@ -120,7 +121,7 @@ async def test_a_stop_that_the_event_loop_ends(ground: Ground) -> None:
     others = asyncio.all_tasks() - before
     for other in others:
         other.cancel()
-    await asyncio.wait(others, timeout=10)
+    await patient(asyncio.wait(others))
     (system,) = ground.systems
     with pytest.raises(SystemStopped):
         system.ref("/t/clerk").tell(Put(number=1))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from grounds import SqliteGround, tree
+from patience import patience
 from sqlalchemy import text
 from transaction_actors import SPEC, Note, Plain, Put, Writer, items, log, state_of
 
@@ -68,13 +69,13 @@ async def test_the_time_limit_takes_the_slot_away(disk: SqliteGround, how: str) 
         await system.ref("/t/writer").tell(Put(value="a", how=how))
         while "in a" not in log:
             await asyncio.sleep(0.001)
-        async with asyncio.timeout(5):
+        async with patience():
             await system.ref("/t/plain").tell(Note(text="b"))
         await events.until("message.parked")
         Writer.gate.set()
         await asyncio.sleep(0.02)
         await system.ref("/t/writer").tell(Put(value="c"))
-        async with asyncio.timeout(5):
+        async with patience():
             await system.idle()
         assert items(disk) == ["c"]
         assert await state_of(system, "writer") == ["c"]

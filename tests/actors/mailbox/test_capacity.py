@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from grounds import Ground, tree
+from patience import patience, patient
 
 from greenroom import Actor, ChildSpec, MailboxFull, Message, Request, StoreUnavailable, SystemStopped, handler
 from greenroom.persistence.commit import queue as order
@@ -83,7 +84,7 @@ async def held(system: Any) -> Any:
     """The sink, with a turn that waits for the gate, and an empty mailbox."""
     ref = system.ref("/t/sink")
     await ref.tell(Hold())
-    async with asyncio.timeout(10):
+    async with patience():
         while system.cells["/t/sink"].mailbox.count:
             await asyncio.sleep(0)
     return ref
@@ -253,7 +254,7 @@ async def test_two_with_full_mailboxes_that_tell_each_other(ground: Ground) -> N
     )
     async with ground.node(spec) as system:
         await system.ref("/t/a").tell(Ping(left=9, other="/t/b"))
-        await asyncio.wait_for(system.idle(), 30)
+        await patient(system.idle())
     assert not ground.rows(MessageRow)
 
 
@@ -262,7 +263,7 @@ async def test_three_in_a_ring(ground: Ground) -> None:
     async with ground.node(spec) as system:
         for one in "abc":
             system.ref(f"/t/{one}").tell(Item(number=8))
-        await asyncio.wait_for(system.idle(), 30)
+        await patient(system.idle())
     assert not ground.rows(MessageRow)
 
 
@@ -278,7 +279,7 @@ class Ring(Actor[None]):
 async def test_one_that_floods_itself(ground: Ground) -> None:
     async with ground.node(tree(ChildSpec(id="flooder", actor=Flooder, capacity=3))) as system:
         await system.ref("/t/flooder").tell(Flood(count=50, to="/t/flooder"))
-        await asyncio.wait_for(system.idle(), 30)
+        await patient(system.idle())
 
 
 class Mortal(Actor[None]):
@@ -304,7 +305,7 @@ async def test_a_sender_isnt_held_back_by_one_that_has_stopped(ground: Ground) -
         await asyncio.sleep(0.02)
         assert Flooder.turns == 1
         Sink.gate.set()
-        await asyncio.wait_for(system.idle(), 30)
+        await patient(system.idle())
         assert Flooder.turns == 3
     assert len(ground.rows(MessageRow)) == 15
 
@@ -324,14 +325,14 @@ async def test_the_run_ahead_is_bounded(ground: Ground, limit: str, monkeypatch:
         await ground.plan.arrived()
         in_flight = Endless.turns
         stopped_at = -1
-        async with asyncio.timeout(10):
+        async with patience():
             while not system.committer.behind or stopped_at != Endless.turns:
                 stopped_at = Endless.turns
                 for _ in range(50):
                     await asyncio.sleep(0)
         assert stopped_at - in_flight < 200
         ground.plan.release()
-        async with asyncio.timeout(10):
+        async with patience():
             while Endless.turns == stopped_at:
                 await asyncio.sleep(0)
         Endless.going = False

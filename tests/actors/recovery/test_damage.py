@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 import msgspec
 import pytest
 from grounds import Ground, MemoryGround, SqliteGround, pool, tree
+from patience import patient
 
 from greenroom import Actor, Backoff, ChildSpec, Client, KeyDamaged, Message, Request, StartFailed, handler
 from greenroom.persistence.store.rows import ActorRow, AttemptRow, DeadLetterRow, KeyRow, MessageRow
@@ -143,7 +144,7 @@ async def test_bytes_that_are_no_text(disk: SqliteGround) -> None:
     with closing(sqlite3.connect(image.path)) as connection, connection:
         connection.execute("UPDATE message SET body = CAST(x'fffe' AS TEXT) WHERE id = ?", (row.id,))
     async with image.node(SPECS["static"][0]) as system:
-        await asyncio.wait_for(system.idle(), 20)
+        await patient(system.idle())
         assert await system.ref("/t/book").ask(Notes()) == ["before", "gate", "0", "2", "3"]
     (letter,) = image.rows(DeadLetterRow)
     assert letter.cause == "corrupt"
@@ -259,7 +260,7 @@ async def test_a_damaged_attempt_row(ground: Ground) -> None:
     (row,) = ground.rows(AttemptRow)
     ground.edit(AttemptRow, row.id, count=77, due=9e9)
     async with ground.node(tree(class_)) as system:
-        await asyncio.wait_for(system.idle(), 20)
+        await patient(system.idle())
     (letter,) = ground.rows(DeadLetterRow)
     assert letter.attempts == 3, "of this life alone"
     assert not ground.rows(MessageRow), "handled or parked, not stuck"
@@ -356,7 +357,7 @@ async def test_a_message_that_would_wait_for_ever(ground: Ground, change: dict[s
     ground.edit(MessageRow, row.id, **{"due": None, **change})
     events = Recorder()
     async with ground.node(tree(Book), on_event=events) as system:
-        await asyncio.wait_for(events.until("message.parked"), 10)
+        await patient(events.until("message.parked"))
         await system.idle()
     (letter,) = ground.rows(DeadLetterRow)
     assert (letter.id, letter.cause) == (row.id, "corrupt")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from grounds import Ground, SqliteGround, tree
+from patience import patience, patient
 from store_samples import pairs
 
 from greenroom import Actor, Event, Message, Settings, StoreUnavailable, handler
@@ -61,7 +62,7 @@ class Deletions:
             self._come.set()
 
     async def all(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with patience():
             while sum(self.sizes) < count:
                 self._come.clear()
                 await self._come.wait()
@@ -136,7 +137,7 @@ async def test_the_newest_dead_letters_are_kept(ground: Ground) -> None:
             reported.put_nowait(event)
 
     async with ground.node(TREE, settings=Settings(dead_letters_kept=3), on_event=report):
-        event = await asyncio.wait_for(reported.get(), 10)
+        event = await patient(reported.get())
         assert (event.address, event.measures) == ("/t", {"count": 7, "limit": "dead_letters_kept is 3"})
         assert [row.id for row in ground.rows(DeadLetterRow)] == [1, 9, 10]
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from grounds import MemoryGround, pool, tree
+from patience import patient
 
 from greenroom import Actor, Message, Request, handler
 from greenroom.persistence.store.rows import MessageRow
@@ -180,7 +181,7 @@ async def test_a_start_that_is_cancelled_in_a_solo_run(memory: MemoryGround) -> 
     starting = asyncio.ensure_future(run())
     await gate.arrived.wait()
     starting.cancel()
-    await asyncio.wait([starting], timeout=5)
+    await patient(asyncio.wait([starting]))
     assert starting.cancelled()
     gates.clear()
     async with image.node(SPEC) as system:

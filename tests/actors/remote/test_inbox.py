@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from grounds import Ground, tree
+from patience import patience
 
 from greenroom import Actor, ChildSpec, Client, Message, Request, StoreFull, handler
 from greenroom.persistence.store.rows import ActorRow, DeadLetterRow, InboxRow, ReplyRow
@@ -263,6 +264,6 @@ async def test_idle_cancelled_in_the_middle_of_a_look(ground: Ground, gate: asyn
         waiting.cancel()
         await asyncio.wait([waiting])
         gate.set()
-        async with asyncio.timeout(5):
+        async with patience():
             while await small.ask(Total()) < 6:
                 await asyncio.sleep(0.001)

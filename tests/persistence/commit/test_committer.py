@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from grounds import MemoryGround
+from patience import patience
 
 from greenroom.persistence.commit.committer import Committer
 from greenroom.persistence.commit.effects import Effects
@@ -39,7 +40,7 @@ async def test_effects_after_a_failure_are_committed(memory: MemoryGround) -> No
         if queue.failure is not None:
             committer.resume()
         queue.submit(Effects(rows=(key("after"),)))
-        async with asyncio.timeout(5):
+        async with patience():
             await queue.flush()
         assert [row.key for row in memory.rows(KeyRow)] == ["after"]
     finally:

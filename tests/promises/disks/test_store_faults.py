@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from books import ERRORS, SPEC, Clerk, Entries, Order, check, entered, told, workload
 from grounds import Ground, MemoryGround, SqliteGround, tree
+from patience import patience
 
 from greenroom import Fenced, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 from greenroom.persistence.runtime import Runtime
@@ -114,7 +115,7 @@ async def test_a_node_that_stops_while_its_store_is_broken(ground: Ground) -> No
 @pytest.mark.parametrize("kind", ["data", "lost"])
 async def test_a_node_that_stops_while_its_tree_is_being_reset(memory: MemoryGround, kind: str) -> None:
     for rounds in range(30):
-        async with asyncio.timeout(5), memory.node(tree(SlowStart, *SPEC.children)) as system:
+        async with patience(), memory.node(tree(SlowStart, *SPEC.children)) as system:
             clerk = system.ref("/t/clerk")
             await system.idle()
             memory.plan.fail(ERRORS[kind]())
@@ -139,7 +140,7 @@ async def test_a_store_that_is_lost_for_good_ends_the_node(ground: Ground, error
         ground.plan.broken = error
         with pytest.raises(type(error)):
             await system.ref("/t/clerk").tell(Order(number=2))
-        async with asyncio.timeout(10):
+        async with patience():
             await system.ended.wait()
         with pytest.raises(type(error)):
             await system.idle()
@@ -157,7 +158,7 @@ async def test_a_second_owner_fences_the_first(disk: SqliteGround) -> None:
             connection.execute("UPDATE owner SET epoch = epoch + 1")
         with pytest.raises(Fenced):
             await system.ref("/t/clerk").tell(Order(number=2))
-        async with asyncio.timeout(10):
+        async with patience():
             await system.ended.wait()
     async with disk.node(SPEC) as system:
         await check(system, {1}, {})

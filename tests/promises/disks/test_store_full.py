@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from books import (
     told,
 )
 from grounds import SqliteGround
+from patience import patience
 
 from greenroom import Message, StoreError, StoreFull
 from greenroom.persistence.store.rows import DeadLetterRow
@@ -85,7 +85,7 @@ async def test_a_full_disk(small_disk: Path) -> None:
             await told(clerk, number, acked, refused)
         assert len(refused) == 10
         filler.unlink()
-        async with asyncio.timeout(20):
+        async with patience():
             await events.until("node.recovered")
         refused.clear()
         for number in range(300_001, 300_006):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from books import FAST, SPEC, Clerk, Entries, Ledger, Memory, Order, Take, told
 from grounds import Ground, MemoryGround, SqliteGround, as_spec, pool, tree
+from patience import patience
 
 from greenroom import (
     Actor,
@@ -141,7 +142,7 @@ class Asking(Actor[Memory]):
 
 async def settled(system: Any) -> None:
     """Until nothing is left to do: resets, restarts and retries included."""
-    async with asyncio.timeout(20):
+    async with patience():
         await system.idle()
 
 
@@ -318,7 +319,7 @@ async def test_refusals_of_a_moment(memory: MemoryGround) -> None:
         memory.plan.fail(StoreDataError("no"), at=1)
         memory.plan.fail(StoreDataError("no"), at=2)
         receipts = [clerk.tell(Order(number=number), delay_s=1000) for number in range(1, 9)]
-        async with asyncio.timeout(5):
+        async with patience():
             for receipt in receipts:
                 await receipt
         await system.idle()

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from processes import program
+from processes import ended, environment, program
 
 MOURNER = program("mourner.py")
 
@@ -23,6 +23,7 @@ def mourner(folder: Path, mode: str, *arguments: object) -> Iterator[subprocess.
     with (folder / "stderr").open("a") as stderr:
         child = subprocess.Popen(
             [sys.executable, "-W", "error", MOURNER, mode, str(folder / "m.db"), *map(str, arguments)],
+            env=environment(),
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
@@ -55,7 +56,7 @@ def mourned(folder: Path, kills: int) -> None:
             assert child.wait() == -9, (folder / "stderr").read_text()
     with mourner(folder, "books") as child:
         lines = list(said(child))
-        assert child.wait(60) == 0, (folder / "stderr").read_text()
+        assert ended(child, folder / "stderr") == 0, (folder / "stderr").read_text()
     (found,) = [line.removeprefix("books ") for line in lines if line.startswith("books ")]
     check(json.loads(found), at_least=kills)
     with closing(sqlite3.connect(folder / "m.db")) as connection:

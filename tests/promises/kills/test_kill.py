@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import program
+from processes import ended, environment, program
 
 VICTIM = program("kill_victim.py")
 Victim = Callable[..., "subprocess.Popen[str]"]
@@ -28,6 +28,7 @@ def victim(tmp_path: Path) -> Iterator[Victim]:
         with (tmp_path / "stderr").open("a") as stderr:
             child = subprocess.Popen(
                 [sys.executable, "-W", "error", VICTIM, mode, str(tmp_path / "v.db"), *map(str, arguments)],
+                env=environment(),
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
@@ -70,7 +71,7 @@ def told(victim: Victim, tmp_path: Path, kills: int) -> None:
         child.wait()
     child = victim("books")
     (found,) = [rest[0] for word, *rest in lines(child) if word == "books"]
-    assert child.wait(30) == 0, (tmp_path / "stderr").read_text()
+    assert ended(child, tmp_path / "stderr") == 0, (tmp_path / "stderr").read_text()
     check(json.loads(found), sent, acked)
     with closing(sqlite3.connect(tmp_path / "v.db")) as connection:
         items = [tuple(row) for row in connection.execute("SELECT teller, number FROM item")]
@@ -115,7 +116,7 @@ def lives(victim: Victim, *arguments: object, most: int = 12) -> tuple[list[int]
     for _ in range(most):
         child = victim("bomb", *arguments)
         said += lines(child)
-        codes.append(child.wait(30))
+        codes.append(ended(child))
         if codes[-1] == 0:
             return codes, said
     pytest.fail(f"it never survived: {codes} {said}")
@@ -173,7 +174,7 @@ def test_one_that_blocks_the_loop(victim: Victim, tmp_path: Path) -> None:
 def test_the_program_ends(victim: Victim, tmp_path: Path, how: str, code: int | None) -> None:
     """Whatever a handler does at that moment, and if `start` is never left."""
     child = victim("leave", how)
-    found = child.wait(15)
+    found = ended(child, tmp_path / "stderr")
     assert child.stdout is not None
     assert "running" in child.stdout.read()
     if code is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import program
+from processes import ended, environment, program
 
 STORM = program("storm.py")
 Storm = Callable[..., "subprocess.Popen[str]"]
@@ -28,6 +28,7 @@ def storm(tmp_path: Path) -> Iterator[Storm]:
         with (tmp_path / "stderr").open("a") as stderr:
             process = subprocess.Popen(
                 [sys.executable, "-W", "error", STORM, str(tmp_path / "s.db"), *map(str, arguments)],
+                env=environment(),
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
@@ -75,7 +76,7 @@ def through(storm: Storm, tmp_path: Path, kills: int) -> None:
     process = storm()
     assert process.stdout is not None
     (found,) = [line.partition(" ")[2] for line in process.stdout if line.startswith("found ")]
-    assert process.wait(60) == 0, (tmp_path / "stderr").read_text()
+    assert ended(process, tmp_path / "stderr") == 0, (tmp_path / "stderr").read_text()
     assert heard.said["acked"], "nothing happened"
     with closing(sqlite3.connect(tmp_path / "s.db")) as connection:
         check(json.loads(found), heard.said, connection)

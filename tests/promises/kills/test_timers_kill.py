@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from processes import program
+from processes import ended, environment, program
 
 from greenroom.actors.extensions.timers.schedule import Schedule
 from greenroom.actors.mailbox.envelope import derived_uid
@@ -35,6 +35,7 @@ class Lives:
         with self.errors.open("a") as errors:
             child = subprocess.Popen(
                 [sys.executable, "-W", "error", VICTIM, mode, str(self.path)],
+                env=environment(),
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -80,7 +81,7 @@ def ticked(lives: Lives, kills: int) -> None:
     grids = lives.grids()
     assert len(grids) == 3
     (found,) = [rest[0] for word, *rest in lives.begin("logs") if word == "logs"]
-    assert lives.children[-1].wait(30) == 0, lives.errors.read_text()
+    assert ended(lives.children[-1], lives.errors) == 0, lives.errors.read_text()
     check(json.loads(found), grids)
     with closing(sqlite3.connect(lives.path)) as connection:
         for table in ("message", "timer", "dead_letter"):

@@ -10,6 +10,7 @@ import pytest
 from grounds import MemoryGround
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from patience import patience
 from random_programs import SPEC, Answer, Do, Expected, Traces, left_by, programs, tell
 
 from greenroom import Event, StoreDataError, StoreError, StoreFull, StoreUnavailable
@@ -18,9 +19,6 @@ from greenroom.actors.delivery.keys import Keys
 from greenroom.persistence.commit.queue import CommitQueue
 from greenroom.persistence.store.rows import AttemptRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
-
-LIMIT_S = 20.0
-"""Of real time: a program that takes longer hangs."""
 
 
 class Run:
@@ -233,7 +231,7 @@ def try_programs(way: str, **options: Any) -> None:
     @given(program=programs(), pauses=PAUSES, **strategies)
     def attempt(**arguments: Any) -> None:
         async def limited() -> None:
-            async with asyncio.timeout(LIMIT_S):
+            async with patience():
                 await run(**arguments)
 
         asyncio.run(limited())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import processes
 import pytest
 from powerloss.oplog import read
 from powerloss.shim import HALF, KILL, Operation, Shim
@@ -56,7 +56,7 @@ def shim(tmp_path: Path) -> Shim:
 def run(shim: Shim, program: str, code: int = 0) -> list[str]:
     """Run it; what it said."""
     command = [sys.executable, "-c", program, str(shim.folder), str(shim.notes)]
-    done = subprocess.run(command, env=shim.env, timeout=30, capture_output=True, text=True)
+    done = processes.run(command, env=shim.env)
     assert done.returncode == code, done.stderr
     return [operation.data.decode() for operation in read(shim.log) if operation.kind == "N"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from programs import TIMEOUT_S, Place
+from processes import run
+from programs import Place
 
 COMPLETE = """
 source greenroom.bash
@@ -20,14 +20,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 
 def bash(folder: Path, script: str, *arguments: str) -> str:
-    done = subprocess.run(
-        ["bash", "--norc", "-c", script, "bash", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    done = run(["bash", "--norc", "-c", script, "bash", *arguments], cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -72,7 +65,7 @@ def test_the_scripts_of_other_shells(place: Place, shell: str, names: str) -> No
     assert names in text
     assert "requeue" in text
     if found := shutil.which(shell):
-        subprocess.run([found, "-n"], input=text, text=True, check=True, timeout=TIMEOUT_S)
+        run([found, "-n"], input=text, check=True)
 
 
 def test_no_other_shell(place: Place) -> None:

@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from processes import communicate
 from programs import ENVIRONMENT, Place
 from tally import Add, Fail
 
@@ -138,7 +139,7 @@ def test_a_killed_backup_leaves_no_half_file(worked: Place) -> None:
         assert copying.stdout.readline() == "copying\n"
         assert any(name.endswith(".partial") for name in names(worked))
         copying.send_signal(signal.SIGTERM)
-        copying.communicate(timeout=30)
+        communicate(copying)
         assert copying.returncode == 130
     assert names(worked) <= before | {"tally.db-wal", "tally.db-shm"}
 

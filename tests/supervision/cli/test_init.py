@@ -10,7 +10,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from programs import TIMEOUT_S, Place, Running
+from processes import run
+from programs import Place, Running
 
 FILES = ["README.md", "actors.py", "greenroom.toml", "test_actors.py"]  # in the order of their names
 
@@ -23,13 +24,9 @@ class Project(Place):
 
 
 def shell(folder: Path, *command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
+    done = run(
         [sys.executable, "-P", "-m", *command],
         cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )
     assert done.returncode == code, (command, done.stdout, done.stderr)
@@ -74,17 +71,10 @@ def test_the_commands_of_its_readme(shop: Path) -> None:
     node = Running(shop)
     try:
         node.wait_for("/shop is up")
-        printed = [
-            subprocess.run(
-                ["bash", "-c", command.replace("greenroom", f"'{sys.executable}' -m greenroom", 1)],
-                cwd=shop,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-                check=True,
-            ).stdout
-            for command in commands
-        ]
+        printed = []
+        for command in commands:
+            line = command.replace("greenroom", f"'{sys.executable}' -m greenroom", 1)
+            printed.append(run(["bash", "-c", line], cwd=shop, check=True).stdout)
         assert "summary  actors:Summary" in printed[0]
         assert printed[2] == "3\n"
         assert "/shop/counters/apples" in printed[4]

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from grounds import SqliteGround, tree
-from processes import program
-from programs import ENVIRONMENT, TIMEOUT_S, Place
+from patience import patience
+from processes import communicate, program
+from programs import ENVIRONMENT, Place
 from stuck import Enter
 from tally import Add, Burst, Fail, Tally
 
@@ -68,7 +69,7 @@ class Following:
 
     def end(self) -> tuple[int, str]:
         """Its exit code, and what else it said on stdout."""
-        out, _ = self.process.communicate(timeout=TIMEOUT_S)
+        out, _ = communicate(self.process)
         return self.process.returncode, out
 
     def __enter__(self) -> Following:
@@ -76,7 +77,7 @@ class Following:
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.communicate(timeout=TIMEOUT_S)
+        communicate(self.process)
 
 
 # -- trace --------------------------------------------------------------------------------------------------
@@ -138,7 +139,7 @@ async def test_what_was_dropped_is_said(disk: SqliteGround, monkeypatch: pytest.
         )
         assert following.stderr is not None
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with patience():
                 assert b"following" in await following.stderr.readline()
                 for _ in range(50):
                     system.ref("/t/tally").tell(Add(amount=1))

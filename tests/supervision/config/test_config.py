@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from config_samples import LEDGER, ROOT, SAMPLE, refused, sample_tree
+from processes import run
 
 from greenroom.supervision.config.load import Setting, config_schema, load_config, load_tree
 from greenroom.supervision.spec.resolution import resolve_spec
@@ -108,7 +108,7 @@ def test_the_running_script_is_not_imported_a_second_time(app: Path) -> None:
             "    assert spec == ChildSpec(id='ledger', actor=Ledger)\n"
             "    print(spec.actor)\n"
         )
-    done = subprocess.run([sys.executable, "bank.py"], capture_output=True, text=True, check=False, timeout=60, cwd=app)
+    done = run([sys.executable, "bank.py"], cwd=app)
     assert (done.stdout, done.stderr) == ("bank:Ledger\n", "")
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -18,6 +17,7 @@ from config_cases import ONE_PROBLEM
 from config_samples import SAMPLE, refused, sample_tree
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import run
 
 from greenroom import ChildSpec, load_tree
 from greenroom.supervision.config.load import load_config
@@ -232,7 +232,7 @@ def test_without_the_extra_it_says_what_to_install(app: Path) -> None:
         "except ConfigError as error:\n"
         "    print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = run([sys.executable, "-c", script], check=True)
     assert done.stdout == (
         "bank.yaml: YAML takes a library that isn't installed. "
         "Run: pip install 'greenroom[yaml]'. Or write it as TOML (.toml) or JSON (.json).\n"
@@ -242,7 +242,7 @@ def test_without_the_extra_it_says_what_to_install(app: Path) -> None:
 @pytest.mark.process
 def test_nobody_pays_for_yaml_who_has_none() -> None:
     script = "import sys, greenroom, greenroom.supervision.cli.app; print('yaml' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = run([sys.executable, "-c", script], check=True)
     assert done.stdout == "False\n"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from grounds import Ground, MemoryGround, pool, tree
+from patience import patient
 
 from greenroom import (
     Actor,
@@ -343,7 +344,7 @@ async def test_mail_waits_while_the_pool_is_restarted(ground: Ground) -> None:
         await system.ref("/t/m").tell(Die())
         await asyncio.sleep(0.2)
         Account.gate.set()
-        await asyncio.wait_for(system.idle(), 20)
+        await patient(system.idle())
         for name in "abc":
             assert await system.ref(f"/t/pool/{name}").ask(Total()) == 1
 

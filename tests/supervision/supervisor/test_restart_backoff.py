@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from grounds import MemoryGround, pool, tree
+from patience import patient
 from restart_actors import Child, Die, Hi, Note, failing, kids, log
 
 from greenroom import (
@@ -169,7 +170,7 @@ async def test_a_node_in_which_one_waits_isnt_idle(memory: MemoryGround, clock: 
         await clock.advance(0.9)
         assert not idle.done()
         await clock.advance(0.1)
-        await asyncio.wait_for(idle, 5)
+        await patient(idle)
         assert log == ["-a:error", "+a"]
 
 
@@ -198,7 +199,7 @@ async def test_one_that_waits_can_be_terminated_and_started_at_once(
         supervisor = system.ref("/t")
         await supervisor.ask(TerminateChild(id="a"))
         assert await statuses(system) == {"a": "stopped", "b": "running"}
-        await asyncio.wait_for(system.idle(), 5)  # nothing is left to wait for
+        await patient(system.idle())  # nothing is left to wait for
         await clock.advance(10.0)
         assert log == ["-a:error"]
         assert await supervisor.ask(RestartChild(id="a")) == "/t/a"
@@ -286,7 +287,7 @@ async def test_the_wait_of_before_leaves_the_one_of_now_alone(memory: MemoryGrou
         await die(system, clock, "/t/b")
         await clock.advance(1.5)
         await system.ref("/t").ask(TerminateChild(id="b"))
-        await asyncio.wait_for(system.idle(), 5)
+        await patient(system.idle())
 
 
 async def test_who_waited_with_one_that_is_terminated_stays_stopped(
@@ -296,7 +297,7 @@ async def test_who_waited_with_one_that_is_terminated_stays_stopped(
     async with memory.node(top(*kids("a", "b", "c"), strategy="rest_for_one"), runtime=clock) as system:
         await waiting(system, clock, "/t/b")
         await system.ref("/t").ask(TerminateChild(id="b"))
-        await asyncio.wait_for(system.idle(), 5)
+        await patient(system.idle())
         await clock.advance(10.0)
         assert await statuses(system) == {"a": "running", "b": "stopped", "c": "stopped"}
         await system.ref("/t").ask(RestartChild(id="b"))
@@ -321,7 +322,7 @@ async def test_a_supervisor_that_ends_takes_its_waits_along(memory: MemoryGround
         await waiting(system, clock, "/t/s/a")
         await die(system, clock, "/t/s/b")  # the third
         assert log == ["-b:error", "+a", "+b"]
-        await asyncio.wait_for(system.idle(), 5)
+        await patient(system.idle())
         await clock.advance(10.0)
         assert log == ["-b:error", "+a", "+b"]
         await die(system, clock, "/t/s/a")

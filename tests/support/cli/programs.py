@@ -15,15 +15,17 @@ from threading import Condition, Thread
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import stacks
+from processes import ended, run
+from pulse import LOOK_S, Pulse
+
 from greenroom import Client, Message
 from greenroom.persistence.engines.open import open_store
 from greenroom.persistence.runtime import Runtime
 from greenroom.supervision.cli import app
 
-TIMEOUT_S = 30.0
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-"""The nodes find the actors of these tests, and no other settings than the tests'."""
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{Path(stacks.__file__).parent}"}
+"""The nodes find the actors of these tests, show their stacks if asked, and have no other settings than the tests'."""
 
 TREE = """
 [store]
@@ -90,15 +92,8 @@ class Place:
 
     def shell(self, *arguments: str, code: int = 0, **environment: str) -> Done:
         """Run one command in a process of its own."""
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "greenroom", *arguments],
-            cwd=self.folder,
-            env={**ENVIRONMENT, **environment},
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        command = [sys.executable, "-P", "-m", "greenroom", *arguments]
+        done = run(command, cwd=self.folder, env={**ENVIRONMENT, **environment})
         assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
         return Done(done.stdout, done.stderr)
 
@@ -170,8 +165,9 @@ class Running:
             self._ended = True
             self._changed.notify_all()
 
-    def wait_for(self, text: str, timeout_s: float = TIMEOUT_S) -> str:
+    def wait_for(self, text: str) -> str:
         """The next line with this text, after the one that was waited for last."""
+        pulse = Pulse(self.process.pid)
         with self._changed:
             while True:
                 while self._seen < len(self.lines):
@@ -180,7 +176,9 @@ class Running:
                     if text in line:
                         return line
                 assert not self._ended, f"it ended without saying {text!r}:\n{self.log}"
-                assert self._changed.wait(timeout_s), f"it didn't say {text!r}:\n{self.log}"
+                if not self._changed.wait(LOOK_S) and (why := pulse.look()):
+                    stacks.ask_for_stacks(self.process.pid)
+                    raise AssertionError(f"it doesn't say {text!r}: {why}\n{self.log}")
 
     @property
     def log(self) -> str:
@@ -191,9 +189,9 @@ class Running:
 
     def wait(self) -> int:
         """Its exit code, when all of its output has been read (its node's, too)."""
-        code = self.process.wait(TIMEOUT_S)
-        self._reader.join(TIMEOUT_S)
-        assert not self._reader.is_alive(), "a node has outlived its parent"
+        code = ended(self.process)
+        why = Pulse(os.getpid()).wait(lambda: not self._reader.is_alive(), LOOK_S)
+        assert why is None, "a node has outlived its parent"
         return code
 
     def stop(self) -> None:
@@ -203,7 +201,7 @@ class Running:
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()  # the node goes with it
-        self.process.wait(TIMEOUT_S)
-        self._reader.join(TIMEOUT_S)
+        self.process.wait()
+        self._reader.join()
         assert self.process.stderr is not None
         self.process.stderr.close()

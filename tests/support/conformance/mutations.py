@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parents[3]
 SUITE = Path("tests/conformance/supervisor")
 COPIED = (".src", "actors", "persistence", "supervision", str(SUITE), "tests/support")
 FILES = ("pyproject.toml", "tests/conftest.py")
-TEST_TIMEOUT_S = 10
+TEST_TIMEOUT_S = 30
 """A mutant may hang."""
-RUN_TIMEOUT_S = 120
+RUN_TIMEOUT_S = 600
 OPTIONS = ("-q", "--tb=no", "-rfE", "--show-capture=no", "-p", "no:cacheprovider", f"--timeout={TEST_TIMEOUT_S}")
 FAILED = re.compile(r"^(?:FAILED|ERROR) \S*?::(\w+)", re.MULTILINE)
 TEST = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)

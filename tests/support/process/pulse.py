@@ -22,8 +22,9 @@ CPU_S_MAX = 60.0
 """More than whatever a program of the tests may compute: it goes round in a circle."""
 LOOK_S = 0.25
 """Between one look and the next. If twice that passes, the observer was kept waiting; the rest doesn't count."""
-AWAKE_SHARE = 0.05
-"""Of a look. A process that only looks after its timers now and then is asleep."""
+AWAKE_SHARE, KEPT_SHARE = 0.05, 0.5
+"""Of the time between two looks: a process that used more of a CPU works, and one that waited more for a CPU was kept
+from it. One that only looks after its timers now and then is asleep."""
 
 
 class Pulse:
@@ -43,7 +44,8 @@ class Pulse:
         if passed_s < LOOK_S:
             return None
         last, now = self._last, effort(self._pid)
-        if now.on_disk or now.processes != last.processes or now.wanted_s - last.wanted_s > AWAKE_SHARE * passed_s:
+        works = now.used_s - last.used_s > AWAKE_SHARE * passed_s or now.processes != last.processes
+        if works or now.on_disk or now.waited_s - last.waited_s > KEPT_SHARE * passed_s:
             self._asleep_s = 0.0
         else:
             self._asleep_s += min(passed_s, 2 * LOOK_S)
@@ -69,15 +71,15 @@ class Effort(NamedTuple):
 
     used_s: float
     """Of CPU."""
-    wanted_s: float
-    """Used it, or waited until it was given."""
+    waited_s: float
+    """For a CPU, while others had it."""
     on_disk: bool
     """One of its threads waits for the disk."""
     processes: frozenset[int]
 
 
 def effort(pid: int) -> Effort:
-    used = wanted = 0.0
+    used = waited = 0.0
     on_disk = False
     processes = frozenset((pid, *_children(pid)))
     for process in processes:
@@ -86,9 +88,9 @@ def effort(pid: int) -> Effort:
                 with suppress(OSError):
                     ran_ns, waited_ns, _ = (thread / "schedstat").read_text().split()
                     used += int(ran_ns) / 1e9
-                    wanted += (int(ran_ns) + int(waited_ns)) / 1e9
+                    waited += int(waited_ns) / 1e9
                     on_disk |= _state(thread) == "D"
-    return Effort(used, wanted, on_disk, processes)
+    return Effort(used, waited, on_disk, processes)
 
 
 def _state(thread: Path) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 from books import SPEC, check, told, workload
 from grounds import SqliteGround
 from loguru import logger
+from patience import patience
 from powerloss.shim import Shim
 
 from greenroom import StoreError, StoreFull, StoreUnavailable
@@ -60,7 +61,7 @@ async def work(system: Any, shim: Shim, acked: set[int], refused: dict[int, Stor
     await workload(system, acked, refused, count=12)
     broken = bool(events.of("node.broken"))
     shim.heal()
-    async with asyncio.timeout(30):
+    async with patience():
         await system.idle()  # it goes on by itself
     writer = system.store._writer
     assert writer is not None

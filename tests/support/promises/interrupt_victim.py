@@ -26,7 +26,7 @@ import sqlalchemy.ext.asyncio  # noqa: F401
 from grounds import tree
 from loguru import logger
 from pulse import Pulse
-from stacks import show_on_signal, stacks_of
+from stacks import ask_for_stacks
 
 from greenroom import Actor, Message, Request, handler, start
 
@@ -114,7 +114,6 @@ def child(folder: Path, life: int, calls: list[int]) -> None:
     errors = os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(errors, 2)
     acked = os.open(folder / "acked", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    show_on_signal(folder / "stacks")
     logger.remove()
     interrupt_at(calls)
     try:
@@ -125,8 +124,8 @@ def child(folder: Path, life: int, calls: list[int]) -> None:
         sys.exit(0 if group.split(KeyboardInterrupt)[1] is None else 1)
 
 
-def ended(pid: int, stacks: Path) -> int | str:
-    """The exit status of a life; or why it hangs, and where it stands."""
+def ended(pid: int) -> int | str:
+    """The exit status of a life; or why it hangs. Then its stacks are on its stderr."""
     status = None
 
     def done() -> bool:
@@ -139,10 +138,10 @@ def ended(pid: int, stacks: Path) -> int | str:
     if (why := Pulse(pid).wait(done, pause_s=0.002)) is None:
         assert status is not None
         return status
-    said = stacks_of(pid, stacks)
+    ask_for_stacks(pid)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    return f"{why}\n{said}"
+    return why
 
 
 def main(folder: Path, seed: int, lives: int) -> None:
@@ -161,9 +160,9 @@ def main(folder: Path, seed: int, lives: int) -> None:
             except BaseException:
                 traceback.print_exc()
                 os._exit(2)
-        how = ended(pid, folder / "stacks")
+        how = ended(pid)
         if how != 0:
-            said = (folder / "stderr").read_text()[-3000:]
+            said = (folder / "stderr").read_text()[-30_000:]
             print(json.dumps({"life": life, "calls": calls, "ended": how, "said": said}), flush=True)
     print(json.dumps({"left": asyncio.run(left(f"sqlite:///{folder / 'node.db'}"))}), flush=True)
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from grounds import SqliteGround, as_spec, pool, tree
+from patience import patience
 
 from greenroom import (
     Actor,
@@ -171,7 +172,7 @@ class Rotten:
         Book.gate.set()
         reported: list[str] = []
         try:
-            async with asyncio.timeout(20):
+            async with patience():
                 answers = await self._run(ground, reported)
         except (StoreError, StartFailed, TreeGaveUp) as error:
             assert str(error)

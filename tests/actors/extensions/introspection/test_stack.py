@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from grounds import MemoryGround, pool, tree
+from patience import patience
 
 from greenroom import Actor, ChildSpec, Message, Request, handler
 from greenroom.actors.extensions.introspection.stack import FRAMES_MAX, StackFrame, stack_of
@@ -159,7 +160,7 @@ async def test_of_every_kind_of_handler(memory: MemoryGround) -> None:
     async with memory.node(tree(*children, starting)) as system:
         for name in ("asking", "batch", "external", "pool/x"):
             await system.ref(f"/t/{name}").tell(Go())
-        async with asyncio.timeout(10):
+        async with patience():
             while not all(names(system, f"/t/{name}") for name in ("waiting", "asking", "batch", "external", "pool/x")):
                 await asyncio.sleep(0)
         assert names(system, "/t/waiting") == ["Waiting.ask", "ever"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from grounds import Ground, MemoryGround, pool, tree
 from ledger_actors import Add, Fail, Ledger, Light, Relay, Several, Stateless, Total, Wait, log
+from patience import patience
 from rounds import rounds
 
 from greenroom import (
@@ -282,7 +283,7 @@ async def test_who_reads_is_woken(memory: MemoryGround) -> None:
             await system.idle()
             await rounds()
             assert seen == ["Add"]
-        async with asyncio.timeout(5):
+        async with patience():
             await asyncio.gather(*readers)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from grounds import Ground, MemoryGround, pool, tree
+from patience import patient
 from watch_actors import (
     Bind,
     Bindings,
@@ -182,7 +183,7 @@ async def test_a_watcher_that_retires_while_its_down_is_on_the_way(ground: Groun
         await system.ref(T).tell(End(how="normal"))
         await system.ref(watcher).tell(End(how="retire"))
         await system.committer.flush()
-        await asyncio.wait_for(_gone(system, watcher), 5)
+        await patient(_gone(system, watcher))
         assert not ground.rows(MessageRow)
         Mortal.gate.set()
         await system.idle()

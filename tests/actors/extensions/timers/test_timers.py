@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
 import pytest
 from grounds import Ground, MemoryGround, tree
+from patience import patient
 from tick_actors import (
     EITHER,
     EPOCH,
@@ -225,7 +225,7 @@ async def test_within_one_turn_the_last_word_counts(clock: VirtualRuntime, memor
 async def test_future_timers_are_no_work(ground: Ground) -> None:
     async with ground.node(tree(Ticker)) as system:
         await plan(system, after_s=1000)
-        await asyncio.wait_for(system.idle(), 5)
+        await patient(system.idle())
 
 
 async def test_replaced_timers_leave_nothing_behind(clock: VirtualRuntime, memory: Ground) -> None:

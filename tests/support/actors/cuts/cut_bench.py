@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import msgspec
 from grounds import Ground, SqliteGround, pool, tree
+from patience import patience
 from sqlalchemy import text
 from suspensions import counted
 
@@ -209,7 +210,7 @@ class Bench:
 
     async def well(self) -> None:
         """It commits the next tell at once, comes to rest, and leaves the database to others."""
-        async with asyncio.timeout(20):
+        async with patience():
             await self.system.ref("/t/other").tell(Put(number=0))
             await self.system.idle()
         assert self.system.gave_up is None

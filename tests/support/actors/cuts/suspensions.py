@@ -15,10 +15,10 @@ from contextlib import suppress
 from typing import Any
 
 import anyio
+from patience import Hung, patient
 
 __all__ = ("WAYS", "Watch", "counted", "cut")
 
-HANG_S = 15.0
 AT_MAX = 500
 
 Strike = Callable[[Any], object]
@@ -181,8 +181,10 @@ async def cut(way: str, at: int, coro: Coroutine[Any, Any, Any], *, deep: bool =
     struck: list[Any] = []
     count = counted_with_its_tasks if deep else counted
     task = asyncio.ensure_future(WAYS[way](lambda strike: count(coro, at, strike), struck.append))
-    done, _ = await asyncio.wait((task,), timeout=HANG_S)
-    assert done, f"cancelled at its suspension {at}, it hangs: {task.get_stack()}"
+    try:
+        await patient(asyncio.wait((task,)))
+    except Hung as hung:
+        raise AssertionError(f"cancelled at its suspension {at}, it hangs: {hung}") from None
     if not task.cancelled() and (error := task.exception()) is not None:
         raise error
     return bool(struck)

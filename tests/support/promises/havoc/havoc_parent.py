@@ -18,11 +18,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from havoc_judge import Findings, Said, judge
+from processes import environment
+from pulse import LOOK_S, Pulse
+from stacks import ask_for_stacks
 
 __all__ = ("Havoc",)
 
 HERE = Path(__file__).parent
-READY_S_MAX = 30.0
 WORK_S_MAX = 0.25
 """How long a life works, at most, after it is up."""
 CLOSE_S_MAX = 0.03
@@ -41,6 +43,7 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                env=environment(),
             )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -68,7 +71,7 @@ class Process:
         """Close its standard input, and read to the end."""
         self._in.close()
         said: list[list[str]] = []
-        while (lines := self.lines(time.monotonic() + READY_S_MAX)) is not None:
+        while (lines := self.lines(time.monotonic() + LOOK_S)) is not None:
             said += lines
         return said
 
@@ -114,11 +117,11 @@ class Havoc:
     def settle(self) -> Findings:
         """A last life that finishes everything; what is wrong."""
         self._victim.write("settle")
-        self._until("up", READY_S_MAX)
+        self._until("up")
         self._hear_client(self._client.finish())
         quiet = self.path.with_suffix(".quiet")
         quiet.touch()
-        self._until("died", READY_S_MAX)
+        self._until("died")
         stuck = "stuck" in self._heard
         quiet.unlink()
         assert self._status == 0, f"the last life ended with {self._status}: {self.tail()}"
@@ -134,7 +137,7 @@ class Havoc:
         return Process("havoc_client.py", self.path, f"client{self._clients}", stderr=self.errors)
 
     def tail(self) -> str:
-        return self.errors.read_text()[-3000:]
+        return self.errors.read_text()[-30_000:]
 
     def close(self) -> None:
         self._signal(signal.SIGKILL)
@@ -152,13 +155,13 @@ class Havoc:
             phase, after_s = "born", draw.uniform(0.0, self._boot_s * 1.1)
             if choice < MIGRATION and self.path.exists():
                 self._victim.write("downgrade")
-                self._until("downgraded", READY_S_MAX)
+                self._until("downgraded")
                 after_s = draw.uniform(0.0, self._boot_s * 2)
         elif choice < BOOT + MIGRATION + CLOSE:
             phase, leave_after_s, after_s = "closing", draw.uniform(0.01, WORK_S_MAX), draw.uniform(0.0, CLOSE_S_MAX)
         began = time.monotonic()
         self._victim.write(f"live {self._lives} {leave_after_s}")
-        self._until(phase, READY_S_MAX)
+        self._until(phase)
         if phase == "up":
             self._boot_s += (time.monotonic() - began - self._boot_s) * 0.2
         self._wait(after_s)
@@ -172,7 +175,7 @@ class Havoc:
                 self._wait(draw.uniform(0.0, WORK_S_MAX / 4))
         if self._child:
             self._signal(signal.SIGKILL)
-            self._until("died", READY_S_MAX)
+            self._until("died")
         if self._status == -signal.SIGKILL:
             self.kills += 1
             self.where[self._phase + (", stopped" if stopped else "")] += 1
@@ -190,13 +193,15 @@ class Havoc:
         while time.monotonic() < until_s:
             self._listen(until_s)
 
-    def _until(self, word: str, most_s: float) -> None:
+    def _until(self, word: str) -> None:
         """Listen until it has said this, or died."""
-        until_s = time.monotonic() + most_s
+        pulse = Pulse(self._victim.process.pid)
         self._heard.clear()
         while not self._heard & {word, "died"}:
-            assert time.monotonic() < until_s, f"it isn't {word} after {most_s:g} s: {self.tail()}"
-            self._listen(until_s)
+            if why := pulse.look():
+                ask_for_stacks(self._child or self._victim.process.pid)
+                raise AssertionError(f"it isn't {word}: {why}\n{self.tail()}")
+            self._listen(time.monotonic() + LOOK_S)
 
     def _listen(self, until_s: float) -> None:
         lines = self._victim.lines(min(until_s, time.monotonic() + 0.02))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
-from processes import environment
+from processes import environment, run
 
 from powerloss.oplog import Operation, read
 from powerloss.shim import Shim
@@ -29,11 +28,5 @@ class Power:
         return read(self.shim.log)
 
     def run(self, *arguments: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-W", "error", *arguments],
-            env=environment(self.shim.env),
-            timeout=300,
-            capture_output=True,
-            text=True,
-        )
+        done = run([sys.executable, "-W", "error", *arguments], env=environment(self.shim.env))
         assert done.returncode == 0, done.stderr
