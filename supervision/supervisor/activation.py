@@ -35,7 +35,7 @@ class Activation:
         self.system = system
         self._children = children
         self.templates: dict[str, Resolution] = {}
-        """What the children of a template are made from, by the address of their supervisor."""
+        """The resolved template of each supervisor that has one, by its address."""
         self._sweeps: dict[str, asyncio.TimerHandle] = {}
 
     def activate(self, parent: Cell, key: str) -> Cell | None:
