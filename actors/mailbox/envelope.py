@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from ...persistence.commit.effects import Told
+from ...persistence.store.attempts import is_uid
 from ...persistence.store.checksums import sealed
-from ...persistence.store.rows import MessageRow
+from ...persistence.store.rows import DeadLetterRow, MessageRow
 from ..messages.message import Message
 from ..messages.types import is_deeply_immutable
 
@@ -83,6 +85,16 @@ class Envelope(Told):
         if row.due is not None:
             self.due = row.due
         return self
+
+    @classmethod
+    def from_letter(cls, letter: DeadLetterRow, new_uid: Callable[[], str]) -> Envelope:
+        """A dead letter becomes a new message, without priority, key and failed attempts.
+
+        Args:
+            new_uid: called if the letter has no uid of its own, because its row was damaged.
+        """
+        uid = letter.uid if is_uid(letter.uid) else new_uid()
+        return cls(letter.address, uid, None, letter.type, letter.body.encode(), letter.sender)
 
 
 class Ask(Envelope):

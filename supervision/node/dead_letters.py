@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...actors.mailbox.envelope import Envelope
 from ...persistence.commit.effects import Effects
-from ...persistence.store.attempts import is_uid
 from ...persistence.store.rows import DeadLetterRow
 from ..errors import AdministrationFailed
 
@@ -42,9 +41,7 @@ class DeadLetters:
             if letter is None:
                 raise AdministrationFailed(f"there is no dead letter {letter_id} ({done} were requeued)")
             cell = self._system.resolve(letter.address)
-            uid = letter.uid if is_uid(letter.uid) else self._system.next_uid()  # parked because it was damaged
-            envelope = Envelope(letter.address, uid, None, letter.type, letter.body.encode())
-            envelope.sender = letter.sender
+            envelope = Envelope.from_letter(letter, self._system.next_uid)
             self._system.delivery.accept(cell, envelope, deletes=((DeadLetterRow, letter_id),))
             done += 1
         await self._system.committer.flush()

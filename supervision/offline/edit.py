@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from ...actors.extensions.monitors.relations import retire_row
+from ...actors.mailbox.envelope import Envelope
 from ...actors.recovery.belongings import rows_of
 from ...persistence.errors import GreenroomError, RecordCorrupt
 from ...persistence.runtime import Runtime
-from ...persistence.store.attempts import is_uid
 from ...persistence.store.checksums import seal, verify
 from ...persistence.store.commit import Commit
 from ...persistence.store.contract import Store
@@ -141,18 +141,9 @@ async def requeue(store: Store, ids: Sequence[int]) -> dict[str, Any]:
         letters = [verify(await _letter(store, letter_id)) for letter_id in dict.fromkeys(ids)]
         for letter in letters:
             commit.last_id += 1
-            message = MessageRow(
-                id=commit.last_id,
-                address=letter.address,
-                priority=0,
-                due=None,
-                uid=letter.uid if is_uid(letter.uid) else Runtime().uid(),  # parked because it was damaged
-                sender=letter.sender,
-                key=None,
-                type=letter.type,
-                body=letter.body,
-            )
-            commit.inserts.append(seal(message))
+            told = Envelope.from_letter(letter, Runtime().uid)
+            told.id = commit.last_id
+            commit.inserts.append(told.row())
             commit.delete(DeadLetterRow, letter.id)
     return {"requeued": len(letters)}
 
