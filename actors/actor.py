@@ -14,73 +14,38 @@ class Account(Actor[Book]):
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast, overload
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
+from .definition.decorator import handler
 from .definition.definition import Definition
-from .definition.handlers import EXAMPLE, MARK, HandlerMark
 from .definition.options import Backoff, Overflow
-from .kernel.errors import ActorNotFound, NotRunning
+from .delivery.ref import ActorRef, ref_to
+from .execution.exits import Exits
+from .execution.transaction import user_transaction
+from .extensions.groups import Groups
+from .extensions.monitors.changes import RelationChanges
+from .extensions.stash import StashChanges
+from .extensions.timers.changes import TimerChanges
+from .kernel.errors import ActorNotFound, NotRunning, TurnClosed
+from .kernel.incarnation import Incarnation
+from .kernel.leaving import Leaving
+from .kernel.turn import Turn
 from .messages.errors import StateError, UnhandledMessage
 from .messages.message import Message
-from .messages.signals import ExitReason
+from .messages.signals import ExitReason, storable
 from .messages.types import shown
+from .system import ActorSystem
 
 if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - the name of a type; the draws come from the Runtime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from .delivery.ref import ActorRef
-    from .kernel.context import ActorContext
-    from .kernel.turn import Turn
-    from .system import ActorSystem
-
 __all__ = ("Actor", "handler")
 
 State = TypeVar("State")
-A = TypeVar("A")
-M = TypeVar("M", bound=Message)
-T = TypeVar("T")
-
-
-class _Decorator(Protocol):
-    @overload
-    def __call__(self, function: Callable[[A, M], T], /) -> Callable[[A, M], T]: ...
-    @overload
-    def __call__(self, function: Callable[[A, list[M]], T], /) -> Callable[[A, list[M]], T]: ...
-
-
-@overload
-def handler(function: Callable[[A, M], T], /) -> Callable[[A, M], T]: ...
-@overload
-def handler(function: Callable[[A, list[M]], T], /) -> Callable[[A, list[M]], T]: ...
-@overload
-def handler(*, external: bool = False) -> _Decorator: ...
-def handler(function: Any = None, /, *, external: bool = False) -> Any:
-    """Declare a method the handler of the message type that its parameter is annotated with.
-
-    The method may be sync or async. `message: list[Tick]` takes several waiting messages at once. What
-    the handler of a `Request` returns is the reply.
-
-    Args:
-        external: the handler acts on the outside world; it starts only when everything its turn rests on
-            is committed, as if it began with `await self.turn.settled()`.
-
-    Raises:
-        TypeError: when the class is defined, if the method can't be a handler.
-    """
-
-    def mark(function: Any) -> Any:
-        if not inspect.isfunction(function):
-            raise TypeError(f"@handler over {shown(type(function))}: it goes over a method. Write {EXAMPLE}")
-        vars(function)[MARK] = HandlerMark(external=external)
-        return function
-
-    return mark if function is None else mark(function)
 
 
 class Actor(Generic[State]):
@@ -113,7 +78,8 @@ class Actor(Generic[State]):
     state: State
     """What the actor remembers. Set before `on_start`; kept if the turn finishes, restored if it fails."""
 
-    _context: ActorContext | None = None
+    _context: Incarnation | None = None
+    """The incarnation that this instance is of. The runtime sets it after `__init__`."""
     _supervises: ClassVar[bool] = False
     """Whether it is served during a solo run as well: what a suspect asks may have to be restarted first."""
     _answers: ClassVar[tuple[type[Exception], ...]] = ()
@@ -170,21 +136,16 @@ class Actor(Generic[State]):
 
     # -- the instance API -----------------------------------------------------------------------------
 
-    def _lent(self, attribute: str) -> ActorContext:
-        context = self._context
-        if context is None:
-            raise NotRunning(type(self).__qualname__, attribute)
-        return context
-
     @property
     def address(self) -> str:
         """The actor's path in the tree, `/bank/accounts/alice`."""
-        return self._lent("address").address
+        return _life(self, "address").address
 
     @property
     def ref(self) -> ActorRef:
         """A reference to this actor, to be sent to others."""
-        return self._lent("ref").ref
+        life = _life(self, "ref")
+        return ref_to(life.kernel, life.address)
 
     @property
     def supervisor(self) -> ActorRef:
@@ -193,39 +154,41 @@ class Actor(Generic[State]):
         Raises:
             ActorNotFound: this is the root of the tree.
         """
-        context = self._lent("supervisor")
-        above = context.supervisor
+        life = _life(self, "supervisor")
+        above = life.cell.supervisor
         if above is None:
-            raise ActorNotFound("/", f"{context.address} is the root of the tree and has no supervisor")
-        return above
+            raise ActorNotFound("/", f"{life.address} is the root of the tree and has no supervisor")
+        return ref_to(life.kernel, above.address)
 
     @property
     def system(self) -> ActorSystem:
         """The system, for references to others: `self.system.ref("/bank/ledger")`."""
-        context = self._context
-        return self._lent("system").system if context is None else context.system
+        life = self._context
+        return (_life(self, "system") if life is None else life).kernel.part(ActorSystem)
 
     @property
     def turn(self) -> Turn:
         """The turn that is being run: its key, its attempt, `await self.turn.settled()`."""
-        return self._lent("turn").turn
+        return _turn_of(_life(self, "turn"))
 
     def now(self) -> datetime:
         """The time, in UTC and aware of it. Recorded, so that a turn that is run again sees the same."""
-        return self._lent("now").now()
+        return datetime.fromtimestamp(_life(self, "now").kernel.runtime.now(), UTC)
 
     @property
     def random(self) -> Random:
         """A source of random numbers. Recorded, so that a turn that is run again draws the same."""
-        return self._lent("random").random()
+        turn = _turn_of(_life(self, "random"))
+        return turn.cell.kernel.runtime.random(turn.key)
 
     def stop(self, reason: ExitReason | None = None) -> None:
         """End this incarnation after the turn, by default with reason "normal". State and mailbox stay."""
-        self._lent("stop").stop(reason or ExitReason.normal())
+        reason = ExitReason.normal() if reason is None else storable(reason)
+        _open_turn(self, "stop").part(Leaving).stop(reason)
 
     def retire(self) -> None:
         """End the actor for good: its state and its mailbox are deleted in the commit of this turn."""
-        self._lent("retire").retire()
+        _open_turn(self, "retire").part(Leaving).retire()
 
     def monitor(self, ref: ActorRef) -> str:
         """Be told by one `Down` when the actor at `ref` exits: once, and at once if nothing runs there.
@@ -240,7 +203,7 @@ class Actor(Generic[State]):
         Raises:
             TurnClosed: outside a turn. UnhandledMessage: the class has no handler for `Down`. TooManyMonitors
         """
-        return self._lent("monitor").monitor(ref)
+        return _open_turn(self, "monitor").part(RelationChanges).monitor(ref)
 
     def demonitor(self, monitor: str) -> None:
         """Take a monitor off, when the turn finishes. A `Down` that is on its way by then still comes.
@@ -248,7 +211,7 @@ class Actor(Generic[State]):
         Raises:
             TurnClosed: outside a turn.
         """
-        self._lent("demonitor").demonitor(monitor)
+        _open_turn(self, "demonitor").part(RelationChanges).demonitor(monitor)
 
     def link(self, ref: ActorRef) -> None:
         """Tie two actors together: when one exits, but for a `normal` exit, the other one exits with the same reason.
@@ -260,7 +223,7 @@ class Actor(Generic[State]):
         Raises:
             TurnClosed: outside a turn. UnhandledMessage: `trap_exits` without a handler for `Exited`. TooManyMonitors
         """
-        self._lent("link").link(ref)
+        _open_turn(self, "link").part(RelationChanges).link(ref)
 
     def unlink(self, ref: ActorRef) -> None:
         """Undo a link, when the turn finishes, whoever made it.
@@ -268,7 +231,7 @@ class Actor(Generic[State]):
         Raises:
             TurnClosed: outside a turn.
         """
-        self._lent("unlink").unlink(ref)
+        _open_turn(self, "unlink").part(RelationChanges).unlink(ref)
 
     def schedule(
         self,
@@ -305,8 +268,10 @@ class Actor(Generic[State]):
             NotAMessage, UndecodableMessage, TooManyTimers
             ExtraMissing: `cron` without `greenroom[cron]`.
         """
-        return self._lent("schedule").schedule(
-            message, after_s=after_s, every_s=every_s, cron=cron, at=at, name=name, timezone=timezone
+        return (
+            _open_turn(self, "schedule")
+            .part(TimerChanges)
+            .schedule(message, after_s=after_s, every_s=every_s, cron=cron, at=at, name=name, timezone=timezone)
         )
 
     def cancel(self, name: str) -> bool:
@@ -318,7 +283,7 @@ class Actor(Generic[State]):
         Raises:
             TurnClosed: outside a turn.
         """
-        return self._lent("cancel").cancel(name)
+        return _open_turn(self, "cancel").part(TimerChanges).cancel(name)
 
     def stash(self) -> None:
         """Put the message being handled aside, until `unstash_all` or the end of the incarnation.
@@ -330,7 +295,7 @@ class Actor(Generic[State]):
             StashFull: as many messages are stashed as the actor's `capacity` allows.
             TurnClosed: outside a turn. RuntimeError: in `on_start` or `on_stop`, where there is no message.
         """
-        self._lent("stash").stash()
+        _open_turn(self, "stash").part(StashChanges).stash()
 
     def unstash_all(self) -> None:
         """Put all stashed messages back at the head of the mailbox, in their order, when the turn finishes.
@@ -338,7 +303,7 @@ class Actor(Generic[State]):
         Raises:
             TurnClosed: outside a turn.
         """
-        self._lent("unstash_all").unstash_all()
+        _open_turn(self, "unstash_all").part(StashChanges).unstash_all()
 
     def join(self, group: str) -> None:
         """Become a member of a group (`system.group(name)`), at once, until `leave` or the end of the incarnation.
@@ -346,24 +311,77 @@ class Actor(Generic[State]):
         Raises:
             TypeError, ValueError: this is no name for a group, or it is a member of too many.
         """
-        self._lent("join").join(group)
+        life = _running(self, "join")
+        life.kernel.part(Groups).join(life.address, group)
 
     def leave(self, group: str) -> None:
         """Be no member of a group any more, at once."""
-        self._lent("leave").leave(group)
+        life = _running(self, "leave")
+        life.kernel.part(Groups).leave(life.address, group)
 
     def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Write to the node's database by SQL, in the same commit as the turn.
 
-        Entering commits everything the turn rests on and takes the write slot, which is held until the turn
-        ends; it is taken away after the store's `transaction_timeout_s`. `ask`, `settled` and a second
-        transaction raise meanwhile.
+        Entering commits everything the turn rests on and takes the write slot, which is held until the *turn* ends;
+        other turns go on, and their commits queue. It is taken away after the store's `transaction_timeout_s`. `ask`,
+        `settled` and a second transaction raise meanwhile. An exception that leaves the block fails the turn if it
+        isn't caught; what was written is rolled back either way.
+
+        Raises:
+            RuntimeError: a second transaction in one turn.
+            TransactionTimeout: the turn held the slot longer than `transaction_timeout_s`; it was rolled back.
+            TurnClosed, StoreFull, StoreUnavailable
         """
-        return self._lent("transaction").transaction()
+        turn = _open_turn(self, "transaction")
+        return user_transaction(turn, turn.cell.kernel.part(Exits).cut_off)
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             if name == "state":
                 raise NotRunning(type(self).__qualname__, name)
-            return object.__getattribute__(self, name)  # raises again, in the words of whoever raised
+            return object.__getattribute__(self, name)  # raises again, in the same words
+
+
+def _life(actor: Actor[Any], attribute: str) -> Incarnation:
+    """
+    Raises:
+        NotRunning: it isn't an incarnation's instance yet.
+    """
+    life = actor._context
+    if life is None:
+        raise NotRunning(type(actor).__qualname__, attribute)
+    return life
+
+
+def _running(actor: Actor[Any], attribute: str) -> Incarnation:
+    """
+    Raises:
+        NotRunning; TurnClosed: this incarnation is over.
+    """
+    life = _life(actor, attribute)
+    if life.cell.incarnation is not life:
+        raise TurnClosed(life.address)
+    return life
+
+
+def _turn_of(life: Incarnation) -> Turn:
+    """The turn that an incarnation is in.
+
+    Raises:
+        TurnClosed: there is none: it is idle, or over.
+    """
+    turn = life.cell.turn
+    if turn is None or turn.incarnation is not life:
+        raise TurnClosed(life.address)
+    return turn
+
+
+def _open_turn(actor: Actor[Any], attribute: str) -> Turn:
+    """
+    Raises:
+        NotRunning; TurnClosed: no turn is open.
+    """
+    turn = _turn_of(_life(actor, attribute))
+    turn.check_open()
+    return turn

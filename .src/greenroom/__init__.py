@@ -18,10 +18,11 @@ from .actors.extensions.introspection.requests import (
 )
 from .actors.extensions.introspection.trace import Trace, TracedTurn
 from .actors.extensions.monitors.errors import TooManyMonitors
+from .actors.extensions.stash import StashFull
 from .actors.extensions.tasks.errors import TaskCancelled, TasksFull, TaskTimeout
 from .actors.extensions.tasks.task import Task
 from .actors.extensions.tasks.tasks import Tasks
-from .actors.extensions.timers.errors import ExtraMissing, StashFull, TooManyTimers
+from .actors.extensions.timers.errors import ExtraMissing, TooManyTimers
 from .actors.kernel.errors import (
     ActorNotFound,
     AskFailed,

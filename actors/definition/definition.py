@@ -5,14 +5,13 @@ from __future__ import annotations
 import dis
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from ..extensions.introspection.requests import SYSTEM_HANDLERS, SYSTEM_TAGS, check_handlers
-from ..messages.message import Message, classes_with_tag, tag_of
+from ..messages.message import Message, SystemRequest, classes_with_tag, system_tag, tag_of
 from ..messages.types import class_path, shown, type_argument, unstorable
 from .handlers import MARK, HandlerMark, HandlerSpec, fallback_spec, read_handler
 from .options import OPTION_NAMES, Backoff, Options, near_miss
@@ -104,24 +103,26 @@ class Definition:
         self.handlers: dict[type, HandlerSpec] = _handlers(cls, root)
         """Exact message type to handler."""
         self.by_tag: dict[str, type[Message]] = _by_tag(cls, self.handlers)
-        check_handlers(cls, self.handlers)
+        _check_system_requests(cls, self.handlers)
         self.has_receive = _overrides(cls, root, "receive")
         self.overrides_on_start = _overrides(cls, root, "on_start")
         self.on_start_waits = _can_suspend(cls.on_start)
         self.overrides_on_stop = _overrides(cls, root, "on_stop")
         self.upgrades = _upgrades(cls, root, self.state_version)
         """Whether old states are made new by the class's own `upgrade`, rather than by defaults alone."""
-        self._resolved: dict[type, HandlerSpec | None] = {**SYSTEM_HANDLERS, **self.handlers}
+        self._resolved: dict[type, HandlerSpec | None] = {**self.handlers}
 
     def handler_for(self, message_type: type[Message]) -> HandlerSpec | None:
         """The handler of a message type: its own, else that of its nearest base class, else `receive`.
 
-        None if there is none of these: the message is unhandled.
+        None if there is none of these (the message is unhandled), or if the runtime answers it.
         """
         try:
             return self._resolved[message_type]
         except KeyError:
             pass
+        if issubclass(message_type, SystemRequest):
+            return None
         found = next((self.handlers[base] for base in message_type.__mro__ if base in self.handlers), None)
         if found is None and self.has_receive:
             found = fallback_spec(self.cls.receive, message_type)
@@ -134,7 +135,7 @@ class Definition:
         A handled class first; then a class of that tag which a handler of a base class, or `receive`, takes:
         the one in the actor's own module, or the only one there is.
         """
-        exact = self.by_tag.get(tag) or SYSTEM_TAGS.get(tag)
+        exact = self.by_tag.get(tag) or system_tag(tag)
         if exact is not None:
             return exact
         found = [cls for cls in classes_with_tag(tag) if self.handler_for(cls) is not None]
@@ -280,6 +281,24 @@ def _by_tag(cls: type, handlers: dict[type, HandlerSpec]) -> dict[str, type[Mess
                 f'`class {message_type.__name__}(Message, tag="...")`'
             )
     return found
+
+
+def _check_system_requests(cls: type, handled: Iterable[type[Message]]) -> None:
+    """
+    Raises:
+        TypeError: the class handles a request that the runtime answers, or a message that is stored under its name.
+    """
+    for message_type in handled:
+        if issubclass(message_type, SystemRequest):
+            raise TypeError(
+                f"{cls.__qualname__}: it handles {class_path(message_type)}, and the runtime does that for every "
+                "actor. Define a request of your own"
+            )
+        if system_tag(tag_of(message_type)) is not None:
+            raise TypeError(
+                f"{cls.__qualname__}: it handles {class_path(message_type)}, and its tag {tag_of(message_type)!r} is "
+                f'the runtime\'s. Give it another: `class {message_type.__name__}(Message, tag="...")`'
+            )
 
 
 def _lineage(cls: type, root: type) -> list[type]:

@@ -9,7 +9,7 @@ import collections.abc
 import inspect
 import math
 import typing
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, get_args, get_origin
 
 import msgspec
@@ -47,6 +47,7 @@ class HandlerSpec:
         "is_batch",
         "is_plain",
         "is_request",
+        "keeps_runner",
         "message_type",
         "name",
         "reply_type",
@@ -55,6 +56,7 @@ class HandlerSpec:
     def __init__(
         self, function: Callable[..., Any], message_type: type[Message], reply_type: Any, *, is_async: bool,
         is_batch: bool = False, external: bool = False,
+        keeps_runner: Callable[[Any], Awaitable[str]] | None = None,
     ) -> None:  # fmt: skip
         self.function = function
         """Call it as `function(actor, message)`; with a list of messages if `is_batch`."""
@@ -66,10 +68,12 @@ class HandlerSpec:
         self.is_async = is_async
         """False: the result is there after the call. True: it is to be awaited."""
         self.is_batch = is_batch
-        self.is_plain = not (is_async or is_batch or external)
+        self.is_plain = not (is_async or is_batch or external or keeps_runner)
         """Whether calling it is all there is to do."""
         self.external = external
         """Whether the turn is settled before the handler begins."""
+        self.keeps_runner = keeps_runner
+        """Called with the cell after the turn: the runner stays with the cell until that returns. None: it goes on."""
         self._as_is: frozenset[type] | None = None
         self._decoder: msgspec.json.Decoder[Any] | None = None
 

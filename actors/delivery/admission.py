@@ -9,27 +9,28 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ...persistence.errors import GreenroomError
+from ..kernel.cell import Cell
+from ..kernel.kernel import Kernel
 from ..mailbox.envelope import Envelope
-from ..messages.message import Message
-from .errors import MailboxFull
-from .ref import Receipt
+from .keys import Keys
 
-if TYPE_CHECKING:
-    from ..kernel.cell import Cell
-    from ..system import ActorSystem
-
-__all__ = ("Admission", "admit_slowly")
+__all__ = ("Admission",)
 
 
 class Admission:
     """The line before one mailbox. Exists only while somebody stands in it."""
 
-    def __init__(self, system: ActorSystem, cell: Cell) -> None:
-        self._system = system
+    def __init__(self, kernel: Kernel, keys: Keys, cell: Cell, accept: Callable[[Cell, Envelope], int]) -> None:
+        """
+        Args:
+            accept: puts a tell into the mailbox; returns its position in the commit order.
+        """
+        self._kernel = kernel
+        self._keys = keys
         self._cell = cell
+        self._accept = accept
         self._line: deque[tuple[Envelope, asyncio.Future[int]]] = deque()
         self._room: asyncio.Future[None] | None = None
 
@@ -41,7 +42,7 @@ class Admission:
         future.add_done_callback(_seen)
         self._line.append((envelope, future))
         if len(self._line) == 1:
-            self._system.background(self._admit(), f"greenroom admission to {self._cell.address}")
+            self._kernel.background(self._admit(), f"greenroom admission to {self._cell.address}")
         return future
 
     def room(self) -> None:
@@ -50,7 +51,7 @@ class Admission:
             self._room.set_result(None)
 
     def refuse(self, error: Callable[[object], GreenroomError]) -> None:
-        """Nobody in the line will get in; each gets an error that hands its message back."""
+        """None in the line will get in; each gets an error that hands its message back."""
         for envelope, future in self._line:
             if not future.done():
                 future.set_exception(error(envelope.message))
@@ -64,41 +65,23 @@ class Admission:
                 line.popleft()
                 continue
             try:
-                earlier = await self._system.keys.seen(envelope) if envelope.key is not None else None
+                earlier = await self._keys.seen(envelope) if envelope.key is not None else None
                 while earlier is None and cell.mailbox.count >= cell.options.capacity and not future.done():
                     self._room = asyncio.get_running_loop().create_future()
-                    self._system.delivery.when_room(cell, self.room)
+                    self._kernel.router.when_room(cell, self.room)
                     await self._room
-                    earlier = self._system.keys.seen_lately(envelope) if envelope.key is not None else None
+                    earlier = self._keys.seen_lately(envelope) if envelope.key is not None else None
                 if not future.done():
                     if earlier is None:
-                        earlier = self._system.delivery.accept(cell, envelope)
+                        earlier = self._accept(cell, envelope)
                     future.set_result(earlier)
             except GreenroomError as error:
                 if not future.done():
                     future.set_exception(error)
-        cell.admission = None
-        cell.light = not cell.durable and not self._system.over
-
-
-def admit_slowly(system: ActorSystem, cell: Cell, envelope: Envelope, message: Message) -> Receipt:
-    """Put a tell in the line.
-
-    Raises:
-        MailboxFull: the actor's overflow is "reject", or as many wait in line as the mailbox holds.
-    """
-    capacity = cell.options.capacity
-    waiting = len(cell.admission) if cell.admission is not None else 0
-    full = cell.mailbox.count >= capacity
-    if (full and cell.options.overflow == "reject") or waiting >= capacity:
-        raise MailboxFull(cell.address, capacity, message)
-    if cell.admission is None:
-        cell.admission = Admission(system, cell)
-        cell.light = False
-    return Receipt(system, 0, message, cell.admission.join(envelope))
+        cell.line_over()
 
 
 def _seen(future: asyncio.Future[int]) -> None:
-    """Who doesn't await the receipt doesn't want to know."""
+    """A caller that doesn't await the receipt doesn't want to know."""
     if not future.cancelled():
         future.exception()

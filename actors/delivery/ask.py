@@ -4,41 +4,39 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...persistence.errors import StoreError
-from ..extensions.introspection.requests import SYSTEM_HANDLERS
+from ..kernel.cell import DOWN, GONE, PASSIVE, STOPPED, UP, Cell
 from ..kernel.errors import ActorNotFound
-from ..kernel.status import DOWN, GONE, PASSIVE, STOPPED, UP
+from ..kernel.hooks import Extension
+from ..kernel.kernel import Kernel
 from ..kernel.turn import Turn, current_turn
 from ..mailbox.envelope import Ask
 from ..messages.codec import round_trip
 from ..messages.errors import NotAMessage
-from ..messages.message import Request, tag_of
+from ..messages.message import Request, SystemRequest, tag_of
 from ..messages.types import is_deeply_immutable
 from .deadlines import Deadlines
 from .errors import AskAfterTell, AskCycle, AskTimeout, MailboxFull
 
-if TYPE_CHECKING:
-    from ..kernel.cell import Cell
-    from ..system import ActorSystem
-
 __all__ = ("Asks",)
 
 
-class Asks:
-    def __init__(self, system: ActorSystem) -> None:
-        self._system = system
-        self._deadlines: Deadlines[Ask] = Deadlines(system.runtime, _expire)
+class Asks(Extension):
+    """The asks of one node that wait for replies."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._deadlines: Deadlines[Ask] = Deadlines(kernel.runtime, _expire)
 
     async def ask(self, cell: Cell, request: Request[Any], timeout_s: float, uid: str = "") -> Any:
         if not isinstance(request, Request):
             raise NotAMessage(request)
-        system, turn = self._system, current_turn.get()
-        if turn is not None and turn.cell.system is not system:
+        kernel, turn = self._kernel, current_turn.get()
+        if turn is not None and turn.cell.kernel is not kernel:
             turn = None
-        if system.over or system.committer.failure is not None:
-            system.check_running()
+        if kernel.over or kernel.commits.failure is not None:
+            kernel.check_running()
         if cell.status is not UP:
             _check_reachable(cell)
         if turn is not None:
@@ -54,13 +52,13 @@ class Asks:
         if turn is not None:
             uid = turn.next_uid()
         elif cell.durable and not uid:
-            uid = system.next_uid()
+            uid = kernel.next_uid()
         ask = Ask(cell.address, uid, request, tag_of(cls), body, future, timeout_s)
         bucket = self._deadlines.add(ask, timeout_s)
         try:
             if turn is not None:
                 return await self._from_inside(cell, ask, turn)
-            if cell.mailbox.count >= cell.options.capacity and cls not in SYSTEM_HANDLERS:
+            if cell.mailbox.count >= cell.options.capacity and not issubclass(cls, SystemRequest):
                 await self._room(cell, ask)
             cell.push(ask)
             return (await future)[0]
@@ -71,16 +69,14 @@ class Asks:
         ask.asker = turn
         asker = turn.cell
         ask.after = turn.after
-        if asker.asking is None:
-            asker.asking = []
-        asker.asking.append(cell)
+        asker.waits_for(cell)
         try:
             cell.push(ask)
-            if self._system.runners.solo:
-                self._system.runners.serve(cell)
+            if self._kernel.caution is not None:
+                self._kernel.caution.serve(cell)
             result, after = await ask.future
         finally:
-            asker.asking.remove(cell)
+            asker.has_waited_for(cell)
         if after > turn.after:
             turn.after = after
         return result
@@ -100,27 +96,8 @@ class Asks:
             raise MailboxFull(cell.address, cell.options.capacity, ask.message)
         while cell.mailbox.count >= cell.options.capacity and not ask.future.done():
             room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._system.delivery.when_room(cell, partial(_let_in, room))
+            self._kernel.router.when_room(cell, partial(_let_in, room))
             await asyncio.wait((room, ask.future), return_when=asyncio.FIRST_COMPLETED)
-
-    def answer(self, ask: Ask, result: Any, after: int) -> None:
-        """Hand the reply over: at once inside the node, after the commit it rests on to the outside."""
-        future = ask.future
-        if future.done():
-            return
-        committer = self._system.committer
-        if after <= committer.committed or ask.asker is not None:
-            future.set_result((result, after))
-            return
-
-        def gate(error: StoreError | None) -> None:
-            if not future.done():
-                if error is None:
-                    future.set_result((result, after))
-                else:
-                    future.set_exception(self._system.recovery.refusals.to_asker(ask, error))
-
-        committer.when(after, gate)
 
     def close(self) -> None:
         self._deadlines.close()
@@ -142,7 +119,7 @@ def _path(start: Cell, goal: Cell) -> tuple[str, ...] | None:
 
 
 def _waits_for(cell: Cell) -> list[Cell]:
-    """Whom it has asked; and for one that isn't running, its supervisor, which has to start it."""
+    """The cells that it has asked; and for one that isn't running, its supervisor, which has to start it."""
     others = list(cell.asking or ())
     if cell.supervisor is not None and cell.status in (PASSIVE, DOWN):
         others.append(cell.supervisor)
@@ -163,8 +140,7 @@ def _check_reachable(cell: Cell) -> None:
 
 
 def _expire(ask: Ask) -> None:
-    if not ask.future.done():
-        ask.future.set_exception(AskTimeout(ask.address, ask.message, ask.timeout_s))
+    ask.refuse(AskTimeout(ask.address, ask.message, ask.timeout_s))
 
 
 def _let_in(room: asyncio.Future[None]) -> None:

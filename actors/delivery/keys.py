@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import RecordCorrupt, StoreFull, StoreUnavailable
 from ...persistence.store.checksums import seal
 from ...persistence.store.rows import KeyRow
+from ..kernel.hooks import Extension, Participant
+from ..kernel.kernel import Kernel
 from ..mailbox.envelope import Envelope
-from ..recovery.damage import report_damage
 from .errors import KeyConflict, KeyDamaged
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell
     from ..kernel.turn import Turn
-    from ..system import ActorSystem
 
-__all__ = ("Keys",)
+__all__ = ("KeyChanges", "Keys")
 
 DAMAGED = ""
 """In place of a digest: the row was damaged."""
@@ -27,10 +27,12 @@ RECENT_MAX = 100_000
 """Keys remembered in memory; the others are looked up in the store."""
 
 
-class Keys:
-    def __init__(self, system: ActorSystem, retention_s: float) -> None:
-        self._system = system
-        self.retention_s = retention_s
+class Keys(Extension):
+    """The idempotency keys of one node, as far as memory knows them."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self.retention_s = kernel.settings.key_retention_s
         self._recent: OrderedDict[tuple[str, str], tuple[str, float, int]] = OrderedDict()
         """Digest, expiry and position of the tell, by address and key."""
 
@@ -53,11 +55,11 @@ class Keys:
         """
         if name not in self._recent:
             try:
-                row = await self._system.store.get(KeyRow, *name)
+                row = await self._kernel.store.get(KeyRow, *name)
             except RecordCorrupt as error:
                 row = self._bury(name, error)
             except (StoreFull, StoreUnavailable) as error:  # no fault of the message that is being handled
-                self._system.recovery.store_failed(error)
+                self._kernel.store_failed(error)
                 raise
             if row is not None and name not in self._recent:
                 self._enter(name, (row.digest, row.expires, 0))
@@ -71,20 +73,20 @@ class Keys:
         Raises:
             StoreFull, StoreUnavailable
         """
-        expires = self._system.runtime.now() + self.retention_s
+        expires = self._kernel.runtime.now() + self.retention_s
         row = seal(KeyRow(*name, DAMAGED, 0, expires))
-        self._system.committer.submit(Effects(rows=(row,)))
+        self._kernel.commits.submit(Effects(rows=(row,)))
         effect = (
             f"whatever is told to {name[0]} under the key {name[1]!r} within the next {self.retention_s:g} s is refused"
         )
-        report_damage(self._system, error, effect, name[0])
+        self._kernel.report_damage(error, effect, name[0])
         return row
 
     def seen_lately(self, envelope: Envelope) -> int | None:
         """The same from memory alone: to look again after an await."""
         assert envelope.key is not None
         known = self._recent.get((envelope.address, envelope.key))
-        if known is None or known[1] <= self._system.runtime.now():
+        if known is None or known[1] <= self._kernel.runtime.now():
             return None
         if known[0] == DAMAGED:
             raise KeyDamaged(envelope.address, envelope.key)
@@ -92,37 +94,10 @@ class Keys:
             raise KeyConflict(envelope.address, envelope.key)
         return known[2]
 
-    async def check_turn(self, turn: Turn) -> None:
-        """Drop the sends of a turn whose keys were seen before. Nothing may be awaited between this and the finish.
-
-        Raises:
-            KeyConflict: a key was used for another message.
-        """
-        if turn.retiring:
-            await self._system.pending.complete()  # what it deletes is all of its mail
-        if turn.sends is None:
-            return
-        for _, envelope in turn.sends:
-            if envelope.key is not None:
-                await self.seen(envelope)
-        kept: list[tuple[Cell, Envelope]] = []
-        mine: dict[tuple[str, str], str] = {}
-        for cell, envelope in turn.sends:
-            if envelope.key is not None:
-                name, mark = (envelope.address, envelope.key), digest(envelope)
-                if mine.setdefault(name, mark) != mark:
-                    raise KeyConflict(*name)
-                if self.seen_lately(envelope) is not None or any(
-                    other.key == envelope.key and other.address == envelope.address for _, other in kept
-                ):
-                    continue
-            kept.append((cell, envelope))
-        turn.sends = kept
-
     def row(self, envelope: Envelope) -> KeyRow:
         """The row that makes the key known."""
         assert envelope.key is not None
-        expires = self._system.runtime.now() + self.retention_s
+        expires = self._kernel.runtime.now() + self.retention_s
         return seal(KeyRow(envelope.address, envelope.key, digest(envelope), envelope.id, expires))
 
     def remember(self, row: KeyRow, position: int) -> None:
@@ -137,11 +112,56 @@ class Keys:
     def in_use(self, name: tuple[str, str]) -> bool:
         """Whether an address and key are known, from memory alone, to be within their retention."""
         known = self._recent.get(name)
-        return known is not None and known[1] > self._system.runtime.now()
+        return known is not None and known[1] > self._kernel.runtime.now()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Memory may hold keys of tells that were lost: after a reset only the store is believed."""
         self._recent.clear()
+
+
+class KeyChanges(Participant):
+    """The keys of what one turn tells. They are looked up before its finish."""
+
+    rank: ClassVar[int] = 0
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._keys = turn.cell.kernel.part(Keys)
+        self._rows: list[KeyRow] = []
+        turn.waits = True
+
+    async def ready(self) -> None:
+        """Drop the sends whose keys were seen before.
+
+        Raises:
+            KeyConflict: a key was used for another message.
+        """
+        keys, turn = self._keys, self._turn
+        for _, envelope in turn.sends or ():
+            if envelope.key is not None:
+                await keys.seen(envelope)
+        kept: list[tuple[Cell, Envelope]] = []
+        mine: dict[tuple[str, str], str] = {}
+        for cell, envelope in turn.sends or ():
+            if envelope.key is not None:
+                name, mark = (envelope.address, envelope.key), digest(envelope)
+                if mine.setdefault(name, mark) != mark:
+                    raise KeyConflict(*name)
+                if keys.seen_lately(envelope) is not None or any(
+                    other.key == envelope.key and other.address == envelope.address for _, other in kept
+                ):
+                    continue
+            kept.append((cell, envelope))
+        turn.sends = kept
+
+    def prepare(self, inserts: list[Envelope], ahead: bool) -> int:
+        self._rows = [self._keys.row(envelope) for envelope in inserts if envelope.key is not None]
+        self._turn.record(*self._rows)
+        return 0
+
+    def apply(self) -> None:
+        for row in self._rows:
+            self._keys.remember(row, self._turn.after)
 
 
 def digest(envelope: Envelope) -> str:

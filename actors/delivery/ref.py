@@ -1,95 +1,41 @@
-"""ActorRef: the way to speak to an actor. And Receipt: what a tell gives back."""
+"""ActorRef: the way to speak to an actor."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Generator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
-from ...persistence.errors import StoreDataError, StoreFull, StoreUnavailable
-from ..kernel.status import GONE
+from ..kernel.cell import GONE, Cell
+from ..kernel.errors import ActorNotFound
+from ..kernel.kernel import Kernel
 from ..kernel.turn import current_turn
 from ..messages.message import Message, Request
+from .receipt import DONE, Receipt
+from .tell import Delivery
 
-if TYPE_CHECKING:
-    from ..kernel.cell import Cell
-    from ..system import ActorSystem
-
-__all__ = ("ActorRef", "Receipt")
+__all__ = ("ActorRef", "Receipt", "ref_to")
 
 R = TypeVar("R")
 
 
-class Receipt:
-    """Awaiting it waits until the message is on disk. The tell has taken effect without that.
-
-    Inside a turn it is done at once: the message commits with the turn.
+def ref_to(kernel: Kernel, address: str) -> ActorRef:
+    """A reference to the actor at an absolute address of a node. Whether there is one shows when it is told something.
 
     Raises:
-        StoreFull, StoreUnavailable: nothing was kept; `undelivered` is the message.
-        StoreDataError: the database refuses this message (it is too big, say); `undelivered` is the message.
-        MailboxFull, KeyConflict: of a tell that had to wait in line.
+        ActorNotFound: that is no absolute path.
     """
-
-    __slots__ = ("_admitted", "_message", "_position", "_system")
-
-    def __init__(
-        self,
-        system: ActorSystem | None,
-        position: int,
-        message: Message | None,
-        admitted: asyncio.Future[int] | None = None,
-    ) -> None:
-        self._system = system
-        self._position = position
-        self._message = message
-        self._admitted = admitted
-
-    def __await__(self) -> Generator[Any, None, None]:
-        system = self._system
-        if system is None:
-            return
-        try:
-            if self._admitted is not None:
-                self._position = yield from asyncio.shield(self._admitted)
-                self._admitted = None
-            position, committer = self._position, system.committer
-            if position > committer.committed and system.writer.pace.quick and current_turn.get() is None:
-                yield  # one round of the loop: turns in hand go first, and so does whoever else has something to tell
-                if position > committer.committed:
-                    system.writer.commit_here()
-            if position > committer.committed:
-                yield from committer.landing(position)  # raises what was lost
-            elif (error := committer.lost(position)) is not None:
-                raise error
-        except (StoreFull, StoreUnavailable, StoreDataError) as error:
-            raise error.handing_back(self._message) from None
-
-    @property
-    def committed(self) -> bool:
-        """Whether the message is on disk by now (or was told inside a turn, which commits it)."""
-        system = self._system
-        if system is None:
-            return True
-        position, admitted = self._position, self._admitted
-        if admitted is not None:
-            if not admitted.done() or admitted.cancelled() or admitted.exception() is not None:
-                return False
-            position = admitted.result()
-        return position <= system.committer.committed and system.committer.lost(position) is None
-
-
-DONE = Receipt(None, 0, None)
-"""The receipt of a tell that has nothing to wait for."""
+    if not isinstance(address, str) or not address.startswith("/") or address.endswith("/"):
+        raise ActorNotFound(str(address), 'an address is an absolute path, such as "/bank/ledger"')
+    return ActorRef(kernel.part(Delivery), address, kernel.cells.get(address))
 
 
 class ActorRef:
-    """An address, and the system in which it means something. Cheap; equal if the addresses are."""
+    """An address, and the node in which it means something. Cheap; equal if both are."""
 
-    __slots__ = ("_cell", "_system", "address")
+    __slots__ = ("_cell", "_delivery", "address")
 
-    def __init__(self, system: ActorSystem, address: str, cell: Cell | None = None) -> None:
-        self._system = system
+    def __init__(self, delivery: Delivery, address: str, cell: Cell | None = None) -> None:
+        self._delivery = delivery
         self.address = address
         self._cell = cell
 
@@ -126,11 +72,11 @@ class ActorRef:
                 if not cell.queued:
                     cell.wake()
                 return DONE
-        if turn is not None and turn.cell.system is self._system:
+        if turn is not None and turn.cell.kernel is self._delivery.kernel:
             turn.check_open()
-            self._system.delivery.tell_in_turn(turn, cell, message, key, delay_s, priority)
+            self._delivery.tell_in_turn(turn, cell, message, key, delay_s, priority)
             return DONE
-        return self._system.tell(cell, message, key, delay_s, priority)
+        return self._delivery.tell(cell, message, key, delay_s, priority)
 
     def ask(self, request: Request[R], *, timeout_s: float = 5.0) -> Coroutine[Any, Any, R]:
         """Send a request and wait for its reply.
@@ -144,7 +90,7 @@ class ActorRef:
             AskAfterTell: this turn has told the same actor, and the ask would pass the tell.
             NotAMessage, ActorNotFound, MailboxFull, TurnClosed, UnhandledMessage, SystemStopped, StoreError
         """
-        return self._system.asks.ask(self.cell(), request, timeout_s)
+        return self._delivery.asks.ask(self.cell(), request, timeout_s)
 
     def partition(self, key: str) -> ActorRef:
         """Of a partition supervisor: the child that this key belongs to, by a hash that is the same in every life.
@@ -154,19 +100,23 @@ class ActorRef:
         Raises:
             ActorNotFound: nothing has the address, or it has no partitions.
         """
-        return ActorRef(self._system, self._system.activator.route(self.cell(), key))
+        return ActorRef(self._delivery, self._delivery.kernel.activator.route(self.cell(), key))
 
     def cell(self) -> Cell:
         cell = self._cell
         if cell is None or cell.status is GONE:
-            cell = self._cell = self._system.resolve(self.address)
+            cell = self._cell = self._delivery.kernel.router.resolve(self.address)
         return cell
+
+    def belongs_to(self, kernel: Kernel) -> bool:
+        """Whether it means an actor of this node."""
+        return self._delivery.kernel is kernel
 
     def __repr__(self) -> str:
         return f"<ActorRef {self.address}>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ActorRef) and other.address == self.address and other._system is self._system
+        return isinstance(other, ActorRef) and other.address == self.address and other._delivery is self._delivery
 
     def __hash__(self) -> int:
         return hash(self.address)

@@ -29,7 +29,8 @@ def collect(turn: Turn, spec: HandlerSpec) -> list[Message]:
         return messages
     turn.batch = [envelope]
     turn.eventful = ANYTHING
-    if cell.system.runners.solo:
+    caution = cell.kernel.caution
+    if caution is not None and caution.solo:
         cell.alone = BATCH_MAX  # only its first message is on record: the others may be the guilty ones
         return messages
     if cell.alone:
@@ -37,10 +38,10 @@ def collect(turn: Turn, spec: HandlerSpec) -> list[Message]:
         return messages
     if envelope.attempts:
         return messages
-    queue, suspects = cell.mailbox.queue, cell.system.recovery.suspects
+    queue = cell.mailbox.queue
     while queue and len(messages) < BATCH_MAX:
         entry = queue[0]
-        if type(entry) is not Envelope or entry.attempts or entry.uid in suspects:
+        if type(entry) is not Envelope or entry.attempts or (caution is not None and caution.suspect(entry.uid)):
             break
         if entry.message is None and not means(cell, entry.tag, spec.message_type):
             break

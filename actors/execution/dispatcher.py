@@ -1,4 +1,4 @@
-"""Runners: the pool of tasks that drives the cells which have something to do.
+"""Dispatcher: the pool of tasks that drives the cells which have something to do.
 
 An idle cell owns no task. A runner takes a cell from the ready queue and handles its messages one turn after another;
 when a handler really suspends, the runner waits inside it and another one goes on with the queue.
@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, TypeVar
 
-from ..extensions.introspection.suspension import Suspensions
-from ..kernel.cell import Cell
-from ..kernel.status import UP
-from ..kernel.turn import Turn
-from ..mailbox.envelope import Envelope
-from .executor import GO_ON, LET_GO, LOST, SET_ASIDE, Handling
+from ..kernel.cell import UP, Cell
+from ..kernel.kernel import Kernel
+from ..kernel.turn import Turn, current_turn
+from .executor import GO_ON, LET_GO, LOST, SET_ASIDE, Executor
+from .exits import Exits
 from .fair_share import HOG_S
 from .fast_path import run_durable, run_light
 from .stepping import breathe, rest
 
-if TYPE_CHECKING:
-    from ..system import ActorSystem
-
-__all__ = ("Runners",)
+__all__ = ("Dispatcher",)
 
 T = TypeVar("T")
 
@@ -47,16 +43,18 @@ CLOSE_S = 1.0
 """How long runners may take to end after their cancellation, at the stop of the node."""
 
 
-class Runners:
-    """The ready queue and its tasks."""
+class Dispatcher:
+    """The ready queue and the runners of one node."""
 
-    def __init__(self, system: ActorSystem, limit: int) -> None:
-        self.system = system
-        self.handling = Handling(system, self)
-        self.suspensions = Suspensions(system)
+    def __init__(self, kernel: Kernel, exits: Exits) -> None:
+        self._kernel = kernel
+        self._exits = exits
+        self.executor = Executor(kernel, self, exits)
         self.ready: deque[Cell] = deque()
-        self.solo = False
-        """While a suspect runs, or the boot prepares for it: only requests of actors are served."""
+        self.resting = 0
+        """Runners that a handler keeps, and that have nothing to do: they don't keep the node from being idle."""
+        self.after_solo: list[Callable[[], object]] = []
+        """Called when a solo run is over."""
         self.closed = False
         self._set_aside: list[Cell] = []
         """Cells that wait for the solo run to be over."""
@@ -64,20 +62,23 @@ class Runners:
         """Runners that are taking cells, or are about to."""
         self._inside = 0
         """Runners that wait inside a handler."""
-        self.waiting: tuple[Cell, Envelope] | None = None
-        """A suspect that has come back and waits, with everything else, until no handler is in flight."""
         self._parked: list[asyncio.Future[None]] = []
         self._tasks: dict[asyncio.Task[None], None] = {}
         """In order, as everything that a simulation is to repeat."""
         self._left_behind: set[asyncio.Task[Any] | None] = set()
         """Runners stuck in handlers that swallowed their cancellation."""
-        self._slots = list(range(limit - 1, -1, -1))
+        self._slots = list(range(kernel.attempts.slots - 1, -1, -1))
 
     @property
     def busy(self) -> bool:
-        """Whether any cell is ready or set aside, or any runner is neither parked nor kept by a suspended actor."""
-        idle = len(self._parked) + len(self._left_behind) + self.suspensions.resting
+        """Whether any cell is ready or set aside, or any runner is neither parked nor kept."""
+        idle = len(self._parked) + len(self._left_behind) + self.resting
         return bool(self.ready or self._set_aside) or len(self._tasks) > idle
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any cell waits for a runner."""
+        return bool(self.ready)
 
     def ready_cell(self, cell: Cell) -> None:
         """Take a cell up. Its `queued` is set by the caller."""
@@ -94,7 +95,7 @@ class Runners:
         elif self._slots and not self.closed:
             self._awake += 1
             slot = self._slots.pop()
-            task = self.system.runtime.spawn(self._run(slot), f"greenroom runner {slot}")
+            task = self._kernel.runtime.spawn(self._run(slot), f"greenroom runner {slot}")
             self._tasks[task] = None
             task.add_done_callback(self._ended)
 
@@ -102,16 +103,15 @@ class Runners:
         self._tasks.pop(task, None)
         self._left_behind.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.system.recovery.bug(error)
-        self.system.maybe_idle()
+            self._kernel.bug(error)
+        self._kernel.maybe_idle()
 
     async def _run(self, slot: int) -> None:
-        system, ready = self.system, self.ready
-        committer, attempts = system.committer, system.attempts
-        handling = self.handling
-        next_message, share = handling.next_message, handling.share
+        kernel, ready, executor = self._kernel, self.ready, self.executor
+        commits, attempts = kernel.commits, kernel.attempts
+        next_message, share = executor.next_message, executor.share
         turns, stride = 0, 1
-        clock = system.runtime.perf
+        clock = kernel.runtime.perf
         breathed = stepped = clock()
         parked: asyncio.Future[None] | None = None
         cell: Cell | None = None
@@ -120,7 +120,7 @@ class Runners:
             while not self.closed:
                 if not ready:
                     if lingers:
-                        # Whoever was just answered may ask again: to be here then costs half of being woken.
+                        # The asker that was just answered may ask again: to be here then costs half of being woken.
                         lingers = False
                         attempts.clear(slot)
                         await breathe()
@@ -130,19 +130,19 @@ class Runners:
                         return
                     self._awake -= 1
                     attempts.clear(slot)
-                    self.handling.turns += turns
+                    executor.turns += turns
                     turns = 0
                     parked = asyncio.get_running_loop().create_future()
                     self._parked.append(parked)
-                    if system.watched:
-                        system.maybe_idle()
+                    if kernel.watched:
+                        kernel.maybe_idle()
                     await parked
                     parked = None
                     breathed = stepped = clock()
                     continue
-                if committer.behind:
+                if commits.behind:
                     attempts.clear(slot)
-                    await committer.room()
+                    await commits.room()
                     continue
                 cell = ready.popleft()
                 cell.runner = slot
@@ -152,13 +152,13 @@ class Runners:
                 for _ in range(QUANTUM):
                     waiting = None
                     handled = 0
-                    if cell.status is UP and not self.solo:
+                    if kernel.caution is None and cell.status is UP:
                         if not cell.durable:
-                            handled = run_light(handling, cell, stride)
-                        elif not system.cautious:
-                            handled = run_durable(handling, cell, slot, stride)
-                        if handling.unfinished is not None:
-                            waiting = handling.finish_later()
+                            handled = run_light(executor, cell, stride)
+                        else:
+                            handled = run_durable(executor, cell, slot, stride)
+                        if executor.unfinished is not None:
+                            waiting = executor.finish_later()
                     if not handled:
                         handled = 1
                         waiting = next_message(cell, slot)
@@ -180,24 +180,24 @@ class Runners:
                         await self.aside(share.give_back(cell, held_s, now))
                         now = taken = clock()
                     if cell.leaving is not None and cell.status is UP:
-                        await self.aside(system.exits.leave(cell))
+                        await self.aside(self._exits.leave(cell))
                         now = clock()
                     stepped = now
                     if (
                         not cell.mailbox.count
-                        or now - breathed >= (BREATH_WANTED_S if committer.wanted else BREATH_S)
+                        or now - breathed >= (BREATH_WANTED_S if commits.wanted else BREATH_S)
                         or cell.status is not UP
-                        or cell.blocked_by is not None
+                        or cell.held_by is not None
                     ):
                         break
                 if outcome is not LOST and cell.runner == slot:
                     self._let_go(cell, outcome)
                 cell = None
-                if turns >= BREATH or stepped - breathed >= (BREATH_WANTED_S if committer.wanted else BREATH_S):
-                    self.handling.turns += turns
+                if turns >= BREATH or stepped - breathed >= (BREATH_WANTED_S if commits.wanted else BREATH_S):
+                    executor.turns += turns
                     turns = 0
                     attempts.clear(slot)
-                    await (system.runtime.sleep(HELD_S) if system.writer.held else breathe())
+                    await (kernel.runtime.sleep(HELD_S) if kernel.committer.held else breathe())
                     breathed = stepped = clock()
         finally:
             # Whatever ended it (the stop; a handler that cancels its own task): the pool must not notice.
@@ -215,9 +215,10 @@ class Runners:
     def _let_go(self, cell: Cell, outcome: str) -> None:
         cell.runner = -1
         if cell.on_demand:
-            cell.last_used = self.system.runtime.monotonic()
+            cell.last_used = self._kernel.runtime.monotonic()
             if not cell.mailbox.count and cell.incarnation is not None:
-                cell.incarnation.rest()  # there may be thousands of them: none keeps its last message alive
+                # There may be thousands of them, and none is to keep its last turn, and so its last message, alive.
+                cell.incarnation.context.run(current_turn.set, None)
         if cell.quiet is not None:
             cell.now_quiet()
         if outcome is SET_ASIDE:
@@ -266,11 +267,8 @@ class Runners:
 
     def _outside_again(self) -> None:
         self._inside -= 1
-        if not self._inside and self.waiting is not None:
-            if self.waiting[0].status is UP:
-                self.serve(self.waiting[0])
-            else:
-                self.stop_waiting()
+        if not self._inside and self._kernel.caution is not None:
+            self._kernel.caution.outside()
 
     # -- solo runs --------------------------------------------------------------------------------------------
 
@@ -283,12 +281,6 @@ class Runners:
         """Whether any handler is in flight."""
         return self._inside > 0
 
-    def stop_waiting(self) -> None:
-        """The suspect that waits for its solo run can't have it now: it stays one, and everything goes on."""
-        if self.waiting is not None:
-            self.waiting = None
-            self.end_solo()
-
     def serve(self, cell: Cell) -> None:
         """During a solo run: an actor was asked something, or it is its suspect's turn."""
         if cell in self._set_aside:
@@ -299,8 +291,7 @@ class Runners:
         return cell in self.ready or cell in self._set_aside
 
     def end_solo(self) -> None:
-        """Everything else goes on."""
-        self.solo = False
+        """Everything else goes on after a solo run."""
         for cell in [cell for cell in self.ready if not cell.mailbox.count]:  # its message had its solo run
             self.ready.remove(cell)
             cell.queued = False
@@ -308,7 +299,8 @@ class Runners:
         for cell in set_aside:
             cell.queued = False
             cell.wake()
-        self.suspensions.end_solo()
+        for callback in self.after_solo:
+            callback()
 
     def take_slot(self) -> int:
         return self._slots.pop()
@@ -316,10 +308,10 @@ class Runners:
     def clear_if_free(self, slot: int) -> None:
         """Wipe what the last life left in a slot, unless it has a new owner already."""
         if slot in self._slots:
-            self.system.attempts.clear(slot)
+            self._kernel.attempts.clear(slot)
 
     def give_slot(self, slot: int) -> None:
-        self.system.attempts.clear(slot)
+        self._kernel.attempts.clear(slot)
         self._slots.append(slot)
 
     # -- the end ----------------------------------------------------------------------------------------------
@@ -328,7 +320,6 @@ class Runners:
         """The tree is being reset: nothing that was ready is any more."""
         self.ready.clear()
         self._set_aside.clear()
-        self.stop_waiting()
 
     async def close(self) -> None:
         """End the runners; those that hang in a handler are cancelled, and left behind if they swallow it."""
@@ -341,4 +332,4 @@ class Runners:
         for task in tasks:
             if task is not asyncio.current_task():
                 task.cancel()
-        await self.system.runtime.wait([task for task in tasks if task is not asyncio.current_task()], CLOSE_S)
+        await self._kernel.runtime.wait([task for task in tasks if task is not asyncio.current_task()], CLOSE_S)

@@ -1,33 +1,30 @@
-"""Handling: one message becomes one turn. The way most of them take is short and never waits; the rest is below it."""
+"""Executor: one message becomes one turn. The way most of them take is short and never waits; the rest is below it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Protocol
 
 from ...persistence.errors import StoreError
 from ..definition.handlers import HandlerSpec
-from ..extensions.introspection.requests import Suspend
-from ..kernel.cell import Cell
+from ..kernel.cell import DOWN, PASSIVE, UP, Cell
 from ..kernel.errors import HandlerTimeout, Ignore, StartFailed
-from ..kernel.status import DOWN, PASSIVE, UP
-from ..kernel.turn import OPEN, Turn
+from ..kernel.kernel import Kernel
+from ..kernel.turn import FINISHED, OPEN, Turn
+from ..mailbox.backlog import Backlog
 from ..mailbox.envelope import Ask, Envelope
 from ..messages.errors import UnhandledMessage
 from ..messages.message import Message, tag_of
 from ..messages.signals import ExitReason
-from . import lifecycle
 from .batch import collect
+from .exits import Exits
 from .fair_share import FairShare
 from .paging import PAGE, page_in, prepare, prepare_ahead, refuse
+from .start import start
 from .stepping import call, call_async, resume
 
-if TYPE_CHECKING:
-    from ..system import ActorSystem
-    from .dispatcher import Runners
-
-__all__ = ("GO_ON", "LET_GO", "LOST", "SET_ASIDE", "Handling")
+__all__ = ("GO_ON", "LET_GO", "LOST", "SET_ASIDE", "Executor")
 
 GO_ON: Final = "go on"
 LET_GO: Final = "let go"
@@ -36,13 +33,26 @@ LOST: Final = "lost"
 """The incarnation was abandoned or reset meanwhile: the cell isn't this runner's any more."""
 
 
-class Handling:
-    def __init__(self, system: ActorSystem, runners: Runners) -> None:
-        self._system = system
-        self._runners = runners
-        self.share = FairShare(system.runtime, system.committer)
-        self.stepping: Turn | None = None
-        """The turn whose code is on the CPU at this moment; the watchdog reads it."""
+class Pool(Protocol):
+    """What the executor needs of the dispatcher."""
+
+    closed: bool
+
+    async def inside(self, turn: Turn, awaitable: Awaitable[Any]) -> Any:
+        """Await inside a handler."""
+
+    def is_cancelled_start(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether this is the task of the node's start, and somebody has cancelled it."""
+
+
+class Executor:
+    """Runs the turns of one node."""
+
+    def __init__(self, kernel: Kernel, pool: Pool, exits: Exits) -> None:
+        self._kernel = kernel
+        self._pool = pool
+        self._exits = exits
+        self.share = FairShare(kernel.runtime, kernel.commits)
         self.unfinished: tuple[Turn, Any] | None = None
         """A plain turn whose sends carry keys: they have to be looked up before its finish."""
         self.turns = 0
@@ -52,7 +62,8 @@ class Handling:
 
     def next_message(self, cell: Cell, slot: int) -> Coroutine[Any, Any, str] | None:
         """Handle the next message of a cell; what can't be done at once is returned, to be awaited."""
-        if cell.status is not UP or (self._runners.solo and not cell.definition.cls._supervises):
+        caution = self._kernel.caution
+        if cell.status is not UP or (caution is not None and caution.solo and not cell.definition.cls._supervises):
             return self._unusual(cell, slot)
         entry = cell.mailbox.pop()
         if cell.on_room is not None:
@@ -71,10 +82,10 @@ class Handling:
             message = prepare(cell, entry)
             if message is None:
                 return None
-        if self._system.cautious and entry.uid in self._system.recovery.suspects:
+        if caution is not None and caution.suspect(entry.uid):
             if type(entry) is not Ask:
-                return self._alone(cell, entry)
-            self._system.recovery.acquit(entry.uid)  # who asks waits for it, and is on record: that one runs alone
+                return caution.run_suspect(cell, entry)
+            caution.acquit(entry.uid)  # its asker waits for it, and is on record: that one runs alone
         return self.begin(cell, entry, message, slot)
 
     def begin(
@@ -83,44 +94,44 @@ class Handling:
         """Run one turn. Done when this returns None."""
         incarnation = cell.incarnation
         assert incarnation is not None
-        definition = cell.definition
-        spec = cell.handlers.get(type(message)) or definition.handler_for(type(message))
+        spec = cell.handlers.get(type(message)) or cell.handler_for(type(message))
         if spec is None:
             unhandled = UnhandledMessage(cell.address, tag_of(type(message)))
-            refuse(cell, envelope or self._system.delivery.wrap(cell, message), unhandled, "unhandled")
+            refuse(cell, envelope or self._kernel.wrap(cell.address, message), unhandled, "unhandled")
             return None
         if envelope is None:
             turn = Turn(incarnation, None, message, "")
         else:
             turn = Turn(incarnation, envelope, message, envelope.uid)
             if cell.durable or solo:
-                self._system.attempts.note(slot, envelope.uid, cell.address, solo)
+                self._kernel.attempts.note(slot, envelope.uid, cell.address, solo)
         cell.turn = turn
-        if spec.is_batch or spec.external:
+        if spec.is_batch or spec.external or spec.keeps_runner is not None:
             return self._elaborate(turn, spec)
-        self.stepping = turn
+        kernel = self._kernel
+        kernel.stepping = turn
         try:
             if spec.is_async:
                 coro, yielded = incarnation.run(call_async, turn, spec.function, incarnation.actor, message)
-                self.stepping = None
+                kernel.stepping = None
                 return self._wait_inside(turn, coro, yielded, spec)
             result = incarnation.run(call, turn, spec.function, incarnation.actor, message)
         except StopIteration as stop:
-            self.stepping = None
+            kernel.stepping = None
             if not spec.is_async:
                 turn.fail(stop)
                 return None
             result = stop.value
         except BaseException as error:
-            self.stepping = None
+            kernel.stepping = None
             if turn.held is not None:
                 return self._interrupted(turn, error)
             turn.fail(error)
             if isinstance(error, KeyboardInterrupt):
                 raise
             return None
-        self.stepping = None
-        if (turn.eventful and turn.keyed) or self._system.cautious:
+        kernel.stepping = None
+        if turn.waits or kernel.caution is not None:
             return self._finish(turn, result, spec)
         turn.finish(result, spec.reply if type(envelope) is Ask else None)
         return None
@@ -131,13 +142,13 @@ class Handling:
         """The handler has suspended: wait inside it, under its time limit."""
         cell = turn.cell
         turn.coroutine = coro
-        turn.since = self._system.runtime.now()
+        turn.since = self._kernel.runtime.now()
         timeout_s = cell.options.handler_timeout_s
         timer = None
         if timeout_s is not None:
-            timer = self._system.runtime.call_later(timeout_s, self._time_out, turn, timeout_s)
+            timer = self._kernel.runtime.call_later(timeout_s, self._time_out, turn, timeout_s)
         try:
-            result = await self._runners.inside(turn, resume(turn, self.step, coro, yielded, self.share))
+            result = await self._pool.inside(turn, resume(turn, coro, yielded, self.share))
         except BaseException as error:
             return await self._interrupted(turn, error)
         finally:
@@ -154,12 +165,12 @@ class Handling:
 
     async def _finish(self, turn: Turn, result: Any, spec: HandlerSpec) -> str:
         """The finish of a turn that may have to wait: for keys, for a held transaction, for caution after a crash."""
-        system, cell = self._system, turn.cell
+        kernel, cell = self._kernel, turn.cell
         if turn.interrupt is not None and turn.interrupt() is not None:
             return await self._interrupted(turn, asyncio.CancelledError())  # too late is too late
-        if turn.keyed and turn.status is OPEN:
+        if turn.waits and turn.status is OPEN:
             try:
-                await system.keys.check_turn(turn)
+                await turn.make_ready()
             except BaseException as error:
                 return await self._interrupted(turn, error)
         if turn.held is not None:
@@ -168,9 +179,9 @@ class Handling:
             turn.finish(result, spec.reply if type(turn.envelope) is Ask else None)
         if cell.incarnation is not turn.incarnation:
             return LOST
-        if system.cautious and turn.position:
+        if kernel.caution is not None and kernel.caution.active and turn.position:
             try:
-                await system.committer.wait(turn.position)
+                await kernel.commits.wait(turn.position)
             except StoreError:
                 return LOST  # the tree is being reset
         return GO_ON
@@ -183,9 +194,9 @@ class Handling:
             while task is not None and task.cancelling():
                 task.uncancel()
         elif isinstance(error, asyncio.CancelledError) and (
-            self._runners.closed
-            or self._system.cut_short  # the loop itself ends: nobody's failure
-            or self._runners.is_cancelled_start(asyncio.current_task())
+            self._pool.closed
+            or self._kernel.cut_short  # the loop itself ends: nobody's failure
+            or self._pool.is_cancelled_start(asyncio.current_task())
         ):
             turn.discard()
             raise error
@@ -212,17 +223,13 @@ class Handling:
         cell = turn.cell
         if cell.turn is turn and turn.task is not None and turn.interrupt is None:
             error = HandlerTimeout(cell.address, timeout_s)
-            self._system.background(self._system.exits.cut_off(turn, error), f"greenroom timeout of {cell.address}")
-
-    def step(self, turn: Turn | None) -> None:
-        """Note whose code is on the CPU from now on."""
-        self.stepping = turn
+            self._kernel.background(self._exits.cut_off(turn, error), f"greenroom timeout of {cell.address}")
 
     # -- batches and external handlers ------------------------------------------------------------------------
 
     def _elaborate(self, turn: Turn, spec: HandlerSpec) -> Coroutine[Any, Any, str] | None:
-        if spec.message_type is Suspend:
-            return self._runners.suspensions.suspend(turn, lambda: self._finish(turn, None, spec))
+        if spec.keeps_runner is not None:
+            return self._keep(turn, spec, spec.keeps_runner)
         actor = turn.incarnation.actor
         argument: Any = collect(turn, spec) if spec.is_batch else turn.message
 
@@ -232,7 +239,7 @@ class Handling:
             result = spec.function(actor, argument)
             return await result if spec.is_async else result
 
-        self.stepping = turn
+        self._kernel.stepping = turn
         try:
             coro, yielded = turn.incarnation.run(call_async, turn, lambda *_: run(), None, None)
         except StopIteration as stop:
@@ -240,21 +247,31 @@ class Handling:
         except BaseException as error:
             return self._interrupted(turn, error)
         finally:
-            self.stepping = None
+            self._kernel.stepping = None
         return self._wait_inside(turn, coro, yielded, spec)
+
+    async def _keep(self, turn: Turn, spec: HandlerSpec, keep: Callable[[Cell], Awaitable[str]]) -> str:
+        """A handler after whose turn the runner stays with the cell."""
+        cell = turn.cell
+        try:
+            result = turn.incarnation.run(call, turn, spec.function, turn.incarnation.actor, turn.message)
+        except Exception as error:
+            turn.fail(error)
+            return GO_ON
+        outcome = await self._finish(turn, result, spec)
+        if outcome is not GO_ON or turn.status is not FINISHED or cell.status is not UP:
+            return outcome
+        return await keep(cell)
 
     # -- what isn't the usual way -------------------------------------------------------------------------------
 
     async def _unusual(self, cell: Cell, slot: int) -> str:
         """For a cell that isn't up, and during a solo run."""
-        if self._runners.solo and not cell.definition.cls._supervises:
-            suspect = self._runners.waiting
-            if suspect is not None and suspect[0] is cell and not self._runners.occupied:
-                self._runners.waiting = None
-                if cell.mailbox.take(suspect[1].uid, suspect[1].id) is not None:
-                    return await self._alone(cell, suspect[1])
-                self._runners.end_solo()
-                return GO_ON if cell.mailbox.count else LET_GO
+        caution = self._kernel.caution
+        if caution is not None and caution.solo and not cell.definition.cls._supervises:
+            outcome = await caution.run_waiting(cell)
+            if outcome is not None:
+                return outcome
             ask = cell.mailbox.pop_ask()
             if ask is None:
                 return SET_ASIDE
@@ -263,7 +280,7 @@ class Handling:
                 return await self._activate(cell, slot)
             if cell.status is not UP or ask.message is None or ask.future.done():
                 return GO_ON
-            self._system.recovery.acquit(ask.uid)
+            caution.acquit(ask.uid)
             waiting = self.begin(cell, ask, ask.message, slot)
             return GO_ON if waiting is None else await waiting
         if cell.status is PASSIVE:
@@ -284,50 +301,41 @@ class Handling:
         if head is None:
             return LET_GO
         if isinstance(head, Envelope):
-            self._system.attempts.note(slot, head.uid, cell.address)
+            self._kernel.attempts.note(slot, head.uid, cell.address)
         try:
-            await lifecycle.start(cell)
+            await start(cell)
         except Ignore as ignored:
             cell.status = PASSIVE
-            self._system.exits.start_refused(cell, ExitReason.shutdown(str(ignored)), final=True)
+            self._exits.start_refused(cell, ExitReason.shutdown(str(ignored)), final=True)
         except StartFailed as error:
             if cell.runner != slot:
                 return LOST
             if cell.status is not DOWN:  # stopped meanwhile: no fault of the message
                 return LET_GO
             cell.status = PASSIVE
-            self._system.exits.start_refused(cell, error.reason, final=False)
+            self._exits.start_refused(cell, error.reason, final=False)
         return GO_ON if cell.mailbox.count else LET_GO
 
     async def _park(self, cell: Cell) -> str:
         """All that it has may be behind mail that is still to be found."""
-        return LOST if self._system.pending.park(cell) else GO_ON
+        mailbox = cell.mailbox
+        if not isinstance(mailbox, Backlog) or not mailbox.blocked:
+            return GO_ON
+        mailbox.parked = True
+        cell.park()
+        return LOST
 
     async def _page_in(self, cell: Cell, row_id: int) -> str:
         """Read the bodies at the head of a backlog."""
         ids = cell.mailbox.leading_rows(PAGE) or [row_id]
         try:
-            envelopes = await page_in(self._system, ids)
+            envelopes = await page_in(self._kernel, ids)
         except StoreError as error:
-            self._system.recovery.store_failed(error)
+            self._kernel.store_failed(error)
             return LOST
         if cell.mailbox.leading_rows(len(ids)) != ids:
             return LET_GO  # reset meanwhile
         for envelope in envelopes.values():
             prepare_ahead(cell, envelope)
-        cell.mailbox.page_in(ids, envelopes)
+        cell.swap(cell.mailbox.page_in(ids, envelopes))
         return GO_ON if cell.mailbox.count else LET_GO
-
-    async def _alone(self, cell: Cell, envelope: Envelope) -> str:
-        """A suspect has come back: everything else waits while it runs."""
-        runners = self._runners
-        runners.solo = True
-        if runners.occupied:  # by handlers that may wait for this very actor: it serves requests until they have ended
-            cell.mailbox.push_front(envelope)
-            runners.waiting = cell, envelope
-            return SET_ASIDE
-        try:
-            await self._system.recovery.run_alone(cell, envelope)
-        finally:
-            runners.end_solo()
-        return GO_ON if cell.mailbox.count and cell.status is UP else LET_GO

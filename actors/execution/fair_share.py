@@ -1,8 +1,8 @@
 """Fair share: a cell that has held the loop for long keeps off it for a while, if anybody else has use for it.
 
-The loop serves whoever is ready, once a round. Who always has more to do than fits a round would get as much of the
-time as it likes, and who needs several rounds for one thing (an awaited tell takes about five) would wait for it in
-each of them.
+The loop serves whoever is ready, once a round. A cell that always has more to do than fits a round would get as
+much of the time as it likes, and one that needs several rounds for one thing (an awaited tell takes about five) would
+wait for it in each of them.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from ..kernel.status import UP
+from ..kernel.cell import UP, Cell
 
 if TYPE_CHECKING:
     from ...persistence.commit.queue import CommitQueue
     from ...persistence.runtime import Runtime
-    from ..kernel.cell import Cell
 
 __all__ = ("BACK", "HOG_S", "FairShare")
 
@@ -30,9 +29,9 @@ IDLE_ROUND_S, IDLE_ROUNDS = 50e-6, 2
 
 
 class FairShare:
-    def __init__(self, runtime: Runtime, committer: CommitQueue) -> None:
+    def __init__(self, runtime: Runtime, commits: CommitQueue) -> None:
         self.clock = runtime.perf
-        self._committer = committer
+        self._commits = commits
 
     def give_back(self, cell: Cell, held_s: float, until: float) -> Generator[None, None, None]:
         """Keep off the loop, unless nothing else happens on it, or the cell is to stop: its shutdown waits for nothing.
@@ -40,9 +39,9 @@ class FairShare:
         Args:
             held_s: for how long it was held, until that moment on the clock.
         """
-        over, clock, committer = until + min(BACK * held_s, BACK_S_MAX), self.clock, self._committer
+        over, clock, commits = until + min(BACK * held_s, BACK_S_MAX), self.clock, self._commits
         now, idle = clock(), 0
         while idle < IDLE_ROUNDS and now < over and cell.status is UP:
             yield
             began, now = now, clock()
-            idle = idle + 1 if now - began < IDLE_ROUND_S and not committer.wanted else 0
+            idle = idle + 1 if now - began < IDLE_ROUND_S and not commits.wanted else 0

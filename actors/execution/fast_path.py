@@ -1,6 +1,6 @@
-"""Plain turns: a row of messages that plain methods handle, one after another, in as few steps as there can be.
+"""Fast path: a row of messages that plain methods handle, one after another, in as few steps as there can be.
 
-Nothing differs from what `Handling.begin` does but the time it takes. Both functions stop at the first entry that is
+Nothing differs from `Executor.begin` but the time it takes. Both functions stop at the first entry that is
 anything else, and return how many they have handled; they are for cells that are up, outside solo runs.
 """
 
@@ -8,24 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..kernel.status import UP
+from ..kernel.cell import UP, Cell
 from ..kernel.turn import FINISHED, OPEN, LightTurn, Turn
 from ..mailbox.envelope import Ask, Envelope
 from .stepping import call
 
 if TYPE_CHECKING:
-    from ..kernel.cell import Cell
-    from .executor import Handling
+    from .executor import Executor
 
 __all__ = ("run_durable", "run_light")
 
 
-def run_light(handling: Handling, cell: Cell, limit: int) -> int:
+def run_light(executor: Executor, cell: Cell, limit: int) -> int:
     """Messages told in memory to an actor without rows. Requests may stand among them."""
-    mailbox, handlers, incarnation = cell.mailbox, cell.handlers, cell.incarnation
+    mailbox, handlers, incarnation, kernel = cell.mailbox, cell.handlers, cell.incarnation, cell.kernel
     assert incarnation is not None
     run, actor = incarnation.run, incarnation.actor
-    committed = cell.system.committer.committed
+    committed = kernel.commits.committed
     handled = 0
     while handled < limit:
         queue = mailbox.queue
@@ -46,12 +45,12 @@ def run_light(handling: Handling, cell: Cell, limit: int) -> int:
         if cell.on_room is not None:
             cell.has_room()
         turn = LightTurn(incarnation, message) if ask is None else Turn(incarnation, ask, message, ask.uid)
-        cell.turn = handling.stepping = turn
+        cell.turn = kernel.stepping = turn
         handled += 1
         try:
             result = run(call, turn, spec.function, actor, message)
         except BaseException as error:
-            handling.stepping = None
+            kernel.stepping = None
             turn.fail(error)
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -69,22 +68,22 @@ def run_light(handling: Handling, cell: Cell, limit: int) -> int:
                 if not ask.future.done():
                     ask.future.set_result((result, turn.after))
                 continue
-            handling.stepping = None
-            if turn.keyed:
-                handling.unfinished = turn, result
+            kernel.stepping = None
+            if turn.waits:
+                executor.unfinished = turn, result
             else:
                 turn.finish(result, None if ask is None else spec.reply)
             return handled
         turn.status = FINISHED
-    cell.turn = handling.stepping = None
+    cell.turn = kernel.stepping = None
     return handled
 
 
-def run_durable(handling: Handling, cell: Cell, slot: int, limit: int) -> int:
+def run_durable(executor: Executor, cell: Cell, slot: int, limit: int) -> int:
     """Messages told to an actor with rows, first attempts, while there are no suspects."""
-    mailbox, handlers, incarnation = cell.mailbox, cell.handlers, cell.incarnation
+    mailbox, handlers, incarnation, kernel = cell.mailbox, cell.handlers, cell.incarnation, cell.kernel
     assert incarnation is not None
-    actor, run, note = incarnation.actor, incarnation.run, cell.system.attempts.note
+    actor, run, note = incarnation.actor, incarnation.run, kernel.attempts.note
     handled = 0
     while handled < limit:
         queue = mailbox.queue
@@ -103,22 +102,27 @@ def run_durable(handling: Handling, cell: Cell, slot: int, limit: int) -> int:
             cell.has_room()
         turn = Turn(incarnation, envelope, message, envelope.uid)
         note(slot, envelope.uid, cell.address)
-        cell.turn = handling.stepping = turn
+        cell.turn = kernel.stepping = turn
         handled += 1
         try:
             result = run(call, turn, spec.function, actor, message)
         except BaseException as error:
-            handling.stepping = None
+            kernel.stepping = None
             turn.fail(error)
             if isinstance(error, KeyboardInterrupt):
                 raise
             return handled
-        handling.stepping = None
-        if turn.keyed:
-            handling.unfinished = turn, result
+        kernel.stepping = None
+        if turn.waits:
+            executor.unfinished = turn, result
             break
         turn.finish(result)
-        if turn.special or turn.status is not FINISHED or cell.status is not UP or cell.blocked_by is not None:
+        if (
+            turn.participants is not None
+            or turn.status is not FINISHED
+            or cell.status is not UP
+            or cell.held_by is not None
+        ):
             break
     if not mailbox.count:
         mailbox.queue = mailbox.lanes = None

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ...persistence.errors import RecordCorrupt
 from ...persistence.store.checksums import verify
 from ...persistence.store.rows import MessageRow
 from ..definition.decoding import decode_body
+from ..kernel.cell import Cell
 from ..kernel.errors import AskFailed
 from ..kernel.failures import park
+from ..kernel.kernel import Kernel
 from ..mailbox.envelope import Ask, Envelope
 from ..messages.errors import UndecodableMessage, UnhandledMessage, UnknownMessageType
 from ..messages.message import Message
 from ..messages.signals import ExitReason
-
-if TYPE_CHECKING:
-    from ..kernel.cell import Cell
-    from ..system import ActorSystem
 
 __all__ = ("PAGE", "page_in", "prepare", "prepare_ahead", "printable", "refuse")
 
@@ -49,25 +46,22 @@ def refuse(cell: Cell, envelope: Envelope, error: Exception, cause: str) -> None
     """A message that can't be handled whatever is tried: an asker is told, anything else is parked."""
     reason = ExitReason.from_exception(error)
     if isinstance(envelope, Ask):
-        if not envelope.future.done():
-            envelope.future.set_exception(
-                error if isinstance(error, UnhandledMessage) else AskFailed(cell.address, reason)
-            )
+        envelope.refuse(error if isinstance(error, UnhandledMessage) else AskFailed(cell.address, reason))
         return
-    park(cell.system, envelope, reason, cause)
+    park(cell.kernel, envelope, reason, cause)
 
 
-async def page_in(system: ActorSystem, ids: list[int]) -> dict[int, Envelope]:
+async def page_in(kernel: Kernel, ids: list[int]) -> dict[int, Envelope]:
     """Read bodies of a backlog. Damaged rows become dead letters, never a crash loop."""
     found: dict[int, Envelope] = {}
-    for row in await system.store.messages(ids):
+    for row in await kernel.store.messages(ids):
         try:
             envelope = Envelope.from_row(verify(row))
         except RecordCorrupt as error:
             damaged = Envelope.from_row(printable(row))
-            park(system, damaged, ExitReason.from_exception(error), "corrupt")
+            park(kernel, damaged, ExitReason.from_exception(error), "corrupt")
             continue
-        attempt = system.pending.attempts_of(row.id)
+        attempt = kernel.index.attempts_of(row.id)
         envelope.attempts = attempt
         found[row.id] = envelope
     return found

@@ -42,7 +42,6 @@ def call_async(turn: Turn, function: Callable[..., Any], actor: Any, message: An
 @coroutine
 def resume(
     turn: Turn,
-    stepping: Callable[[Turn | None], object],
     coro: Any,
     yielded: Any,
     share: FairShare | None = None,
@@ -53,7 +52,7 @@ def resume(
         share: its steps count for its cell: after a long one it goes on a little later. The cell's `held_s` says how
             long the first step was, and in the end how long the last one.
     """
-    cell, run = turn.cell, turn.incarnation.context.run
+    cell, run, kernel = turn.cell, turn.incarnation.context.run, turn.cell.kernel
     clock = None if share is None else share.clock
     held_s, until = (0.0, 0.0) if clock is None else (cell.held_s, clock())
     while True:
@@ -71,13 +70,13 @@ def resume(
             raise
         except BaseException as error:
             argument, step = error, coro.throw
-        stepping(turn)
+        kernel.stepping = turn
         try:
             yielded = run(step, argument)
         except StopIteration as stop:
             return stop.value
         finally:
-            stepping(None)
+            kernel.stepping = None
             if clock is not None:
                 held_s = 0.0
                 if began >= 0.0:

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import StoreDataError, StoreError, TransactionMisused
+from ..definition.handlers import HandlerSpec
 from ..kernel.errors import TransactionTimeout
+from ..kernel.turn import Turn
 from ..mailbox.envelope import Ask
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from ..definition.handlers import HandlerSpec
-    from ..kernel.turn import Turn
 
-__all__ = ("WriteSlot",)
+__all__ = ("WriteSlot", "user_transaction")
+
+CutOff = Callable[[Turn, TransactionTimeout], Coroutine[Any, Any, None]]
 
 
 class WriteSlot:
     """Held from `transaction()` to the end of the turn, or until the time limit takes it away."""
 
-    def __init__(self, turn: Turn, timeout_s: float) -> None:
+    def __init__(self, turn: Turn, cut_off: CutOff | None = None) -> None:
+        """
+        Args:
+            cut_off: ends the handler of a turn whose time is up; None for a turn in which no handler runs any more.
+        """
         self._turn = turn
-        self._timeout_s = timeout_s
+        self._cut_off = cut_off
+        self._timeout_s = turn.cell.kernel.settings.transaction_timeout_s
         self._stack = AsyncExitStack()
         self._finish: Any = None
         self._timer: asyncio.TimerHandle | None = None
@@ -33,17 +41,18 @@ class WriteSlot:
 
     async def open(self) -> AsyncConnection:
         turn = self._turn
-        system = turn.cell.system
-        system.timers.hold_all(turn)
+        kernel = turn.cell.kernel
+        for holding in kernel.hooks.holding:
+            holding(turn.cell)
         await turn.settled()
-        connection, self._finish = await self._stack.enter_async_context(system.writer.hold())
+        connection, self._finish = await self._stack.enter_async_context(kernel.committer.hold())
         try:
             turn.check_open()
         except BaseException:
             await self._stack.aclose()
             raise
         turn.held = self._end
-        self._timer = system.runtime.call_later(self._timeout_s, self._revoke)
+        self._timer = kernel.runtime.call_later(self._timeout_s, self._revoke)
         return connection
 
     def spoil(self) -> None:
@@ -56,9 +65,8 @@ class WriteSlot:
         if turn.held is None or turn.interrupt is not None:
             return
         error = TransactionTimeout(turn.cell.address, self._timeout_s)
-        if turn.task is not None:
-            system = turn.cell.system
-            system.background(system.exits.cut_off(turn, error), f"greenroom revocation at {turn.cell.address}")
+        if turn.task is not None and self._cut_off is not None:
+            turn.cell.kernel.background(self._cut_off(turn, error), f"greenroom revocation at {turn.cell.address}")
 
     async def _end(self, outcome: Any, spec: HandlerSpec | None) -> None:
         """The turn is over: commit both, or neither. `outcome` is the handler's result, or what it raised."""
@@ -81,15 +89,33 @@ class WriteSlot:
         turn, cell = self._turn, self._turn.cell
         try:
             state = cell.state.changed(turn.incarnation.actor) if cell.state.writes and not turn.retiring else None
-            if spec is not None and type(turn.envelope) is Ask and not turn.stashed:
+            if spec is not None and type(turn.envelope) is Ask and not turn.put_aside:
                 result = spec.reply(result)
             effects = turn.effects(state, ahead=True) or Effects()
             await self._finish(effects)
         except (StoreDataError, TransactionMisused) as error:  # the handler's doing, not the store's
             turn.fail(error)
         except StoreError as error:
-            cell.system.recovery.store_failed(error)
+            cell.kernel.store_failed(error)
         except Exception as error:
             turn.fail(error)
         else:
             turn.close(result, state)
+
+
+@asynccontextmanager
+async def user_transaction(turn: Turn, cut_off: CutOff) -> AsyncIterator[AsyncConnection]:
+    """SQL of the user's own, committed together with the turn (`Actor.transaction`).
+
+    Args:
+        cut_off: ends the handler if it holds the write slot for too long.
+    """
+    if turn.held is not None:
+        raise RuntimeError("a turn has one transaction; use the connection that you have")
+    slot = WriteSlot(turn, cut_off)
+    connection = await slot.open()
+    try:
+        yield connection
+    except BaseException:  # a cancellation, too: a handler that catches it, by a time limit of its own, goes on
+        slot.spoil()
+        raise

@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...persistence.errors import GreenroomError
-from ..delivery.ref import ActorRef, Receipt
+from ..delivery.receipt import Receipt
+from ..delivery.ref import ActorRef, ref_to
+from ..kernel.cell import Cell
+from ..kernel.hooks import Extension
+from ..kernel.kernel import Kernel
 from ..messages.errors import ActorError, shortened
 from ..messages.message import Message
-
-if TYPE_CHECKING:
-    from ..system import ActorSystem
+from ..messages.signals import Exit
 
 __all__ = ("Group", "GroupEmpty", "Groups", "NotAllTold", "Receipts")
 
@@ -146,11 +148,11 @@ class Group:
         return f"<Group {self.name!r}, {len(self)} members>"
 
 
-class Groups:
+class Groups(Extension):
     """Every group of the node."""
 
-    def __init__(self, system: ActorSystem) -> None:
-        self._system = system
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
         self._members: dict[str, dict[str, ActorRef]] = {}
         """By name, by address. The first one is the next to be told something alone."""
         self.joined: dict[str, dict[str, int]] = {}
@@ -166,7 +168,7 @@ class Groups:
             raise ValueError(f"{address} is in {GROUPS_MAX} groups already: leave those it isn't needed in")
         self._count += 1
         joined[name] = self._count
-        self._members.setdefault(name, {})[address] = self._system.ref(address)
+        self._members.setdefault(name, {})[address] = ref_to(self._kernel, address)
 
     def leave(self, address: str, name: str) -> None:
         _check_name(name)
@@ -180,10 +182,10 @@ class Groups:
         if not members:
             del self._members[name]
 
-    def drop(self, address: str) -> None:
+    def ended(self, cell: Cell, end: Exit | None) -> None:
         """An incarnation is over: it leaves all its groups."""
-        for name in list(self.joined.get(address, ())):
-            self.leave(address, name)
+        for name in list(self.joined.get(cell.address, ())):
+            self.leave(cell.address, name)
 
     def reset(self) -> None:
         """The tree is being reset from the database: every incarnation is gone."""

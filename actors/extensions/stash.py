@@ -19,25 +19,78 @@ mailbox. Akka: StashBuffer. OTP: gen_statem's `postpone`, selective receive.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, ClassVar
 
 from ...persistence.store.checksums import seal
-from ...persistence.store.rows import AttemptRow, MessageRow
+from ...persistence.store.rows import AttemptRow, MessageRow, Row
+from ..kernel.cell import Cell
+from ..kernel.hooks import Extension, Participant
+from ..kernel.kernel import Kernel
+from ..kernel.turn import Turn
 from ..mailbox.envelope import Ask, Envelope, derived_uid
-from .timers.errors import StashFull
+from ..mailbox.mailbox import Entry, Mailbox
+from ..messages.errors import ActorError
 
-if TYPE_CHECKING:
-    from ..kernel.turn import Turn
-    from ..mailbox.mailbox import Entry, Mailbox
-
-__all__ = ("Stashing", "is_empty", "put_back")
+__all__ = ("StashChanges", "StashFull", "Stashes", "put_back")
 
 
-class Stashing:
+class StashFull(ActorError):
+    """The actor has put as many messages aside as its mailbox may hold."""
+
+    def __init__(self, address: str, capacity: int) -> None:
+        self.address = address
+        self.capacity = capacity
+        super().__init__(
+            f"{address} has stashed {capacity} messages, as many as its `capacity` allows. Call `unstash_all` earlier, "
+            "reject what can't wait, or raise `capacity`"
+        )
+
+
+class Stashes(Extension):
+    """The messages that actors of one node have put aside, in their order."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._stashed: dict[str, list[Entry]] = {}
+
+    def of(self, address: str) -> list[Entry]:
+        """What an actor has put aside, to be read. Requests that nobody waits for any more may be among it."""
+        return self._stashed.get(address, [])
+
+    def keep(self, address: str, entries: list[Entry]) -> None:
+        if entries:
+            self._stashed[address] = entries
+        else:
+            self._stashed.pop(address, None)
+
+    def fenced(self, cell: Cell) -> None:
+        """The next incarnation begins with it."""
+        if self._stashed:
+            put_back(cell.mailbox, self._stashed.pop(cell.address, []))
+
+    def forget(self, address: str) -> None:
+        cell = self._kernel.cells.get(address)
+        if cell is not None:
+            self.fenced(cell)  # the cell deletes its mail
+        else:
+            self._stashed.pop(address, None)
+
+    def rows_of(self, address: str) -> list[tuple[type[Row], Any]]:
+        ids = [int(entry if isinstance(entry, int) else getattr(entry, "id", 0)) for entry in self.of(address)]
+        return [(kind, row_id) for row_id in ids if row_id for kind in (MessageRow, AttemptRow)]
+
+    def keeps(self, cell: Cell) -> bool:
+        return not all(map(_is_over, self.of(cell.address)))
+
+
+class StashChanges(Participant):
     """What one turn does with its actor's stash. It takes effect at the turn's finish, or not at all."""
+
+    rank: ClassVar[int] = 4
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
+        self._stashes = turn.cell.kernel.part(Stashes)
         self._entries: list[Entry] = []
         """The messages of the turn, as they are put aside."""
         self._back = False
@@ -45,43 +98,37 @@ class Stashing:
         self._again = False
         """and the messages of this turn with it."""
 
-    @classmethod
-    def of(cls, turn: Turn) -> Stashing:
-        if turn.stashing is None:
-            turn.stashing = cls(turn)
-            turn.be_special()
-        return turn.stashing
-
     # -- what the handler calls --------------------------------------------------------------------------
 
     def stash(self) -> None:
         turn, cell = self._turn, self._turn.cell
         if turn.message is None:
             raise RuntimeError("stash() puts the message aside that is being handled; here there is none")
-        if turn.stashed:
+        if turn.put_aside:
             return
-        stash, capacity = cell.stash or [], cell.options.capacity
+        stash, capacity = self._stashes.of(cell.address), cell.options.capacity
         count = len(turn.batch or (turn.message,))
         if not self._back and len(stash) + count > capacity:
-            cell.stash = stash = [entry for entry in stash if not _is_over(entry)]
+            stash = [entry for entry in stash if not _is_over(entry)]
+            self._stashes.keep(cell.address, stash)
             if len(stash) + count > capacity:
                 raise StashFull(cell.address, capacity)
-        turn.stashed = True
+        turn.put_aside = True
 
     def unstash_all(self) -> None:
         self._back = True
-        self._again = self._turn.stashed
+        self._again = self._turn.put_aside
 
     # -- the finish --------------------------------------------------------------------------------------
 
-    def settle(self, inserts: list[Envelope]) -> int:
-        """What is put aside of the turn: no acknowledgement for it. Returns bytes.
+    def prepare(self, inserts: list[Envelope], ahead: bool) -> int:
+        """The messages that the turn puts aside aren't acknowledged. Returns bytes.
 
         If the turn has derived ids from the message's uid (it told something), the message goes on as a new one: its
         next turn must not derive the same.
         """
         turn, size = self._turn, 0
-        if not turn.stashed:
+        if not turn.put_aside:
             return size
         self._entries = list(turn.batch or (turn.envelope or _light(turn),))
         if not turn.ordinal or turn.retiring:
@@ -90,18 +137,17 @@ class Stashing:
             if isinstance(entry, Envelope) and type(entry) is not Ask:
                 self._entries[place] = renewed = _renewed(entry)
                 if entry.id:
-                    renewed.id = turn.cell.system.next_id()
+                    renewed.id = turn.cell.kernel.next_id()
                     inserts.append(renewed)
                     size += 200 + len(renewed.body or b"")
                     turn.delete(MessageRow, entry.id)
                     if entry.attempts:
-                        row = AttemptRow(renewed.id, renewed.uid, entry.attempts, turn.cell.system.runtime.now(), "")
+                        row = AttemptRow(renewed.id, renewed.uid, entry.attempts, turn.cell.kernel.runtime.now(), "")
                         turn.delete(AttemptRow, entry.id)
                         turn.record(seal(row))
         return size
 
-    def settled(self) -> None:
-        """The turn's effects have their place in the commit order."""
+    def apply(self) -> None:
         turn, cell = self._turn, self._turn.cell
         if turn.retiring:  # what has been told is gone with the mailbox; who asks is refused with it
             self._entries = [entry for entry in self._entries if type(entry) is Ask]
@@ -111,14 +157,14 @@ class Stashing:
                 entry.after = turn.after
                 if type(entry) is Ask and turn.ordinal:
                     entry.uid = derived_uid(entry.uid, "stashed")
-        kept = cell.stash or []
+        kept = self._stashes.of(cell.address)
         if self._back:
             back, kept = kept, []
             if self._again:
                 back, self._entries = back + self._entries, []
             put_back(cell.mailbox, back)
         kept += self._entries
-        cell.stash = kept or None
+        self._stashes.keep(cell.address, kept)
         cell.wake()
 
 
@@ -127,7 +173,7 @@ def _light(turn: Turn) -> Entry:
     assert turn.message is not None
     if not turn.uid:
         return turn.message
-    envelope = turn.cell.system.delivery.wrap(turn.cell, turn.message)
+    envelope = turn.cell.kernel.wrap(turn.cell.address, turn.message)
     envelope.uid = turn.uid
     return envelope
 
@@ -140,11 +186,6 @@ def _renewed(envelope: Envelope) -> Envelope:
     copy.sender, copy.key, copy.priority = envelope.sender, envelope.key, envelope.priority
     copy.attempts = envelope.attempts
     return copy
-
-
-def is_empty(stash: list[Entry] | None) -> bool:
-    """Whether nothing is in it that anybody waits for."""
-    return not stash or all(map(_is_over, stash))
 
 
 def put_back(mailbox: Mailbox, stash: list[Entry]) -> None:

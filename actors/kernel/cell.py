@@ -1,6 +1,6 @@
-"""A cell: the runtime's record of one address. What happens to it is in lifecycle.py and executor.py.
+"""Cell: the runtime's record of one address. It owns its status, its mailbox and its place in the schedule.
 
-The states are in docs/semantics/cell.md.
+The states are in docs/semantics/cell.md. Other rooms read a cell's fields, and change them by its methods only.
 """
 
 from __future__ import annotations
@@ -8,26 +8,43 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Container, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ...persistence.errors import StoreError
-from ..extensions.stash import put_back
+from ...persistence.errors import GreenroomError, StoreError
+from ..definition.definition import Definition, Options
+from ..definition.handlers import HandlerSpec
 from ..mailbox.envelope import Ask, Envelope
 from ..mailbox.mailbox import Entry, Mailbox, priority_of
+from ..messages.aliases import Aliases
+from ..messages.message import Message
 from ..messages.signals import ExitReason
 from .errors import ActorNotFound
-from .incarnation import Incarnation
+from .kernel import Kernel
 from .state import DurableState
-from .status import DOWN, GONE, PASSIVE, STOPPED, UP
-from .turn import Turn
 
 if TYPE_CHECKING:
-    from ..definition.definition import Definition, Options
-    from ..delivery.admission import Admission
-    from ..messages.aliases import Aliases
-    from ..system import ActorSystem
+    from .incarnation import Incarnation
+    from .turn import Turn
 
-__all__ = ("Cell",)
+__all__ = ("DOWN", "GONE", "PASSIVE", "STARTING", "STOPPED", "STOPPING", "UP", "Cell", "Line", "no_charge")
+
+PASSIVE: Final = "passive"
+STARTING: Final = "starting"
+UP: Final = "up"
+STOPPING: Final = "stopping"
+DOWN: Final = "down"
+STOPPED: Final = "stopped"
+GONE: Final = "gone"
+
+SCAN: Final = "the scan"
+"""What holds a cell whose mail all waits for the scan of what is on disk."""
+
+
+class Line(Protocol):
+    """Outside tells that wait before a mailbox (delivery/admission.py)."""
+
+    def refuse(self, error: Callable[[object], GreenroomError]) -> None:
+        """None of them will get in; each gets an error that hands its message back."""
 
 
 class Cell:
@@ -41,13 +58,14 @@ class Cell:
         "alone",
         "asking",
         "at_end",
-        "blocked_by",
         "capacity",
         "definition",
         "durable",
         "handlers",
+        "held_by",
         "held_s",
         "incarnation",
+        "kernel",
         "last_exit",
         "last_used",
         "leaving",
@@ -62,17 +80,15 @@ class Cell:
         "retiring",
         "runner",
         "spec",
-        "stash",
         "state",
         "status",
         "supervisor",
-        "system",
         "turn",
     )
 
     def __init__(
         self,
-        system: ActorSystem,
+        kernel: Kernel,
         address: str,
         definition: Definition,
         options: Options,
@@ -82,7 +98,7 @@ class Cell:
         spec: Any = None,
         on_demand: bool = False,
     ) -> None:
-        self.system = system
+        self.kernel = kernel
         self.address = address
         self.definition = definition
         self.handlers = definition.handlers
@@ -97,11 +113,9 @@ class Cell:
         self.capacity = options.capacity
         self.durable: bool = options.durable
         self.light = not self.durable
-        """Whether a plain tell may go straight into the mailbox: no rows, nobody in line, and the system is open."""
+        """Whether a plain tell may go straight into the mailbox: no rows, no line before it, and the node is open."""
         self.state = DurableState(self, definition, self.durable)
         self.mailbox = Mailbox()
-        self.stash: list[Entry] | None = None
-        """Messages that were put aside (extensions/stash.py), in their order."""
         self.status: str = PASSIVE
         self.incarnation: Incarnation | None = None
         self.after = 0
@@ -111,6 +125,8 @@ class Cell:
         """Whether it is in the ready queue, set aside, or in a runner's hands."""
         self.runner = -1
         """The slot of the runner that has it in hand."""
+        self.held_by: object = None
+        """Why it isn't scheduled although it has mail: the receiver that it overfilled, or `SCAN`."""
         self.leaving: tuple[ExitReason, str, int] | None = None
         """Set when a turn ends the incarnation: reason, the message's uid, its attempt."""
         self.retiring = False
@@ -119,20 +135,18 @@ class Cell:
         """The incarnation that ended last."""
         self.quiet: asyncio.Future[None] | None = None
         """Resolved when no runner has it in hand; only while somebody waits for that."""
-        self.admission: Admission | None = None
+        self.admission: Line | None = None
         """Outside tells that wait for room or for a key, in order."""
         self.asking: list[Cell] | None = None
-        """Whom it is waiting for: edges of the wait-for graph."""
+        """Cells that its turn has asked and waits for: edges of the wait-for graph."""
         self.at_end: Callable[[], object] | None = None
         """Called once when the incarnation is over, however it ended: for what it has beside its turns."""
-        self.blocked_by: Cell | None = None
-        """The receiver that this sender overfilled: it isn't scheduled until there is room."""
         self.on_room: list[Callable[[], object]] | None = None
-        """Whom to tell when the mailbox is under its capacity again."""
+        """Called when the mailbox is under its capacity again."""
         self.alone = 0
         """How many messages are to be handled one by one, after a batch failed."""
         self.held_s = 0.0
-        """How long a step of its handler that waits has just held the loop (execution/fair_share.py)."""
+        """For how many seconds a step of its handler that waits has just held the loop (execution/fair_share.py)."""
         self.last_used = 0.0
         """When its last message was handled, in the monotonic seconds of a sweep."""
 
@@ -149,14 +163,99 @@ class Cell:
         self.capacity = options.capacity
         self.make_args = make_args
 
+    def respecify(self, spec: Any) -> None:
+        """Its supervisor made it from another spec."""
+        self.spec = spec
+
     @property
     def suspended(self) -> bool:
-        """Whether it handles nothing but system messages (suspension.py); it is up, and in a runner's hands."""
-        return self.mailbox.suspension is not None
+        """Whether it handles nothing but system messages (extensions/introspection); it is up, in a runner's hands."""
+        return self.mailbox.held
 
     @property
     def aliases(self) -> Aliases:
-        return self.system.settings.aliases
+        return self.kernel.settings.aliases
+
+    def handler_for(self, message_type: type[Message]) -> HandlerSpec | None:
+        """The handler of a message type: the actor's own, or one that every actor has; None if there is none."""
+        return (
+            self.handlers.get(message_type)
+            or self.kernel.handlers.get(message_type)
+            or self.definition.handler_for(message_type)
+        )
+
+    # -- transitions -----------------------------------------------------------------------------------
+
+    def to(self, status: str) -> None:
+        """Change the status."""
+        self.status = status
+
+    def swap(self, mailbox: Mailbox) -> None:
+        """Go on with another mailbox, which has all the mail of this one."""
+        self.mailbox = mailbox
+
+    def take(self, slot: int) -> int:
+        """A runner takes it in hand; returns the one that had it before, -1 if none did."""
+        before, self.runner = self.runner, slot
+        return before
+
+    def let_go(self) -> None:
+        """It is in no runner's hands, and in no queue, any more."""
+        self.queued = False
+        self.runner = -1
+        if self.quiet is not None:
+            self.now_quiet()
+
+    def reserve(self) -> None:
+        """Keep runners from it, as if it were in the ready queue."""
+        self.queued = True
+
+    def unreserve(self) -> None:
+        self.queued = False
+
+    def park(self) -> None:
+        """All of its mail waits for the scan: it isn't scheduled until some may be handled."""
+        self.held_by = SCAN
+        self.let_go()
+
+    def unpark(self) -> None:
+        """Some of its mail may be handled. The caller wakes it."""
+        if self.held_by is SCAN:
+            self.held_by = None
+
+    def used(self, now_s: float) -> None:
+        """Somebody has had to do with it, at that moment in monotonic seconds."""
+        self.last_used = now_s
+
+    def line_up(self, line: Line) -> None:
+        """Outside tells wait in a line from now on."""
+        self.admission = line
+        self.light = False
+
+    def line_over(self) -> None:
+        """The line before the mailbox is empty."""
+        self.admission = None
+        self.light = not self.durable and not self.kernel.over
+
+    def waits_for(self, cell: Cell) -> None:
+        """Its turn has asked another."""
+        if self.asking is None:
+            self.asking = []
+        self.asking.append(cell)
+
+    def has_waited_for(self, cell: Cell) -> None:
+        if self.asking is not None:
+            self.asking.remove(cell)
+
+    def on_end(self, callback: Callable[[], object] | None) -> None:
+        """Call back once when the incarnation is over, however it ends."""
+        self.at_end = callback
+
+    def rest_on(self, position: int) -> None:
+        """It rests on this place in the commit order, and the turn that it is in."""
+        self.after = position
+        if self.turn is not None:
+            self.turn.after = position
 
     # -- scheduling ----------------------------------------------------------------------------------
 
@@ -167,11 +266,11 @@ class Cell:
 
     def wake(self) -> None:
         """Put it on the ready queue if it has something to do and may do it."""
-        if self.queued or not self.mailbox.count or self.blocked_by is not None:
+        if self.queued or not self.mailbox.count or self.held_by is not None:
             return
         if self.status is UP or (self.status is PASSIVE and self.may_start()):
             self.queued = True
-            self.system.runners.ready_cell(self)
+            self.kernel.scheduler.ready_cell(self)
 
     def may_start(self) -> bool:
         """Whether a message may start it."""
@@ -195,23 +294,22 @@ class Cell:
         if alone:
             self.alone = len(entries)
 
+    # -- what waits here -------------------------------------------------------------------------------
+
     def row_ids(self) -> list[int]:
-        """The rows of every message that waits here, stashed, delayed and retried ones included."""
-        system = self.system
-        waiting, owed = system.delays.entries_of(self.address), system.monitors.owed_to(self.address)
-        entries = (*self.mailbox.entries(), *(self.stash or ()), *waiting, *owed)
+        """The rows of messages that wait in the mailbox, or for their moment."""
+        entries = (*self.mailbox.entries(), *self.kernel.delayed.entries_of(self.address))
         ids = (entry if isinstance(entry, int) else getattr(entry, "id", 0) for entry in entries)
         return [int(row_id) for row_id in ids if row_id]
 
     def forget_mail(self, ids: Container[int]) -> None:
-        """It retires: these rows go with it. What came since then is for whoever has the address next."""
-        self.system.delays.drop(self.address, ids)
+        """It retires: these rows go with it. What came since then is for the next actor at the address."""
+        self.kernel.delayed.drop(self.address, ids)
         entries, self.mailbox = self.mailbox.entries(), Mailbox()
-        for entry in (*entries, *(self.stash or ())):
+        for entry in entries:
             row_id = entry if isinstance(entry, int) else getattr(entry, "id", 0)
             if isinstance(entry, Ask) or (row_id and row_id not in ids):
                 self.mailbox.push(entry, priority_of(entry))
-        self.stash = None
 
     # -- waiting for it --------------------------------------------------------------------------------
 
@@ -221,7 +319,7 @@ class Cell:
             return
         if self.quiet is None or self.quiet.done():
             self.quiet = asyncio.get_running_loop().create_future()
-        await self.system.runtime.wait((self.quiet,), timeout_s)
+        await self.kernel.runtime.wait((self.quiet,), timeout_s)
 
     def now_quiet(self) -> None:
         quiet, self.quiet = self.quiet, None
@@ -232,43 +330,37 @@ class Cell:
 
     def fence(self, status: str) -> None:
         """No incarnation any more: whatever still runs of it can commit nothing."""
-        if self.mailbox.suspension is not None:
-            self.mailbox.suspension.end_with_incarnation()
+        for fenced in self.kernel.hooks.fenced:
+            fenced(self)
         self.incarnation = None
         self.leaving = None
-        if self.stash is not None:  # the next one begins with it
-            stash, self.stash = self.stash, None
-            put_back(self.mailbox, stash)
-        if not self.durable:
-            self.system.timers.ended(self.address)
         if self.at_end is not None:
-            self._ended()
+            self._over()
         if self.status is not GONE:
             self.status = status
         self.has_room()
         if status is STOPPED or status is GONE:
             self.refuse_asks()
 
-    def _ended(self) -> None:
+    def _over(self) -> None:
         at_end, self.at_end = self.at_end, None
         if at_end is not None:
             at_end()
 
     def refuse_asks(self) -> None:
-        """Nobody will answer them."""
+        """Nothing will answer them."""
         for entry in self.mailbox.entries():
-            if isinstance(entry, Ask) and not entry.future.done():
-                entry.future.set_exception(ActorNotFound(self.address, f"it is {self.status}"))
+            if isinstance(entry, Ask):
+                entry.refuse(ActorNotFound(self.address, f"it is {self.status}"))
 
     def reset(self, error: StoreError) -> None:
         """The store failed: forget everything, it will be read again."""
-        if self.mailbox.suspension is not None:
-            self.mailbox.suspension.end_with_incarnation()
+        for fenced in self.kernel.hooks.fenced:
+            fenced(self)
         turn, self.turn = self.turn, None
         self.incarnation = None
-        self._ended()
-        asks = [entry for entry in (*self.mailbox.entries(), *(self.stash or ())) if isinstance(entry, Ask)]
-        self.stash = None
+        self._over()
+        asks = [entry for entry in self.mailbox.entries() if isinstance(entry, Ask)]
         if turn is not None:
             if isinstance(turn.envelope, Ask):
                 asks.append(turn.envelope)
@@ -276,15 +368,14 @@ class Cell:
             if turn.task is not None:
                 turn.task.cancel()
         for ask in asks:
-            if not ask.future.done():
-                ask.future.set_exception(error)
+            ask.refuse(error)
         if turn is not None:
             turn.discard()
         if self.admission is not None:
-            self.admission.refuse(partial(self.system.recovery.refusal, error))
+            self.admission.refuse(partial(self.kernel.refusal, error))
         self.mailbox = Mailbox()
         self.state.forget(loaded=False)
-        self.leaving = self.blocked_by = None
+        self.leaving = self.held_by = None
         self.after = self.alone = 0
         self.queued = self.retiring = False
         self.runner = -1

@@ -1,25 +1,46 @@
-"""What a failure is charged to: the message alone, or the actor as well (docs/semantics/turn.md)."""
+"""Failures: what a failure, or data that the database refuses, is charged to (docs/semantics/turn.md and commit.md).
+
+| refused data | who answers |
+| --- | --- |
+| a message's turn | the message, by a failed attempt |
+| a request's turn | its asker: one outside has the error; an actor, by the message in whose turn it asked |
+| a tell from outside | the teller, who has the error; an inbox row is parked, or answered with it |
+| a tick, with its timer | the tick: a dead letter, and the timer goes on |
+| an `on_start` | the actor: its start turns out to have failed, and so it exits |
+| an `on_stop` | the actor, with the next one |
+| anything else | nobody; a node to which that happens again and again gives up |
+
+Data that came after the refused ones in the commit order are dropped, and the tree is reset. Once is enough: from then
+on the starts and stops of that actor wait for their own commit before anybody sees anything of them, and a refusal is a
+failure as any other.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ...persistence.commit.effects import Effects
-from ...persistence.errors import StoreError
+from ...persistence.errors import StoreDataError, StoreError
 from ...persistence.store.checksums import seal
 from ...persistence.store.rows import AttemptRow, DeadLetterRow, MessageRow
-from ..mailbox.envelope import Envelope
+from ..definition.options import Options
+from ..mailbox.envelope import NOTHING, Ask, Envelope
 from ..messages.message import ENCODER
 from ..messages.signals import ExitReason
+from .cell import Cell
 from .errors import Reject, Retry
+from .hooks import Owed
+from .kernel import Kernel
 
-if TYPE_CHECKING:
-    from ..definition.definition import Options
-    from ..extensions.monitors.relations import Ending
-    from ..system import ActorSystem
-    from .cell import Cell
+__all__ = ("Refusals", "Verdict", "charge", "judge", "letter_effects", "park", "report_parked")
 
-__all__ = ("Verdict", "charge", "judge", "letter_effects", "park", "report_parked")
+RESETS_MAX = 10
+PERIOD_S = 60.0
+"""So many resets within so many seconds are borne for data that nobody answers for."""
+WARY_MAX = 10_000
+"""Actors that are remembered for a refused start or stop; the oldest are forgotten."""
 
 
 class Verdict(NamedTuple):
@@ -54,22 +75,22 @@ def charge(
     cause: str,
     at_once: bool = False,
     after_s: float | None = None,
-    ending: Ending | None = None,
+    owed: Sequence[Owed] = (),
 ) -> None:
     """One failed attempt of one message: redelivery after a backoff, or a dead letter.
 
     Args:
-        ending: what the exit that the failure is owes to others; it commits with the attempt.
+        owed: what the exit that the failure is owes to others; it commits with the attempt.
     """
-    system = cell.system
+    kernel = cell.kernel
     envelope.attempts += 1
     envelope.forget_object()
     if at_once or envelope.attempts >= cell.options.max_attempts:
-        park(system, envelope, reason, cause, ending)
+        park(kernel, envelope, reason, cause, owed)
         return
-    delay_s = cell.options.backoff.delay_s(envelope.attempts, system.jitter) if after_s is None else after_s
-    due = system.runtime.now() + delay_s
-    system.events.emit(
+    delay_s = cell.options.backoff.delay_s(envelope.attempts, kernel.jitter) if after_s is None else after_s
+    due = kernel.runtime.now() + delay_s
+    kernel.events.emit(
         "message.failed",
         cell.address,
         uid=envelope.uid,
@@ -82,46 +103,46 @@ def charge(
     if envelope.id:
         row = seal(AttemptRow(envelope.id, envelope.uid, envelope.attempts, due, cause))
         try:
-            envelope.after = _submit(system, Effects(rows=(row,)), ending)
+            envelope.after = _submit(kernel, Effects(rows=(row,)), owed)
         except StoreError:
             return  # the tree is about to be reset from the database, which still has the message
-    system.delays.retry(cell, envelope, due)
+    kernel.delayed.retry(envelope, due)
 
 
-def park(system: ActorSystem, envelope: Envelope, reason: ExitReason, cause: str, ending: Ending | None = None) -> None:
+def park(kernel: Kernel, envelope: Envelope, reason: ExitReason, cause: str, owed: Sequence[Owed] = ()) -> None:
     """Make a dead letter of a message, in one commit with its removal from the mailbox."""
     try:
-        _submit(system, letter_effects(system, envelope, reason, cause), ending)
+        _submit(kernel, letter_effects(kernel, envelope, reason, cause), owed)
     except StoreError:
         return
-    report_parked(system, envelope, reason, cause)
+    report_parked(kernel, envelope, reason, cause)
 
 
-def _submit(system: ActorSystem, effects: Effects, ending: Ending | None) -> int:
+def _submit(kernel: Kernel, effects: Effects, owed: Sequence[Owed]) -> int:
     """Submit the effects of a failure, with those of the exit that it is.
 
     Raises:
         StoreFull, StoreUnavailable
     """
-    if ending is None:
-        return system.committer.submit(effects)
-    inserts, deletes, size = ending.entries(system.next_id)
-    effects.inserts = inserts
-    effects.deletes = [*effects.deletes, *deletes]
-    effects.size += size
-    position = system.committer.submit(effects)
-    system.monitors.decided(ending, position)
+    for one in owed:
+        inserts, deletes, size = one.entries(kernel.next_id)
+        effects.inserts = [*effects.inserts, *inserts]
+        effects.deletes = [*effects.deletes, *deletes]
+        effects.size += size
+    position = kernel.commits.submit(effects)
+    for one in owed:
+        one.decided(position)
     return position
 
 
-def letter_effects(system: ActorSystem, envelope: Envelope, reason: ExitReason, cause: str) -> Effects:
+def letter_effects(kernel: Kernel, envelope: Envelope, reason: ExitReason, cause: str) -> Effects:
     """The dead letter in, the message out."""
     body = envelope.body
     if body is None:
         body = ENCODER.encode(envelope.message)
     letter = seal(
         DeadLetterRow(
-            id=envelope.id or system.next_id(),
+            id=envelope.id or kernel.next_id(),
             address=envelope.address,
             uid=envelope.uid,
             sender=envelope.sender,
@@ -133,15 +154,15 @@ def letter_effects(system: ActorSystem, envelope: Envelope, reason: ExitReason, 
             error=reason.error,
             text=reason.text,
             traceback=reason.traceback,
-            at=system.runtime.now(),
+            at=kernel.runtime.now(),
         )
     )
     gone = ((MessageRow, envelope.id), (AttemptRow, envelope.id)) if envelope.id else ()
     return Effects(rows=(letter,), deletes=gone)
 
 
-def report_parked(system: ActorSystem, envelope: Envelope, reason: ExitReason, cause: str) -> None:
-    system.events.emit(
+def report_parked(kernel: Kernel, envelope: Envelope, reason: ExitReason, cause: str) -> None:
+    kernel.events.emit(
         "message.parked",
         envelope.address,
         uid=envelope.uid,
@@ -151,3 +172,75 @@ def report_parked(system: ActorSystem, envelope: Envelope, reason: ExitReason, c
         error=reason.error,
         text=reason.text,
     )
+
+
+class Refusals:
+    """Refused data of one node: who answers, and which actors had some in a start or stop."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._wary: dict[str, None] = {}
+        """Actors whose starts and stops wait for their commit, by address."""
+        self.unsaid: dict[str, ExitReason] = {}
+        """Starts that were refused when the actor was up already: it exits with its next start."""
+        self._resets: deque[float] = deque(maxlen=RESETS_MAX)
+
+    def of_turn(self, turn: Any, error: StoreDataError) -> Effects | None:
+        """What is committed in place of a turn's refused effects; None if nobody answers for them."""
+        asked = turn
+        while isinstance(asked.envelope, Ask):
+            ask = asked.envelope
+            asker = ask.asker
+            if asker is None or 0 < asker.position <= self._kernel.commits.committed:
+                ask.at_fault = True
+                return NOTHING  # it has the error; or it didn't wait for the reply, and won't ask again
+            asked = asker
+        envelope = asked.envelope
+        if envelope is not None:
+            return self._attempt(asked.cell, envelope, error) if envelope.id else NOTHING  # in memory, and lost there
+        if asked.message is not None:
+            return NOTHING
+        return self._started(turn, error) if asked is turn else None
+
+    def _attempt(self, cell: Cell, envelope: Envelope, error: StoreDataError) -> Effects:
+        kernel = self._kernel
+        envelope.attempts += 1
+        if envelope.attempts >= cell.options.max_attempts:
+            reason = ExitReason.from_exception(error)
+            report_parked(kernel, envelope, reason, "failed")
+            return letter_effects(kernel, envelope, reason, "failed")
+        delay_s = cell.options.backoff.delay_s(envelope.attempts, kernel.jitter)
+        due = kernel.runtime.now() + delay_s
+        row = seal(AttemptRow(envelope.id, envelope.uid, envelope.attempts, due, f"refused: {error.why}"))
+        return Effects(rows=(row,))
+
+    def _started(self, turn: Any, error: StoreDataError) -> Effects | None:
+        """The turn of an `on_start` or `on_stop`."""
+        cell = turn.cell
+        if self.wary(cell):
+            return None
+        while len(self._wary) >= WARY_MAX:
+            del self._wary[next(iter(self._wary))]
+        self._wary[cell.address] = None
+        if cell.incarnation is turn.incarnation and not cell.on_demand:  # under a template its first message is charged
+            self.unsaid[cell.address] = ExitReason.from_exception(error)
+        return NOTHING
+
+    def wary(self, cell: Cell) -> bool:
+        """Whether the starts and stops of this actor wait for their commit."""
+        return cell.address in self._wary
+
+    def bears(self, error: StoreError) -> bool:
+        """Whether the node bears one more reset that nobody answers for. If not, it has given up now."""
+        if not isinstance(error, StoreDataError):
+            return True
+        now, resets = self._kernel.runtime.monotonic(), self._resets
+        resets.append(now)
+        if len(resets) < RESETS_MAX or resets[0] < now - PERIOD_S:
+            return True
+        why = (
+            f"{error.why}. That, or the like, has reset the tree {RESETS_MAX} times within {PERIOD_S:g} s, and no "
+            "message or actor is to blame. Look for triggers and constraints on greenroom's tables"
+        )
+        self._kernel.give_up(StoreDataError(why))
+        return False

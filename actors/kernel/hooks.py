@@ -1,13 +1,204 @@
-"""Activator: what the system asks of whoever knows the tree. Supervision implements it."""
+"""Hooks: what stands above the kernel, as the kernel sees it.
+
+A feature is a folder under `extensions/`. It hooks in by two classes: an `Extension`, its part of a node, and a
+`Participant`, its part of one turn. The others here are roles that one object has: the tree (`Activator`), the pool of
+runners (`Scheduler`), the care after a crash (`Caution`), the way to mailboxes (`Routing`).
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from ...persistence.commit.effects import Entry
 from ...persistence.store.rows import Row
-from .cell import Cell
+from ..mailbox.envelope import Envelope
+from ..messages.message import Message
+from ..messages.signals import Exit
 
-__all__ = ("Activator",)
+if TYPE_CHECKING:
+    import asyncio
+
+    from .cell import Cell
+
+__all__ = (
+    "Activator",
+    "Caution",
+    "Extension",
+    "Hooks",
+    "Instance",
+    "Owed",
+    "Participant",
+    "Routing",
+    "Scheduler",
+)
+
+
+class Instance(Protocol):
+    """An actor's instance, which users' classes are. `Actor` stands above the kernel."""
+
+    state: Any
+    _context: Any
+    """The incarnation, once it has one."""
+
+    def initial_state(self) -> Any: ...
+
+    def on_start(self) -> Any: ...
+
+    def on_stop(self, reason: Any) -> Any: ...
+
+
+class Participant:
+    """A feature's part of one turn. It is made by `turn.part(Kind)`, with the turn, when a handler first uses it.
+
+    Every method does nothing by default.
+    """
+
+    rank: ClassVar[int] = 5
+    """The order of participants: keys 0, relations 1, leaving 2, timers 3, stash 4, a journal 9."""
+
+    async def ready(self) -> None:
+        """Before the finish: look up what it needs. Only called if `turn.waits`; the highest rank comes first.
+
+        What it raises fails the turn.
+        """
+
+    def prepare(self, inserts: list[Envelope], ahead: bool) -> int:
+        """The finish: its rows become the turn's. Returns their size in bytes. It may change only the turn.
+
+        Args:
+            inserts: messages that get a row with the turn; it may add some, each with an id.
+            ahead: the turn commits before what is queued, because it holds the write transaction.
+        """
+        return 0
+
+    def apply(self) -> None:
+        """The turn's effects have their place in the commit order: change what is in memory."""
+
+    def withdraw(self) -> None:
+        """The turn came to nothing."""
+
+
+class Owed(Protocol):
+    """What an exit owes to others. It commits with the exit."""
+
+    def entries(self, next_id: Callable[[], int]) -> tuple[list[Envelope], list[tuple[type[Row], Any]], int]:
+        """Messages to insert, rows to delete, and bytes."""
+
+    def decided(self, position: int) -> None:
+        """The exit has this place in the commit order, and what it owes with it."""
+
+
+class Extension:
+    """A feature's part of a node. Every method does nothing by default, and one that isn't overridden costs nothing.
+
+    They are called once a start, a stop or a boot, never once a message. Order is that of the tuple in `system.py`.
+    """
+
+    async def load(self) -> None:
+        """The boot, or a store that is back: read rows."""
+
+    async def catch_up(self) -> None:
+        """Everything is read, and nothing has started."""
+
+    async def look_round(self) -> None:
+        """The tree has started."""
+
+    def reset(self) -> None:
+        """The store has failed: every incarnation is gone, without an exit."""
+
+    def close(self) -> None:
+        """The node stops: let go of timers."""
+
+    def built(self, cell: Cell) -> None:
+        """An instance was made for the cell's new incarnation; nothing of it has run."""
+
+    def started(self, cell: Cell) -> None:
+        """The cell is up."""
+
+    def fenced(self, cell: Cell) -> None:
+        """The cell is about to have no incarnation any more. That may be no exit: passivation, say."""
+
+    def ended(self, cell: Cell, end: Exit | None) -> None:
+        """An incarnation is over; `end` is None for a first start that failed, which is no exit."""
+
+    def exiting(self, end: Exit, after: int, *, ahead: bool = False) -> Owed | None:
+        """What an exit will owe, to be committed with it. Changes nothing.
+
+        Args:
+            after: the position that the exit rests on.
+            ahead: it commits before what is queued.
+        """
+        return None
+
+    def rows_of(self, address: str) -> Iterable[tuple[type[Row], Any]]:
+        """Rows that belong to an address, by kind and key: they are deleted with it."""
+        return ()
+
+    def forget(self, address: str) -> None:
+        """The rows of `rows_of` go in a commit that has its place: memory forgets them, too."""
+
+    def holding(self, cell: Cell) -> None:
+        """The cell's turn is about to hold the write transaction."""
+
+    def keeps(self, cell: Cell) -> bool:
+        """Whether the cell may not leave memory."""
+        return False
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is work left, so that the node isn't idle."""
+        return False
+
+
+_HOOKS = (
+    "load",
+    "catch_up",
+    "look_round",
+    "reset",
+    "close",
+    "built",
+    "started",
+    "fenced",
+    "ended",
+    "exiting",
+    "rows_of",
+    "forget",
+    "holding",
+    "keeps",
+)
+
+
+class Hooks:
+    """The methods of all extensions that are overridden, a tuple for each hook."""
+
+    __slots__ = ("busy", *_HOOKS)
+
+    load: tuple[Callable[[], Any], ...]
+    catch_up: tuple[Callable[[], Any], ...]
+    look_round: tuple[Callable[[], Any], ...]
+    reset: tuple[Callable[[], object], ...]
+    close: tuple[Callable[[], object], ...]
+    built: tuple[Callable[[Cell], object], ...]
+    started: tuple[Callable[[Cell], object], ...]
+    fenced: tuple[Callable[[Cell], object], ...]
+    ended: tuple[Callable[[Cell, Exit | None], object], ...]
+    exiting: tuple[Callable[..., Owed | None], ...]
+    rows_of: tuple[Callable[[str], Iterable[tuple[type[Row], Any]]], ...]
+    forget: tuple[Callable[[str], object], ...]
+    holding: tuple[Callable[[Cell], object], ...]
+    keeps: tuple[Callable[[Cell], bool], ...]
+    busy: tuple[Extension, ...]
+    """Extensions that may be busy."""
+
+    def __init__(self, extensions: Sequence[Extension]) -> None:
+        for name in _HOOKS:
+            setattr(self, name, tuple(getattr(one, name) for one in extensions if _overrides(one, name)))
+        self.busy = tuple(one for one in extensions if _overrides(one, "busy"))
+
+
+def _overrides(extension: Extension, name: str) -> bool:
+    return getattr(type(extension), name) is not getattr(Extension, name)
 
 
 class Activator(Protocol):
@@ -36,3 +227,102 @@ class Activator(Protocol):
 
     async def reload(self) -> None:
         """The store failed, and is back: forget what it may not know."""
+
+
+class Scheduler(Protocol):
+    """The pool of runners (execution/dispatcher.py)."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether any cell is ready or set aside, or any runner is at work."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any cell waits for a runner."""
+
+    def ready_cell(self, cell: Cell) -> None:
+        """Take a cell up. Its `queued` is set by the caller."""
+
+    def has_queued(self, cell: Cell) -> bool:
+        """Whether a cell waits for a runner, or was set aside."""
+
+    def leave_behind(self, task: asyncio.Task[Any]) -> None:
+        """The handler in which this runner waits was abandoned: nobody waits for it any more."""
+
+    def is_cancelled_start(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether this is the task of the node's start, and somebody has cancelled it."""
+
+
+class Caution(Protocol):
+    """The care after a crash, while there are suspects: messages that were started and not finished when the node died.
+
+    None in ordinary times. recovery/caution.py
+    """
+
+    solo: bool
+    """While a suspect runs alone, or the boot prepares for it: only requests of actors are served."""
+
+    @property
+    def active(self) -> bool:
+        """Whether suspects exist, so that there is no run-ahead."""
+
+    def suspect(self, uid: str) -> bool:
+        """Whether a message is a suspect."""
+
+    def acquit(self, uid: str) -> bool:
+        """Whether a message was a suspect; it is none any more."""
+
+    def after(self, position: int, arrive: Callable[[], object]) -> None:
+        """Let something told arrive once its position is on disk."""
+
+    def serve(self, cell: Cell) -> None:
+        """During a solo run an actor was asked something."""
+
+    def outside(self) -> None:
+        """No handler is in flight any more."""
+
+    async def run_waiting(self, cell: Cell) -> str | None:
+        """The suspect that waits for its solo run has it now, if it is this cell's; else None."""
+
+    async def run_suspect(self, cell: Cell, envelope: Envelope) -> str:
+        """A suspect has come to its turn: everything else waits while it runs."""
+
+    def rested(self) -> None:
+        """The node is idle: suspects that haven't come back never will."""
+
+
+class Routing(Protocol):
+    """The way to mailboxes (kernel/router.py)."""
+
+    def resolve(self, address: str) -> Cell:
+        """The cell at an address, made by its supervisor's template if there was none.
+
+        Raises:
+            ActorNotFound
+        """
+        ...
+
+    def add(self, cell: Cell) -> None:
+        """Make a cell known. Mail that waited for it on disk moves in."""
+
+    def remove(self, cell: Cell) -> None:
+        """Forget a cell that is gone, or that left memory."""
+
+    def deliver(self, sender: Cell, sends: list[tuple[Cell, Envelope]], after: int) -> None:
+        """The sends of a finished turn, into the mailboxes of their receivers."""
+
+    def redeliver(self, address: str, entry: Envelope | int) -> None:
+        """A delayed or retried message whose moment has come."""
+
+    def post(self, cell: Cell, signal: Message, *, urgent: bool = True) -> None:
+        """A system signal; no capacity limits it. An urgent one passes every message."""
+
+    def when_room(self, cell: Cell, callback: Callable[[], object]) -> None:
+        """Call back when the mailbox is under its capacity, or its actor stops."""
+
+
+class Guilty(Protocol):
+    """An entry of the commit order names who answers for it, if the database refuses its data."""
+
+    def refused(self, entry: Entry, error: Any) -> Any:
+        """What is to be committed in place of the entry; None if nobody answers for it."""

@@ -6,7 +6,10 @@ import math
 
 from ..messages.aliases import Aliases
 
-__all__ = ("Settings",)
+__all__ = ("REPLY_RETENTION_S", "Settings")
+
+REPLY_RETENTION_S = 60.0
+"""How long the reply of an ask from another process waits to be fetched."""
 
 
 class Settings:

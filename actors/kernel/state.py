@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from ...persistence.errors import StoreFull, StoreUnavailable
 from ...persistence.store.checksums import sealed
 from ...persistence.store.rows import ActorRow
-from ..actor import Actor
+from ..definition.definition import Definition
 from ..definition.stored_state import UNFIT, decode_state, read_stored
 from ..messages.errors import StateError
 from ..messages.message import ENCODER
+from .hooks import Instance
 
 if TYPE_CHECKING:
-    from ..definition.definition import Definition
     from .cell import Cell
 
 __all__ = ("DurableState",)
@@ -65,9 +65,9 @@ class DurableState:
             return
         cell = self._cell
         try:
-            row = await cell.system.store.get(ActorRow, cell.address)
+            row = await cell.kernel.store.get(ActorRow, cell.address)
         except (StoreFull, StoreUnavailable) as error:  # no fault of the actor, nor of the message that starts it
-            cell.system.recovery.store_failed(error)
+            cell.kernel.store_failed(error)
             raise
         if row is not None:
             stored = read_stored(cell, row)
@@ -78,7 +78,7 @@ class DurableState:
                 self.writes = False
         self.loaded = True
 
-    def install(self, actor: Actor[Any]) -> None:
+    def install(self, actor: Instance) -> None:
         """Give a new instance its state: the last finished one, or the initial one.
 
         Raises:
@@ -90,12 +90,12 @@ class DurableState:
         elif self._cell.definition.state_type is not None:
             actor.state = actor.initial_state()
 
-    def restore(self, actor: Actor[Any]) -> None:
+    def restore(self, actor: Instance) -> None:
         """Back to the last finished bytes."""
         if self.has_object and self.last is not None:
             actor.state = self._decode(self.last, "the last finished state doesn't decode")
 
-    def changed(self, actor: Actor[Any]) -> bytes | None:
+    def changed(self, actor: Instance) -> bytes | None:
         """The state's bytes if they differ from the last finished ones.
 
         Raises:
@@ -157,5 +157,5 @@ class DurableState:
     def actor_row(self, state: bytes) -> ActorRow:
         cell = self._cell
         number = cell.last_exit if cell.incarnation is None else cell.incarnation.number
-        now = cell.system.runtime.now()
+        now = cell.kernel.runtime.now()
         return sealed(ActorRow, self.address, cell.definition.stored_type, state.decode(), number, now)

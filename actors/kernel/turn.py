@@ -1,4 +1,4 @@
-"""A turn: the handling of one message, and everything it does, as one unit.
+"""Turn: the handling of one message, and everything it does, as one unit.
 
 The states, and the order of what happens at the finish, are in docs/semantics/turn.md.
 """
@@ -7,28 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ...persistence.commit.effects import Effects, Handled
-from ...persistence.errors import StoreError
-from ...persistence.store.rows import ActorRow, AttemptRow, KeyRow, MessageRow, Row
-from ..extensions.monitors.relations import Ending
+from ...persistence.errors import StoreDataError, StoreError
+from ...persistence.store.rows import AttemptRow, MessageRow, Row
 from ..mailbox.envelope import Ask, Envelope, derived_uid
+from ..messages.message import Message
 from ..messages.signals import Exit, ExitReason
+from .cell import Cell
 from .errors import AskFailed, TurnClosed
-from .failures import charge, judge
+from .failures import Refusals, charge, judge
+from .hooks import Owed, Participant
+from .incarnation import Incarnation
 
 if TYPE_CHECKING:
     import asyncio
 
-    from ..extensions.monitors.changes import Intents
-    from ..extensions.stash import Stashing
-    from ..extensions.timers.changes import Timing
-    from ..messages.message import Message
-    from .cell import Cell
-    from .incarnation import Incarnation
-
 __all__ = ("ANYTHING", "FAILED", "FINISHED", "OPEN", "LightTurn", "Turn", "current_turn")
+
+P = TypeVar("P", bound=Participant)
 
 current_turn: ContextVar[Turn | None] = ContextVar("greenroom_turn", default=None)
 """The turn that this code runs in; child tasks of a handler inherit it."""
@@ -54,29 +52,21 @@ class Turn(Handled):
     eventful: int = 0
     """Whether there is more to finish than ack and state: nothing, `SENDS` without keys, or `ANYTHING`."""
     sends: list[tuple[Cell, Envelope]] | None = None
-    keyed: bool = False
-    """Whether something has to be looked up before the finish: the idempotency key of a send; or, for one that retires
-    while mail is still being found, the rest of it."""
+    participants: list[Participant] | None = None
+    """What features have to do with it, in the order of their ranks; None for nearly all turns."""
+    waits: bool = False
+    """Whether a participant has to be made ready before the finish: an idempotency key is looked up, say."""
     ordinal: int = 0
     rows: list[Row] | None = None
     deletes: list[tuple[type[Row], Any]] | None = None
     batch: list[Envelope] | None = None
     """All envelopes of a batch handler's turn, the first one included."""
-    special: bool = False
-    """Whether it ends the incarnation, monitors, links, schedules or stashes: what follows has something in it only
-    then."""
     exit: ExitReason | None = None
-    """Set by `stop` and `retire`: the incarnation ends after this turn."""
+    """The incarnation ends after this turn, for this reason (kernel/leaving.py)."""
     retiring: bool = False
-    intents: Intents | None = None
-    """What it monitors, links and lets go of."""
-    timing: Timing | None = None
-    """What it schedules and cancels."""
-    stashing: Stashing | None = None
-    stashed: bool = False
-    """Whether its message has been put aside, and isn't acknowledged."""
-    ending: Ending | None = None
-    """What its exit owes to those who monitor this actor, or are linked to it."""
+    """Whether state and mailbox are deleted with that."""
+    put_aside: bool = False
+    """Whether its message stays with the actor, and isn't acknowledged."""
     held: Callable[[Any, Any], Awaitable[None]] | None = None
     """Set while `transaction` holds the write slot: ends it, with the result or the error, and the turn."""
     interrupt: Callable[[], BaseException | None] | None = None
@@ -107,7 +97,7 @@ class Turn(Handled):
     def key(self) -> str:
         """An idempotency key for effects outside the database: the message's uid, the same in each attempt."""
         if not self.uid:  # told in memory, where nobody has asked for it yet
-            self.uid = self.cell.system.next_uid()
+            self.uid = self.cell.kernel.next_uid()
         return self.uid
 
     @property
@@ -128,7 +118,7 @@ class Turn(Handled):
         self.check_open()
         if self.held is not None:
             raise RuntimeError("settled() inside transaction(): the transaction began with a settled turn")
-        await self.cell.system.committer.wait(self.after)
+        await self.cell.kernel.commits.wait(self.after)
 
     # -- what the runtime does -------------------------------------------------------------------------
 
@@ -150,9 +140,6 @@ class Turn(Handled):
             self.sends = []
             self.eventful = self.eventful or SENDS
         self.sends.append((cell, envelope))
-        if envelope.key is not None:
-            self.keyed = True
-            self.eventful = ANYTHING
 
     def record(self, *rows: Row) -> None:
         """Rows that commit with the turn."""
@@ -167,9 +154,37 @@ class Turn(Handled):
             self.eventful = ANYTHING
         self.deletes.append((kind, key))
 
-    def be_special(self) -> None:
-        self.special = True
-        self.eventful = ANYTHING
+    def part(self, kind: type[P]) -> P:
+        """A feature's part in this turn. It is made if there is none yet."""
+        parts = self.participants
+        if parts is None:
+            parts = self.participants = []
+            self.eventful = ANYTHING
+        for one in parts:
+            if type(one) is kind:
+                return one
+        part = kind(self)  # type: ignore[call-arg]  # every participant is made with its turn
+        place = len(parts)
+        while place and parts[place - 1].rank > part.rank:
+            place -= 1
+        parts.insert(place, part)
+        return part
+
+    def find(self, kind: type[P]) -> P | None:
+        """A feature's part in this turn, if it has one."""
+        for one in self.participants or ():
+            if type(one) is kind:
+                return one
+        return None
+
+    async def make_ready(self) -> None:
+        """Look up what has to be known before the finish. Nothing may be awaited between this and the finish.
+
+        Raises:
+            KeyConflict: a key was used for another message. StoreError
+        """
+        for participant in reversed(self.participants or ()):
+            await participant.ready()
 
     def has_told(self, cell: Cell) -> bool:
         return self.sends is not None and any(receiver is cell for receiver, _ in self.sends)
@@ -184,17 +199,17 @@ class Turn(Handled):
         try:
             if cell.state.writes and not self.retiring:
                 state = cell.state.changed(self.incarnation.actor)
-            if reply is not None and not self.stashed:
+            if reply is not None and not self.put_aside:
                 result = reply(result)
         except Exception as error:
             self.fail(error)
             return
-        envelope, committer = self.envelope, cell.system.committer
+        envelope, commits = self.envelope, cell.kernel.commits
         try:
             if self.eventful is ANYTHING or (envelope is not None and envelope.attempts):
                 effects = self.effects(state)
                 if effects is not None:
-                    self.after = self.position = committer.put(effects, effects.size)
+                    self.after = self.position = commits.put(effects, effects.size)
                 self.close(result, state)
                 return
             # What nearly all turns are: it goes into the commit order itself.
@@ -205,7 +220,7 @@ class Turn(Handled):
                 self.actor = cell.state
                 size += len(state)
             if self.ack or self.inserts or state is not None:
-                self.after = self.position = committer.put(self, size)
+                self.after = self.position = commits.put(self, size)
         except StoreError:
             self.discard()
             return
@@ -215,13 +230,13 @@ class Turn(Handled):
         if state is not None:
             cell.state.finished(state)
         if self.sends is not None:
-            cell.system.delivery.deliver(cell, self.sends, self.after)
+            cell.kernel.router.deliver(cell, self.sends, self.after)
         if type(envelope) is Ask:
-            cell.system.asks.answer(envelope, result, self.after)
+            envelope.answer(result, self.after, commits)
 
     def _inserts(self) -> tuple[list[Envelope], int]:
         """What it sent to durable actors, each with its place in the mailbox now; and about how many bytes."""
-        next_id = self.cell.system.next_id
+        next_id = self.cell.kernel.next_id
         inserts: list[Envelope] = []
         size = 100
         for receiver, sent in self.sends or ():
@@ -229,8 +244,6 @@ class Turn(Handled):
                 sent.id = next_id()
                 inserts.append(sent)
                 size += 200 if sent.body is None else 200 + len(sent.body)
-                if sent.key is not None:
-                    self.record(self.cell.system.keys.row(sent))
         return inserts, size
 
     def effects(self, state: bytes | None, *, ahead: bool = False) -> Effects | None:
@@ -244,23 +257,13 @@ class Turn(Handled):
         batch: Sequence[Envelope] = self.batch or ()
         inserts, size = self._inserts()
         size += 0 if state is None else len(state)
-        if self.special:
-            if self.retiring:
-                self.delete(ActorRow, cell.address)
-                for kind, key in cell.system.activator.retired(cell):
-                    self.delete(kind, key)
-                for row_id in cell.row_ids():
-                    self.delete(MessageRow, row_id)
-                    self.delete(AttemptRow, row_id)
-                for kind, key in cell.system.timers.rows_of(cell.address):
-                    self.delete(kind, key)
-            size += cell.system.monitors.settle(self, inserts, ahead)
-            if self.timing is not None:
-                size += self.timing.settle()
-            if self.stashing is not None:
-                size += self.stashing.settle(inserts)
-                if self.stashed and not self.retiring:
-                    ack, batch = 0, ()
+        if self.participants is not None:
+            place = 0
+            while place < len(self.participants):  # one may bring in another, of a higher rank
+                size += self.participants[place].prepare(inserts, ahead)
+                place += 1
+            if self.put_aside and not self.retiring:
+                ack, batch = 0, ()
         if ack and envelope is not None and envelope.attempts:
             self.delete(AttemptRow, ack)
         for other in batch:
@@ -288,46 +291,31 @@ class Turn(Handled):
         cell.after = after
         if state is not None:
             cell.state.finished(state)
-        if self.keyed:
-            for row in self.rows or ():
-                if isinstance(row, KeyRow):
-                    cell.system.keys.remember(row, after)
         if self.eventful and self.sends is not None:
-            cell.system.delivery.deliver(cell, self.sends, after)
+            cell.kernel.router.deliver(cell, self.sends, after)
         envelope = self.envelope
-        if type(envelope) is Ask and not self.stashed:
-            cell.system.asks.answer(envelope, result, after)
+        if type(envelope) is Ask and not self.put_aside:
+            envelope.answer(result, after, cell.kernel.commits)
         cell.turn = None
-        if self.special:
-            cell.system.monitors.settled(self)
-            if self.retiring:
-                cell.retiring = True
-                cell.forget_mail({key for kind, key in self.deletes or () if kind is MessageRow})
-                cell.system.timers.drop(cell.address)
-            if self.timing is not None:
-                self.timing.settled()
-            if self.stashing is not None:
-                self.stashing.settled()
-            if self.exit is not None:
-                cell.leaving = (self.exit, self.uid, 0)
+        for participant in self.participants or ():
+            participant.apply()
 
     def discard(self, because: BaseException | None = None) -> None:
-        """Fenced off: leave no trace. Whoever fenced it off takes care of the message; an asker is told here.
+        """Fenced off: leave no trace. The caller takes care of the message; an asker is told here.
 
-        `because`: what `on_start` or `on_stop` raised; for whoever watches the turn.
+        Args:
+            because: what `on_start` or `on_stop` raised; for observers of the turn.
         """
         if self.status is OPEN:
             self.status = DISCARDED
         if self.cell.turn is self:
             self.cell.turn = None
-        if self.intents is not None:
-            self.intents.withdraw()
-        if self.timing is not None:
-            self.timing.withdraw()
+        for participant in self.participants or ():
+            participant.withdraw()
         envelope = self.envelope
-        if type(envelope) is Ask and not envelope.future.done():
+        if type(envelope) is Ask:
             reason = ExitReason.killed("the actor was stopped before it answered")
-            envelope.future.set_exception(AskFailed(self.cell.address, reason))
+            envelope.refuse(AskFailed(self.cell.address, reason))
 
     def fail(self, error: BaseException) -> None:
         """The handler raised: roll back; charge the message, and the actor too unless the error was an expected one."""
@@ -337,13 +325,11 @@ class Turn(Handled):
             return
         self.status = FAILED
         cell.turn = None
-        if self.intents is not None:
-            self.intents.withdraw()
-        if self.timing is not None:
-            self.timing.withdraw()
+        for participant in self.participants or ():
+            participant.withdraw()
         verdict = judge(cell.options, error)
-        answers = isinstance(error, cell.definition.cls._answers)
-        if answers:
+        answering = cell.definition.cls._answers
+        if isinstance(error, answering):
             verdict = verdict._replace(cause="rejected", park=True, exits=False)
         if self.batch is not None and len(self.batch) > 1:
             # Nobody knows which one it was: each is tried alone, and that is when it is charged.
@@ -351,15 +337,14 @@ class Turn(Handled):
             cell.state.restore(self.incarnation.actor)
             return
         if envelope is None and self.message is not None:
-            envelope = cell.system.delivery.wrap(cell, self.message)
+            envelope = cell.kernel.wrap(cell.address, self.message)
         if type(envelope) is Ask:
-            if not envelope.future.done():
-                envelope.future.set_exception(error if answers else AskFailed(cell.address, verdict.reason))
+            envelope.refuse(error if isinstance(error, answering) else AskFailed(cell.address, verdict.reason))
         elif envelope is not None:
-            ending = None
-            if verdict.exits and cell.address in cell.system.monitors.bound:
+            owed: Sequence[Owed] = ()
+            if verdict.exits:
                 end = Exit(cell.address, self.incarnation.number, verdict.reason, self.uid, envelope.attempts + 1)
-                ending = cell.system.monitors.ending(end, self.after)
+                owed = cell.kernel.owed(end, self.after)
             charge(
                 cell,
                 envelope,
@@ -367,12 +352,16 @@ class Turn(Handled):
                 cause=verdict.cause,
                 at_once=verdict.park,
                 after_s=verdict.after_s,
-                ending=ending,
+                owed=owed,
             )
         if verdict.exits:
             cell.leaving = (verdict.reason, self.uid, 0 if envelope is None else envelope.attempts)
         else:
             cell.state.restore(self.incarnation.actor)
+
+    def refused(self, entry: object, error: StoreDataError) -> Effects | None:
+        """The database refuses what it wrote: a failed attempt of its message, or of the message of its asker."""
+        return self.cell.kernel.part(Refusals).of_turn(self, error)
 
 
 class LightTurn(Turn):

@@ -21,8 +21,7 @@ from .envelope import Ask, Envelope
 from .mailbox import SYSTEM, Entry, Mailbox, PriorityRow, priority_of, replace_rows
 
 if TYPE_CHECKING:
-    from ..kernel.cell import Cell
-    from ..recovery.scan import Pending
+    from .index import MailIndex
 
 __all__ = ("FEW", "Backlog", "Rows")
 
@@ -104,16 +103,20 @@ class Backlog(Mailbox):
     behind, has a priority.
     """
 
-    __slots__ = ("_cell", "_pending", "behind", "parked", "rows")
+    __slots__ = ("_index", "_on_mail", "behind", "parked", "rows")
 
-    def __init__(self, cell: Cell, pending: Pending) -> None:
+    def __init__(self, index: MailIndex, on_mail: Callable[[], object]) -> None:
+        """
+        Args:
+            on_mail: called when there is something to handle again, after it was parked.
+        """
         super().__init__()
-        self._cell = cell
-        self._pending = pending
+        self._index = index
+        self._on_mail = on_mail
         self.rows = Rows()
         self.behind = Mailbox()
         self.parked = False
-        """Whether the cell waits for the scan: everything it has is behind. It is `queued` then, in nobody's hands."""
+        """Whether the cell waits for the scan, because everything it has is behind."""
 
     # -- what comes -----------------------------------------------------------------------------------
 
@@ -132,7 +135,7 @@ class Backlog(Mailbox):
             self.lanes = {}
 
     def push(self, entry: Entry, priority: int = 0) -> None:
-        if self._pending.scanning and (priority >= SYSTEM or not (_has_row(entry) or self.behind.count)):
+        if self._index.scanning and (priority >= SYSTEM or not (_has_row(entry) or self.behind.count)):
             super().push(entry, priority)  # a request, or a signal: the scan won't find what it would pass
             self._unpark()
             return
@@ -155,10 +158,10 @@ class Backlog(Mailbox):
         self._unpark()
 
     def _unpark(self) -> None:
-        """There is something to do. Who pushes wakes the cell, if it isn't queued."""
+        """There is something to do. The caller wakes the cell."""
         if self.parked:
             self.parked = False
-            self._cell.queued = False
+            self._on_mail()
 
     # -- what goes ------------------------------------------------------------------------------------
 
@@ -176,7 +179,7 @@ class Backlog(Mailbox):
         return best
 
     def _candidates(self) -> Iterator[tuple[int, deque[Entry] | _Ids]]:
-        mailboxes: tuple[Mailbox, ...] = (self,) if self._pending.scanning else (self, self.behind)
+        mailboxes: tuple[Mailbox, ...] = (self,) if self._index.scanning else (self, self.behind)
         for mailbox in mailboxes:
             if mailbox.queue:
                 yield 0, mailbox.queue
@@ -257,7 +260,7 @@ class Backlog(Mailbox):
             ids.append(entry)
         return ids
 
-    def page_in(self, ids: Sequence[int], envelopes: dict[int, Envelope]) -> None:
+    def page_in(self, ids: Sequence[int], envelopes: dict[int, Envelope]) -> Mailbox:
         place = self._place()
         assert place is not None
         priority, lane = place
@@ -274,8 +277,7 @@ class Backlog(Mailbox):
             missing = replace_rows(lane, ids, envelopes)
             self.count -= missing
             self._count_behind(lane, missing)
-        if not self.rows.count and not self._pending.scanning and self._cell.mailbox is self:
-            self._cell.mailbox = self.settle()
+        return self if self.rows.count or self._index.scanning else self.settle()
 
     # -- the rest ---------------------------------------------------------------------------------------
 

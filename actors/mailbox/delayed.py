@@ -1,20 +1,16 @@
-"""Delays: messages that wait for a moment rather than for their turn, delayed tells and retries."""
+"""Delayed: messages that wait for a moment rather than for their turn, delayed tells and retries."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Container
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Container
 
-from .delayed_rows import DueRows
+from ...persistence.runtime import Runtime
+from .delayed_rows import DelayedRows
 from .envelope import Envelope
 
-if TYPE_CHECKING:
-    from ..kernel.cell import Cell
-    from ..system import ActorSystem
-
-__all__ = ("Delays",)
+__all__ = ("Delayed",)
 
 WAKE_MAX_S = 3600.0
 """The wall clock may be set: look again at least this often."""
@@ -22,16 +18,28 @@ ROUND_MAX = 1_000
 """Messages delivered in a row, before the loop gets its turn."""
 
 
-class Delays:
+class Delayed:
     """One heap and one timer for the whole node."""
 
-    def __init__(self, system: ActorSystem) -> None:
-        self._system = system
+    def __init__(
+        self,
+        runtime: Runtime,
+        deliver: Callable[[str, Envelope | int], object],
+        rested: Callable[[], object],
+    ) -> None:
+        """
+        Args:
+            deliver: called with the address and a message, or the id of its row, whose moment has come.
+            rested: called after each delivery, because nothing may be left to do now.
+        """
+        self._runtime = runtime
+        self._deliver = deliver
+        self._rested = rested
         self._heap: list[tuple[float, int, str, Envelope | int, bool]] = []
         self._count = 0
         self._waiting: dict[str, int] = {}
         """How many of the heap are an address's; only of those that have some."""
-        self._on_disk = DueRows()
+        self._on_disk = DelayedRows()
         """What the boot has found, unless it has a priority or is a retry."""
         self._timer: asyncio.TimerHandle | None = None
         self.overdue = False
@@ -39,10 +47,10 @@ class Delays:
         self.retries = 0
         """Messages that wait out a backoff: the node isn't idle while there are some."""
 
-    def retry(self, cell: Cell, envelope: Envelope, due: float) -> None:
+    def retry(self, envelope: Envelope, due: float) -> None:
         """Redeliver a message at `due` (epoch seconds)."""
         self.retries += 1
-        self._add(due, cell.address, envelope, True)
+        self._add(due, envelope.address, envelope, True)
 
     def delay(self, address: str, entry: Envelope | int, due: float, *, retry: bool = False) -> None:
         """Deliver a message, or the row of that id, at `due` (epoch seconds)."""
@@ -122,23 +130,23 @@ class Delays:
             self._timer = None
         due = self._next_due()
         if due is not None:
-            wait_s = max(0.0, due - self._system.runtime.now())
-            self._timer = self._system.runtime.call_later(min(wait_s, WAKE_MAX_S), self._due)
+            wait_s = max(0.0, due - self._runtime.now())
+            self._timer = self._runtime.call_later(min(wait_s, WAKE_MAX_S), self._due)
 
     def _due(self) -> None:
         self._timer = None
-        now = self._system.runtime.now()
+        now = self._runtime.now()
         for _ in range(ROUND_MAX):
             if self._heap and self._heap[0][0] <= now:
                 _, _, address, entry, retry = heapq.heappop(self._heap)
                 self._count_out(address, 1)
                 self.retries -= retry
-                self._system.delivery.redeliver(address, entry)
+                self._deliver(address, entry)
             elif (due := self._on_disk.next_due()) is not None and due <= now:
-                self._system.delivery.redeliver(*self._on_disk.pop())
+                self._deliver(*self._on_disk.pop())
             else:
                 break
         following = self._next_due()
         self.overdue = following is not None and following <= now
         self._set_timer()
-        self._system.maybe_idle()
+        self._rested()

@@ -1,7 +1,7 @@
-"""Due rows: messages on disk that wait for a moment, by the hundred thousand.
+"""Delayed rows: messages on disk that wait for a moment, by the hundred thousand.
 
 Each portion of them is sorted for itself, and a heap knows whose head is next: 24 bytes for each, where an entry of
-`Delays` takes 200.
+`Delayed` takes 200.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import heapq
 from array import array
 from collections.abc import Container, Iterable, Iterator
 
-__all__ = ("DueRows",)
+__all__ = ("DelayedRows",)
 
 
 class _Run:
@@ -26,7 +26,7 @@ class _Run:
         return zip(self.dues[self.at :], self.ids[self.at :], self.places[self.at :], strict=True)
 
 
-class DueRows:
+class DelayedRows:
     def __init__(self) -> None:
         self.clear()
 

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from ...persistence.commit.effects import Told
+from loguru import logger
+
+from ...persistence.commit.effects import Effects, Entry, Told
+from ...persistence.errors import StoreDataError, StoreError, StoreUnavailable
 from ...persistence.store.attempts import is_uid
 from ...persistence.store.checksums import sealed
 from ...persistence.store.rows import DeadLetterRow, MessageRow
@@ -15,9 +18,11 @@ from ..messages.message import Message
 from ..messages.types import is_deeply_immutable
 
 if TYPE_CHECKING:
-    from ..kernel.turn import Turn
+    from ...persistence.commit.queue import CommitQueue
 
 __all__ = ("Ask", "Envelope", "derived_uid")
+
+NOTHING = Effects()
 
 
 def derived_uid(parent: str, ordinal: int | str) -> str:
@@ -58,6 +63,13 @@ class Envelope(Told):
         new one."""
         if self.body is not None and self.message is not None and not is_deeply_immutable(type(self.message)):
             self.message = None
+
+    def refused(self, entry: Entry, error: StoreDataError) -> Effects | None:
+        """The database refuses it: the teller has the error. What an actor told is its turn's to answer for."""
+        if self.sender:
+            return None
+        logger.error("the database refused a {} told to {}: {}", self.tag, self.address, error)
+        return NOTHING
 
     def row(self) -> MessageRow:
         assert self.body is not None
@@ -100,7 +112,7 @@ class Envelope(Told):
 class Ask(Envelope):
     """A request whose sender waits. It has no row."""
 
-    __slots__ = ("asker", "future", "timeout_s")
+    __slots__ = ("asker", "at_fault", "future", "timeout_s")
 
     def __init__(
         self,
@@ -120,7 +132,36 @@ class Ask(Envelope):
         self.tag = tag
         self.body = body
         self.future = future
-        """Gets the reply and the position it rests on, or an GreenroomError."""
+        """Gets the reply and the position it rests on, or a GreenroomError."""
         self.timeout_s = timeout_s
-        self.asker: Turn | None = None
+        self.asker: Any = None
         """The turn that waits; None for an outside caller."""
+        self.at_fault = False
+        """Whether the database has refused what its turn wrote."""
+
+    def answer(self, result: Any, after: int, commits: CommitQueue) -> None:
+        """Hand the reply over: at once inside the node, after the commit it rests on to the outside."""
+        future = self.future
+        if future.done():
+            return
+        if after <= commits.committed or self.asker is not None:
+            future.set_result((result, after))
+            return
+
+        def gate(error: StoreError | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result((result, after))
+            elif isinstance(error, StoreDataError) and not self.at_fault:
+                why = "the database refused what another turn wrote before the reply; ask again"
+                future.set_exception(StoreUnavailable(why))
+            else:
+                future.set_exception(error)
+
+        commits.when(after, gate)
+
+    def refuse(self, error: Exception) -> None:
+        """It gets no reply. Does nothing if it has an outcome already."""
+        if not self.future.done():
+            self.future.set_exception(error)

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from ..messages.message import Message
 from .envelope import Ask, Envelope
-
-if TYPE_CHECKING:
-    from ..extensions.introspection.suspension import Suspension
 
 __all__ = ("SYSTEM", "Entry", "Mailbox", "PriorityRow", "priority_of", "replace_rows")
 
@@ -51,8 +48,8 @@ class Mailbox:
 
     __slots__ = ("count", "lanes", "queue")
 
-    suspension: Suspension | None = None
-    """What holds the actor back, while something does; the mailbox is a `HeldMailbox` then."""
+    held: ClassVar[bool] = False
+    """Whether it holds everything back but system messages: the actor is suspended."""
 
     def __init__(self) -> None:
         self.queue: deque[Entry] | None = None
@@ -156,13 +153,17 @@ class Mailbox:
             ids.append(entry)
         return ids
 
-    def page_in(self, ids: Sequence[int], envelopes: dict[int, Envelope]) -> None:
-        """Replace the leading ids by their envelopes; ids without one (damaged, gone) leave the mailbox."""
+    def page_in(self, ids: Sequence[int], envelopes: dict[int, Envelope]) -> Mailbox:
+        """Replace the leading ids by their envelopes; ids without one (damaged, gone) leave the mailbox.
+
+        Returns the mailbox to go on with: a `Backlog` of which nothing is left on disk becomes a usual one.
+        """
         lane = self._lane()
         assert lane is not None
         self.count -= replace_rows(lane, ids, envelopes)
         if self.count == 0:
             self.queue = self.lanes = None
+        return self
 
     def settle(self) -> Mailbox:
         """What this mailbox becomes when the scan of what is on disk is over."""

@@ -27,11 +27,13 @@ __all__ = (
     "Message",
     "MessageMeta",
     "Request",
+    "SystemRequest",
     "classes_with_tag",
     "decoder_of",
     "is_deeply_immutable",
     "known_tags",
     "request_reply_type",
+    "system_tag",
     "tag_of",
 )
 
@@ -90,6 +92,10 @@ class Request(Message, Generic[Reply_co]):
     """A message whose sender waits for a reply: `class Balance(Request[int])`."""
 
 
+class SystemRequest(Request[Reply_co], Generic[Reply_co]):
+    """A request that every actor answers without declaring it (extensions/introspection)."""
+
+
 def tag_of(cls: type[Message]) -> str:
     """The name under which messages of this class are stored."""
     return cls.__tag__
@@ -105,6 +111,11 @@ def decoder_of(cls: type[Message]) -> msgspec.json.Decoder[Any]:
     if decoder is None:
         decoder = cls.__decoder__ = msgspec.json.Decoder(cls)
     return decoder
+
+
+def system_tag(tag: str) -> type[Message] | None:
+    """The system request that is stored under a tag, if one is."""
+    return next((cls for cls in classes_with_tag(tag) if issubclass(cls, SystemRequest)), None)
 
 
 def known_tags() -> Iterator[str]:

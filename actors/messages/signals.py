@@ -106,6 +106,8 @@ class Exit(NamedTuple):
     uid: str = ""
     """The message's whose handling ended it, if one did."""
     attempt: int = 0
+    retired: bool = False
+    """Whether the actor is gone for good, with all that belongs to its address."""
 
     @property
     def plain(self) -> ExitReason:

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loguru import logger
 
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import RecordCorrupt, StoreError
 from ...persistence.store.rows import DeadLetterRow, KeyRow, ReplyRow
-from ..remote.inbox import REPLY_RETENTION_S
+from ..delivery.keys import Keys
+from ..kernel.kernel import Kernel
+from ..kernel.settings import REPLY_RETENTION_S
 from .damage import check_waiting
-
-if TYPE_CHECKING:
-    from ..system import ActorSystem
 
 __all__ = ("Housekeeping",)
 
@@ -42,8 +41,8 @@ Find = Callable[[], Awaitable[list[Any]]]
 
 
 class Housekeeping:
-    def __init__(self, system: ActorSystem) -> None:
-        self._system = system
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
         self._commits_then: int | None = None
         """Commits up to the look that first saw a large log; None if the last look saw none. The next but one begins
         after it, and with that the log could have begun anew."""
@@ -52,23 +51,23 @@ class Housekeeping:
 
     async def run(self) -> None:
         """A round at once, and then every `housekeeping_s`, until cancelled."""
-        system, checked = self._system, False
+        kernel, checked = self._kernel, False
         while True:
             self._watch_log()
-            if system.committer.failure is None:
+            if kernel.commits.failure is None:
                 try:
                     if not checked:
-                        await check_waiting(system)
+                        await check_waiting(kernel)
                         checked = True
                     await self._sweep()
                 except StoreError as error:  # of the store the committer takes care
                     logger.debug("the housekeeping was interrupted: {}", error)
-            await system.runtime.sleep(system.settings.housekeeping_s)
+            await kernel.runtime.sleep(kernel.settings.housekeeping_s)
 
     # -- rows ----------------------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        store, settings, now = self._system.store, self._system.settings, self._system.runtime.now()
+        store, settings, now = self._kernel.store, self._kernel.settings, self._kernel.runtime.now()
         fetched_by = now - REPLY_RETENTION_S
         await self._clear(ReplyRow, lambda: store.keys_below(ReplyRow, "at", fetched_by, FOUND_MAX), whole_only=False)
         await self._clear(KeyRow, lambda: store.keys_below(KeyRow, "expires", now, FOUND_MAX))
@@ -88,7 +87,7 @@ class Housekeeping:
         Raises:
             StoreError
         """
-        system, runtime = self._system, self._system.runtime
+        kernel, runtime = self._kernel, self._kernel.runtime
         count = 0
         while True:
             began = runtime.monotonic()
@@ -100,11 +99,11 @@ class Housekeeping:
                 if whole_only:
                     some = [key for key in some if await self._may_go(kind, key)]
                 if kind is KeyRow:  # one that was told again just now will have a new row
-                    some = [key for key in some if not system.keys.in_use(key)]
+                    some = [key for key in some if not kernel.part(Keys).in_use(key)]
                 if some:
-                    position = system.committer.submit(Effects(deletes=[(kind, key) for key in some]))
+                    position = kernel.commits.submit(Effects(deletes=[(kind, key) for key in some]))
                     count += len(some)
-                    await system.committer.wait(position)
+                    await kernel.commits.wait(position)
                 await runtime.sleep(PAUSE_S)
             if len(found) < FOUND_MAX or count == before:
                 return count
@@ -113,30 +112,28 @@ class Housekeeping:
     async def _may_go(self, kind: Any, key: Any) -> bool:
         """Whether a row is there, is what was written, and hasn't been written anew since it was found."""
         try:
-            row = await self._system.store.get(kind, *(key if isinstance(key, tuple) else (key,)))
+            row = await self._kernel.store.get(kind, *(key if isinstance(key, tuple) else (key,)))
         except RecordCorrupt:
             return False
-        return row is not None and not (isinstance(row, KeyRow) and row.expires > self._system.runtime.now())
+        return row is not None and not (isinstance(row, KeyRow) and row.expires > self._kernel.runtime.now())
 
     def _report(self, count: int, limit: str) -> None:
         if count:
-            self._system.events.emit("store.dead_letters_deleted", self._root(), count=count, limit=limit)
+            self._kernel.events.emit("store.dead_letters_deleted", self._kernel.root_address, count=count, limit=limit)
 
     # -- the log --------------------------------------------------------------------------------------------
 
     def _watch_log(self) -> None:
-        system = self._system
-        size, commits = system.store.log_bytes(), system.writer.commits
+        kernel = self._kernel
+        size, commits = kernel.store.log_bytes(), kernel.committer.commits
         if size <= LOG_BYTES_LARGE:
             self._commits_then, self._alarm_bytes = None, LOG_BYTES_LARGE
         elif self._commits_then is None:
             self._commits_then = commits
         elif commits > self._commits_then + 1 and size > self._alarm_bytes:
             self._alarm_bytes = 2 * size
-            pids = system.store.log_readers()
+            pids = kernel.store.log_readers()
             held_by = f"process {', '.join(map(str, pids))}" if pids else "it can't be told who"
-            system.events.emit("store.wal_large", self._root(), bytes=size, limit=LOG_BYTES_LARGE, held_by=held_by)
-
-    def _root(self) -> str:
-        root = self._system.root
-        return "/" if root is None else root.address
+            kernel.events.emit(
+                "store.wal_large", self._kernel.root_address, bytes=size, limit=LOG_BYTES_LARGE, held_by=held_by
+            )

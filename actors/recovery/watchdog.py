@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import asyncio
 
-    from ..system import ActorSystem
+    from ..kernel.kernel import Kernel
 
 __all__ = ("HANG_EXIT", "Watchdog")
 
@@ -32,10 +32,10 @@ BACKSTOP = 2.0
 
 
 class Watchdog:
-    def __init__(self, system: ActorSystem, hang_s: float) -> None:
-        self._system = system
+    def __init__(self, kernel: Kernel, hang_s: float) -> None:
+        self._kernel = kernel
         self.hang_s = hang_s
-        self._beat = system.runtime.monotonic()
+        self._beat = kernel.runtime.monotonic()
         self._loop_thread = threading.get_ident()
         self._stopped = threading.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -53,20 +53,20 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
 
     def _on_beat(self) -> None:
-        self._beat = self._system.runtime.monotonic()
+        self._beat = self._kernel.runtime.monotonic()
         faulthandler.dump_traceback_later(self.hang_s * BACKSTOP, exit=True, file=sys.__stderr__ or 2)
-        self._timer = self._system.runtime.call_later(self.hang_s / BEATS, self._on_beat)
+        self._timer = self._kernel.runtime.call_later(self.hang_s / BEATS, self._on_beat)
 
     def _watch(self) -> None:
         while not self._stopped.wait(self.hang_s / BEATS):
-            still_s = self._system.runtime.monotonic() - self._beat
-            if still_s > self.hang_s and not self._system.writer.pace.on_loop:
+            still_s = self._kernel.runtime.monotonic() - self._beat
+            if still_s > self.hang_s and not self._kernel.committer.pace.on_loop:
                 self._end(still_s)
 
     def _end(self, still_s: float) -> None:
         frame = sys._current_frames().get(self._loop_thread)
         stack = "".join(traceback.format_stack(frame)) if frame is not None else "(no stack)"
-        turn = self._system.runners.handling.stepping
+        turn = self._kernel.stepping
         if turn is None:
             guilty = "no handler was running"
         else:
@@ -74,7 +74,7 @@ class Watchdog:
             guilty = f"{turn.cell.address} was handling {message}"
             one = turn.batch is None or len(turn.batch) == 1  # of a batch nobody knows which message it was
             if one and turn.envelope is not None and turn.cell.runner >= 0:
-                self._system.attempts.hang(turn.cell.runner, f"{guilty}\n{stack}")
+                self._kernel.attempts.hang(turn.cell.runner, f"{guilty}\n{stack}")
         report = f"greenroom: the event loop stood still for {still_s:.1f} s: {guilty}. The node ends.\n{stack}"
         os.write(2, report.encode(errors="replace"))
         os._exit(HANG_EXIT)

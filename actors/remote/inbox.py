@@ -11,33 +11,33 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loguru import logger
 
-from ...persistence.commit.effects import Effects
+from ...persistence.commit.effects import Effects, Entry
 from ...persistence.errors import GreenroomError, RecordCorrupt, StoreDataError, StoreError
 from ...persistence.store.attempts import is_uid
 from ...persistence.store.checksums import seal, verify
 from ...persistence.store.rows import DeadLetterRow, InboxRow, ReplyRow
 from ..definition.decoding import decode_body
+from ..delivery.keys import Keys
+from ..delivery.tell import Delivery
+from ..kernel.cell import Cell
 from ..kernel.errors import AskFailed
+from ..kernel.hooks import Extension
+from ..kernel.kernel import Kernel
+from ..kernel.settings import REPLY_RETENTION_S
 from ..mailbox.envelope import Envelope
 from ..mailbox.mailbox import SYSTEM
 from ..messages.message import ENCODER, Request, tag_of
 from ..messages.signals import ExitReason
 from .wire_errors import details_of
 
-if TYPE_CHECKING:
-    from ..kernel.cell import Cell
-    from ..system import ActorSystem
-
-__all__ = ("REPLY_RETENTION_S", "Inbox")
+__all__ = ("Inbox",)
 
 ROWS = 500
 """Inbox rows taken in at once."""
-REPLY_RETENTION_S = 60.0
-"""How long a reply waits to be fetched."""
 CAUSES = {
     "ActorNotFound": "no_actor",
     "KeyConflict": "rejected",
@@ -51,15 +51,33 @@ CAUSES = {
 Administration = Callable[[str, str, bytes], Awaitable[Any]]
 
 
-class Inbox:
-    def __init__(self, system: ActorSystem, administer: Administration) -> None:
+class Taken:
+    """A message of an inbox row that was taken in. It answers if the database refuses its data."""
+
+    __slots__ = ("_envelope", "_id", "_refused")
+
+    def __init__(self, row_id: int, envelope: Envelope, refused: dict[int, StoreError]) -> None:
+        self._id = row_id
+        self._envelope = envelope
+        self._refused = refused
+
+    def refused(self, entry: Entry, error: StoreDataError) -> Effects | None:
+        self._refused[self._id] = error
+        return self._envelope.refused(entry, error)
+
+
+class Inbox(Extension):
+    """The inbox of one node."""
+
+    def __init__(self, kernel: Kernel, administer: Administration) -> None:
         """
         Args:
             administer: called with command, address and JSON arguments; what it returns, or the GreenroomError
-                that it raises, is
-                the reply.
+                that it raises, is the reply.
         """
-        self._system = system
+        self._kernel = kernel
+        self._delivery = kernel.part(Delivery)
+        self._keys = kernel.part(Keys)
         self._administer = administer
         self._at_work: set[int] = set()
         """Asks and administration whose replies are pending."""
@@ -79,26 +97,22 @@ class Inbox:
 
     async def run(self) -> None:
         """Poll until cancelled. A look that finds nothing costs microseconds."""
-        system = self._system
+        kernel = self._kernel
         while True:
-            if system.committer.failure is None:
+            if kernel.commits.failure is None:
                 try:
-                    if system.store.inbox_changed() or self._held or not self.looked:
+                    if kernel.store.inbox_changed() or self._held or not self.looked:
                         await self.take_in()
-                        if system.cautious:
-                            system.maybe_idle()
+                        if kernel.caution is not None:
+                            kernel.maybe_idle()
                 except StoreError as error:
                     logger.warning("the inbox can't be read: {}", error)
-            await system.runtime.poll(system.settings.inbox_poll_s)
+            await kernel.runtime.poll(kernel.settings.inbox_poll_s)
 
     async def drain(self) -> None:
         """Take in everything there is; part of what `idle` waits for."""
-        if self._system.committer.failure is None:
+        if self._kernel.commits.failure is None:
             await self.take_in()
-
-    @property
-    def busy(self) -> bool:
-        return bool(self._at_work)
 
     async def take_in(self) -> None:
         async with self._lock:
@@ -112,7 +126,7 @@ class Inbox:
         full: set[str] = set()
         after, resets = self._done, self._resets
         held = False
-        while rows := await self._system.store.scan(InboxRow, after=(after,), limit=ROWS):
+        while rows := await self._kernel.store.scan(InboxRow, after=(after,), limit=ROWS):
             if self._resets != resets:
                 return  # these rows are read again
             for row in rows:
@@ -134,13 +148,13 @@ class Inbox:
             return
         self._held = held
         self._taken = {row_id for row_id in self._taken if row_id > self._done}
-        self.looked = True
+        self.looked = self._kernel.inbox_read = True
         self._purge()
 
     async def _look_up(self, row: InboxRow) -> bool:
         """Get its key from the store, so that `_take` knows it: no row behind it may pass it meanwhile. False: wait."""
         try:
-            await self._system.keys.look_up((row.address, str(row.key)))
+            await self._keys.look_up((row.address, str(row.key)))
         except StoreError:
             return False
         return True
@@ -150,22 +164,23 @@ class Inbox:
         try:
             verify(row)
             if not is_uid(row.uid):  # whoever wrote it isn't one of ours
-                row = row._replace(uid=self._system.next_uid())
+                row = row._replace(uid=self._kernel.next_uid())
             if self.refused and (refused := self.refused.pop(row.id, None)) is not None:
                 self._refuse(row, refused)
                 return True
-            if row.expires is not None and row.expires < self._system.runtime.now():
+            if row.expires is not None and row.expires < self._kernel.runtime.now():
                 self._forget(row)
                 return True
             if row.kind == "admin":
                 self._start(row, self._administer(row.type, row.address, row.body.encode()))
                 return True
-            cell = self._system.resolve(row.address)
+            cell = self._kernel.router.resolve(row.address)
             message = decode_body(cell, row.type, row.body.encode())
             if cell.mailbox.count >= cell.options.capacity:
                 return False
             if row.kind == "ask" and isinstance(message, Request):
-                if self._system.recovery.acquit(row.uid):  # an ask is never run twice
+                caution = self._kernel.caution
+                if caution is not None and caution.acquit(row.uid):  # an ask is never run twice
                     reason = ExitReason.killed("the node died while the request was being handled")
                     raise AskFailed(row.address, reason)
                 self._start(row, self._ask(cell, message, row))
@@ -180,27 +195,27 @@ class Inbox:
         return True
 
     def _tell(self, cell: Cell, message: Any, row: InboxRow) -> None:
-        system = self._system
         body = ENCODER.encode(message)
         envelope = Envelope(row.address, row.uid, message, tag_of(type(message)), body)  # it may have come by an alias
         envelope.priority = min(max(row.priority, 1 - SYSTEM), SYSTEM - 1)
         envelope.due, envelope.key = row.due, row.key
         # From memory: `_look_up` has asked the store.
-        known = envelope.key is not None and system.keys.seen_lately(envelope) is not None
+        known = envelope.key is not None and self._keys.seen_lately(envelope) is not None
         if not known:
-            system.delivery.accept(cell, envelope, deletes=((InboxRow, row.id),))
+            taken = Taken(row.id, envelope, self.refused)
+            self._delivery.accept(cell, envelope, deletes=((InboxRow, row.id),), guilty=taken)
         if row.wants_reply:
             self._reply(row, True, "null", "")
         elif known or not cell.durable:
             self._forget(row)
 
     async def _ask(self, cell: Cell, request: Request[Any], row: InboxRow) -> Any:
-        left_s = 60.0 if row.expires is None else max(0.0, row.expires - self._system.runtime.now())
-        return await self._system.asks.ask(cell, request, left_s, row.uid)
+        left_s = 60.0 if row.expires is None else max(0.0, row.expires - self._kernel.runtime.now())
+        return await self._delivery.asks.ask(cell, request, left_s, row.uid)
 
     def _start(self, row: InboxRow, work: Awaitable[Any]) -> None:
         self._at_work.add(row.id)
-        self._system.background(self._finish(row, work), f"greenroom inbox {row.id}")
+        self._kernel.background(self._finish(row, work), f"greenroom inbox {row.id}")
 
     async def _finish(self, row: InboxRow, work: Awaitable[Any]) -> None:
         try:
@@ -222,7 +237,7 @@ class Inbox:
             self._at_work.discard(row.id)
 
     def _reply(self, row: InboxRow, ok: bool, body: str, error: str) -> None:
-        now = self._system.runtime.now()
+        now = self._kernel.runtime.now()
         reply = seal(ReplyRow(row.id, int(ok), body, error, now))
         rows = (reply,) if row.wants_reply else ()
         self._submit(Effects(rows=rows, deletes=((InboxRow, row.id),)))
@@ -241,12 +256,12 @@ class Inbox:
 
     def _park(self, row: InboxRow, error: GreenroomError) -> None:
         """Make a dead letter of a row, which may be damaged: its columns may hold anything."""
-        system = self._system
+        kernel = self._kernel
         reason = ExitReason.from_exception(error)
         letter = DeadLetterRow(
-            id=system.next_id(),
+            id=kernel.next_id(),
             address=str(row.address),
-            uid=row.uid if is_uid(row.uid) else system.next_uid(),
+            uid=row.uid if is_uid(row.uid) else kernel.next_uid(),
             sender="",
             key=None if row.key is None else str(row.key),
             type=str(row.type),
@@ -256,10 +271,10 @@ class Inbox:
             error=reason.error,
             text=reason.text,
             traceback="",
-            at=system.runtime.now(),
+            at=kernel.runtime.now(),
         )
         self._submit(Effects(rows=(seal(letter),)))
-        system.events.emit(
+        kernel.events.emit(
             "message.parked",
             letter.address,
             uid=letter.uid,
@@ -273,8 +288,8 @@ class Inbox:
 
     def _submit(self, effects: Effects) -> None:
         try:
-            self._system.committer.submit(effects)
-            self._system.committer.request()
+            self._kernel.commits.submit(effects)
+            self._kernel.commits.request()
         except StoreError:
             pass  # the row is still there, and is taken in again
 
@@ -288,6 +303,6 @@ class Inbox:
 
     def _purge(self) -> None:
         """Replies of this life. Others, and those that nothing comes after, are swept by the housekeeping."""
-        horizon = self._system.runtime.now() - REPLY_RETENTION_S
+        horizon = self._kernel.runtime.now() - REPLY_RETENTION_S
         while self._replies and self._replies[0][0] < horizon:
             self._submit(Effects(deletes=((ReplyRow, self._replies.popleft()[1]),)))

@@ -27,7 +27,7 @@ class Recorder:
     def __init__(self, system: ActorSystem | None = None) -> None:
         self.events: list[Event] = []
         self._waiting: list[asyncio.Future[None]] = []
-        self._leave = system.events.subscribe(self) if system is not None else lambda: None
+        self._leave = system.kernel.events.subscribe(self) if system is not None else lambda: None
 
     def __call__(self, event: Event) -> None:
         self.events.append(event)

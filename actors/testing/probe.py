@@ -45,7 +45,7 @@ class Probe:
     """Reads a `Collector` of a system, as long as it isn't restarted."""
 
     def __init__(self, system: ActorSystem, address: str) -> None:
-        incarnation = system.resolve(address).incarnation
+        incarnation = system.kernel.router.resolve(address).incarnation
         assert incarnation is not None, f"{address} isn't running"
         self._collector = cast(Collector, incarnation.actor)
         self._read = 0

@@ -33,7 +33,6 @@ class Told:
 
     __slots__ = ()
 
-    guilty: ClassVar[None] = None
     deletes: ClassVar[Sequence[tuple[type[Row], Any]]] = ()
 
     id: int
@@ -41,6 +40,11 @@ class Told:
     @property
     def inserts(self) -> Sequence[Told]:
         return (self,)
+
+    @property
+    def guilty(self) -> Any:
+        """The owner of this data, which answers for it if the database refuses it: `guilty.refused(entry, error)`."""
+        return self
 
     def row(self) -> MessageRow:
         raise NotImplementedError

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from ...actors.execution.lifecycle import CANCEL_GRACE_S
+from ...actors.delivery.ref import ref_to
+from ...actors.execution.hook_turns import CANCEL_GRACE_S
 from ...actors.extensions.introspection.suspension import SUSPENDED
-from ...actors.kernel.cell import Cell
+from ...actors.kernel.cell import DOWN, GONE, PASSIVE, STARTING, STOPPED, STOPPING, UP, Cell
 from ...actors.kernel.errors import ActorNotFound
-from ...actors.kernel.status import DOWN, GONE, PASSIVE, STARTING, STOPPED, STOPPING, UP
 from ...actors.messages.message import Request
 from ..errors import AdministrationFailed, NotForDynamic, SupervisorError
 from ..spec.spec import Spec, SupervisorSpec, shutdown_seconds
@@ -21,7 +21,7 @@ from ..supervisor.child_rows import LEFT
 from ..supervisor.requests import DeleteChild, RestartChild, TerminateChild
 
 if TYPE_CHECKING:
-    from ...actors.system import ActorSystem
+    from ...actors.kernel.kernel import Kernel
     from ..supervisor.tree import Tree
 
 __all__ = ("ChildCommands", "shown_status")
@@ -37,8 +37,8 @@ _RUNNING = (UP, STARTING, STOPPING)
 
 
 class ChildCommands:
-    def __init__(self, system: ActorSystem, tree: Tree) -> None:
-        self._system = system
+    def __init__(self, kernel: Kernel, tree: Tree) -> None:
+        self._kernel = kernel
         self._tree = tree
         self.commands: dict[str, Callable[[str, Any], Awaitable[Any]]] = {
             "actors.patience": self.patience,
@@ -50,11 +50,11 @@ class ChildCommands:
 
     async def patience(self, address: str, command: str) -> float:
         """How many seconds the child itself may need for a command (`actors.stop`, …)."""
-        cell = self._system.cells.get(address)
+        cell = self._kernel.cells.get(address)
         stop_s = 0.0 if cell is None or command == "actors.start" else self._stop_s(cell)
         starts = 0
         if command in ("actors.start", "actors.restart"):
-            parent = self._system.cells.get(address.rpartition("/")[0])
+            parent = self._kernel.cells.get(address.rpartition("/")[0])
             starts = 1 + (0 if parent is None else len(self._waiting(parent, cell)))
         return stop_s + starts * (START_S + ORDER_S)
 
@@ -130,7 +130,7 @@ class ChildCommands:
 
     def _bring_back(self, address: str, done: str) -> Any:
         """Let a child under a template start if mail waits for it."""
-        cell = self._system.resolve(address)
+        cell = self._kernel.router.resolve(address)
         cell.wake()
         return {"address": address, done: cell.mailbox.count > 0, "on_demand": True}
 
@@ -143,13 +143,13 @@ class ChildCommands:
             ActorNotFound: nothing in the tree has the address.
             AdministrationFailed: it is the root, or what is above it doesn't run.
         """
-        cells = self._system.cells
-        if self._system.root is not None and address == self._system.root.address:
+        cells = self._kernel.cells
+        if self._kernel.root is not None and address == self._kernel.root.address:
             why = f"is the root of the tree, and can't be {_PAST[command]} alone"
             raise AdministrationFailed(f"{address} {why}: stop the node instead (Ctrl-C, or SIGTERM to its process)")
         parent = cells.get(address.rpartition("/")[0])
         if parent is None or not isinstance(parent.spec, SupervisorSpec):
-            cell = self._system.resolve(address)  # which says what there is
+            cell = self._kernel.router.resolve(address)  # which says what there is
             raise ActorNotFound(cell.address, "what is above it is no supervisor")
         above: Cell | None = parent
         while above is not None:
@@ -164,7 +164,7 @@ class ChildCommands:
         Raises:
             SupervisorError, ConfigError, StartFailed, AskTimeout
         """
-        return await self._system.ref(parent.address).ask(request, timeout_s=seconds + ORDER_S)
+        return await ref_to(self._kernel, parent.address).ask(request, timeout_s=seconds + ORDER_S)
 
 
 _PAST = {"stop": "stopped", "start": "started", "restart": "restarted", "delete": "deleted"}

@@ -10,6 +10,8 @@ from ...actors.extensions.introspection.observer import type_of
 from ...actors.extensions.introspection.requests import state_of
 from ...actors.extensions.introspection.stack import stack_of
 from ...actors.extensions.introspection.suspension import SUSPENDED
+from ...actors.extensions.stash import Stashes
+from ...actors.extensions.timers.registry import Timers
 from ...actors.kernel.cell import Cell
 from ..spec.spec import SupervisorSpec
 from ..supervisor.supervisor import Supervisor
@@ -17,8 +19,8 @@ from .child_commands import shown_status
 
 if TYPE_CHECKING:
     from ...actors.extensions.timers.timer import Timer
+    from ...actors.kernel.kernel import Kernel
     from ...actors.kernel.turn import Turn
-    from ...actors.system import ActorSystem
     from ..supervisor.tree import Tree
 
 __all__ = ("Listing",)
@@ -32,8 +34,8 @@ CHILDREN_MAX = 1_000
 class Listing:
     """Describes cells as plain data."""
 
-    def __init__(self, system: ActorSystem, tree: Tree) -> None:
-        self._system = system
+    def __init__(self, kernel: Kernel, tree: Tree) -> None:
+        self._kernel = kernel
         self._tree = tree
 
     async def live(self, address: str, limits: dict[str, Any] | None) -> list[dict[str, Any]]:
@@ -47,18 +49,18 @@ class Listing:
         below = address.rstrip("/") + "/"
         after = limits.get("after", "")
         names = sorted(
-            name for name in self._system.cells if (name == address or name.startswith(below)) and name > after
+            name for name in self._kernel.cells if (name == address or name.startswith(below)) and name > after
         )[: limits.get("limit")]
         if "per_parent" in limits:
             return self._pruned(names, limits["per_parent"])
-        cells = [self._system.cells[name] for name in names]
+        cells = [self._kernel.cells[name] for name in names]
         if limits.get("stack"):
             return [{**self._describe(cell), **self._inside(cell)} for cell in cells]
         return [self._describe(cell) for cell in cells]
 
     def _pruned(self, names: list[str], per_parent: int) -> list[dict[str, Any]]:
         """All static children, and dynamic ones up to a number, with how many more there are."""
-        cells = self._system.cells
+        cells = self._kernel.cells
         found: dict[str, dict[str, Any]] = {}
         children: dict[str, int] = {}
         for name in names:
@@ -89,11 +91,12 @@ class Listing:
 
     def _inside(self, cell: Cell) -> dict[str, Any]:
         """The facts that only the node knows, and that a listing has no room for."""
-        timers = sorted(self._system.timers.of(cell.address).values(), key=lambda timer: timer.due)
+        timers = sorted(self._kernel.part(Timers).of(cell.address).values(), key=lambda timer: timer.due)
         unstored = [timer for timer in timers if not timer.stored][:TIMERS_SHOWN_MAX]
         found: dict[str, Any] = {"stack": _stack(cell), "timers": [_timer(timer) for timer in unstored]}
-        if cell.stash:
-            found["stashed"] = len(cell.stash)
+        stashed = self._kernel.part(Stashes).of(cell.address)
+        if stashed:
+            found["stashed"] = len(stashed)
         return found
 
 

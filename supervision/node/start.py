@@ -7,13 +7,16 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from ...actors.execution import lifecycle
+from ...actors.execution.start import start as start_cell
 from ...actors.kernel.cell import Cell
 from ...actors.kernel.errors import StartFailed
+from ...actors.kernel.kernel import Kernel
 from ...actors.kernel.settings import Settings
 from ...actors.messages.aliases import Aliases
 from ...actors.recovery.damage import report_loss
 from ...actors.recovery.housekeeping import Housekeeping
+from ...actors.recovery.reset import Reset
+from ...actors.recovery.scan import Scan
 from ...actors.recovery.watchdog import Watchdog
 from ...actors.remote.inbox import Inbox
 from ...actors.system import ActorSystem
@@ -85,9 +88,10 @@ async def start(
     owner = await engine.open()
     try:
         system = ActorSystem(engine, runtime, owner, settings)
-        system.events.subscribe(on_event)
-        planted = system.activator = Tree(system, tree, supervisor=Supervisor)
-        watchdog = None if hang_s is None else Watchdog(system, hang_s)
+        kernel = system.kernel
+        kernel.events.subscribe(on_event)
+        planted = kernel.activator = Tree(kernel, tree, supervisor=Supervisor)
+        watchdog = None if hang_s is None else Watchdog(kernel, hang_s)
         try:
             if watchdog is not None:
                 watchdog.start()  # before the boot: that is when suspects run
@@ -106,61 +110,64 @@ async def start(
 
 async def _boot(system: ActorSystem, tree: Tree) -> None:
     """Take up the rows that the last life left, and start the tree."""
-    recovery = system.recovery
-    system.gave_up_error = tree.gave_up
-    system.writer.start()
+    kernel = system.kernel
+    reset = kernel.part(Reset)
+    kernel.gave_up_error = tree.gave_up
+    kernel.committer.start()
     await tree.load()
-    root = system.root = tree.plant()
-    report_loss(system)
-    recovery.note_suspects(system.attempts.left)
-    pending = await recovery.load()
-    await system.pending.park_damaged()
-    await system.timers.catch_up()
+    root = kernel.root = tree.plant()
+    report_loss(kernel)
+    reset.suspect(kernel.attempts.left)
+    pending = await reset.load()
+    await kernel.part(Scan).park_damaged()
+    for catch_up in kernel.hooks.catch_up:
+        await catch_up()
     await tree.rows.commit()
-    await _start_root(system, root)
-    if system.runners.solo:
-        await _unless_reset(system, recovery.run_suspects())
-        await _intact(system)
-    recovery.activate_homeless()
-    system.inbox = Inbox(system, Administration(system, tree))
-    system.serve(system.inbox.run(), "greenroom inbox")
-    system.serve(Housekeeping(system).run(), "greenroom housekeeping")
-    system.events.emit("node.started", root.address, boot=system.boot, pending=pending, suspects=len(recovery.suspects))
+    await _start_root(kernel, root)
+    if kernel.caution is not None:
+        await _unless_reset(kernel, reset.run_suspects())
+        await _intact(kernel)
+    await reset.look_round()
+    system.inbox = Inbox(kernel, Administration(kernel, tree))
+    kernel.add_parts(system.inbox)
+    kernel.serve(system.inbox.run(), "greenroom inbox")
+    kernel.serve(Housekeeping(kernel).run(), "greenroom housekeeping")
+    kernel.events.emit("node.started", root.address, boot=kernel.boot, pending=pending, suspects=reset.suspects_left)
 
 
-async def _start_root(system: ActorSystem, root: Cell) -> None:
+async def _start_root(kernel: Kernel, root: Cell) -> None:
     """Start the tree. If the store has failed by now, or fails meanwhile, the error of the store is raised.
 
     Raises:
         StoreFull, StoreUnavailable, Fenced, StartFailed
     """
-    if system.recovery.reset_by is None:
-        await _unless_reset(system, system.runtime.spawn(lifecycle.start(root), "greenroom start"))
-    await _intact(system)
+    if kernel.part(Reset).reset_by is None:
+        await _unless_reset(kernel, kernel.runtime.spawn(start_cell(root), "greenroom start"))
+    await _intact(kernel)
 
 
-async def _unless_reset(system: ActorSystem, step: Awaitable[None]) -> None:
+async def _unless_reset(kernel: Kernel, step: Awaitable[None]) -> None:
     """Do a step of the boot. If the store fails, the reset of the tree cuts it off, and `_intact` raises the reason."""
     try:
         await step
     except (StartFailed, asyncio.CancelledError):
         task = asyncio.current_task()
-        if system.recovery.reset_by is None or (task is not None and task.cancelling()):
+        if kernel.part(Reset).reset_by is None or (task is not None and task.cancelling()):
             raise
 
 
-async def _intact(system: ActorSystem) -> None:
+async def _intact(kernel: Kernel) -> None:
     """Raise the error of a store that has failed during the boot. If the store refused data, wait for the tree instead:
     it comes back without the message that they were from.
 
     Raises:
         StoreFull, StoreUnavailable, Fenced
     """
-    recovery = system.recovery
-    while recovery.reset_by is not None:
-        if recovery.task is None or not isinstance(recovery.reset_by, StoreDataError):
-            raise recovery.reset_by
-        recovery.reset_by = None
-        await asyncio.wait((recovery.task,))
-    if system.gave_up is not None:
-        raise system.gave_up
+    reset = kernel.part(Reset)
+    while reset.reset_by is not None:
+        if reset.task is None or not isinstance(reset.reset_by, StoreDataError):
+            raise reset.reset_by
+        reset.reset_by = None
+        await asyncio.wait((reset.task,))
+    if kernel.gave_up is not None:
+        raise kernel.gave_up

@@ -7,10 +7,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ...actors.extensions.introspection.trace import Trace, TracedTurn
+from ...actors.extensions.introspection.tracer import Tracer
 from ...persistence.errors import GreenroomError
 
 if TYPE_CHECKING:
-    from ...actors.system import ActorSystem
+    from ...actors.kernel.kernel import Kernel
 
 __all__ = ("LEASE_S", "TooManyTraces", "Traces")
 
@@ -35,8 +36,8 @@ class TooManyTraces(GreenroomError):
 
 
 class Traces:
-    def __init__(self, system: ActorSystem) -> None:
-        self._system = system
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
         self._followed: dict[str, _Followed] = {}
 
     async def poll(self, address: str, arguments: dict[str, Any] | None) -> dict[str, Any]:
@@ -66,11 +67,11 @@ class Traces:
         return followed.page(arguments["after"])
 
     def _begin(self, address: str) -> dict[str, Any]:
-        system = self._system
+        kernel = self._kernel
         if len(self._followed) >= FOLLOWED_MAX:
             raise TooManyTraces
-        system.resolve(address)
-        followed = _Followed(system.runtime.uid()[:12], system.tracing.begin(address, KEPT_MAX))
+        kernel.router.resolve(address)
+        followed = _Followed(kernel.runtime.uid()[:12], kernel.part(Tracer).begin(address, KEPT_MAX))
         self._followed[followed.id] = followed
         self._prolong(followed)
         return followed.page(0)
@@ -78,13 +79,13 @@ class Traces:
     def _prolong(self, followed: _Followed) -> None:
         if followed.timer is not None:
             followed.timer.cancel()
-        followed.timer = self._system.runtime.call_later(LEASE_S, self._end, followed)
+        followed.timer = self._kernel.runtime.call_later(LEASE_S, self._end, followed)
 
     def _end(self, followed: _Followed) -> None:
         if followed.timer is not None:
             followed.timer.cancel()
         self._followed.pop(followed.id, None)
-        self._system.tracing.end(followed.trace)
+        self._kernel.part(Tracer).end(followed.trace)
 
 
 class _Followed:

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from ...actors.extensions.monitors.relations import retire_row
+from ...actors.kernel.leaving import belongings
 from ...actors.mailbox.envelope import Envelope
-from ...actors.recovery.belongings import rows_of
 from ...persistence.errors import GreenroomError, RecordCorrupt
 from ...persistence.runtime import Runtime
 from ...persistence.store.checksums import seal, verify
@@ -62,10 +62,10 @@ async def retire(store: Store, address: str) -> dict[str, Any]:
     """
     async with _owned(store) as commit:
         messages = [row.id async for row in store.iterate(MessageRow, address=address)]
-        timers = [row.name async for row in store.iterate(TimerRow, address=address)]
+        timers = [(TimerRow, (row.address, row.name)) async for row in store.iterate(TimerRow, address=address)]
         if not messages:
             await _check_state(store, address)
-        for kind, key in rows_of(address, messages, timers):
+        for kind, key in belongings(address, messages, timers):
             commit.delete(kind, key)
         for row in await _relations(store, address):
             left = retire_row(row, address)

@@ -198,19 +198,19 @@ class Attempt:
             NodeDied: another node has taken the store over, and this one has noticed.
             GreenroomError: the node gave up.
         """
-        if system.gave_up is None:
+        if system.kernel.gave_up is None:
             return
-        if isinstance(system.gave_up, Fenced) and life.left is not None:
+        if isinstance(system.kernel.gave_up, Fenced) and life.left is not None:
             life.end()
             raise NodeDied
-        raise system.gave_up
+        raise system.kernel.gave_up
 
     async def _settle(self, system: ActorSystem) -> None:
         """Wait until no message waits any more, at most for `settle_s`."""
-        ends = system.runtime.monotonic() + self.plan.settle_s
+        ends = system.kernel.runtime.monotonic() + self.plan.settle_s
         await system.idle()
-        while self._run.data.tables[MessageRow] and system.runtime.monotonic() < ends:
-            await system.runtime.sleep(1.0)
+        while self._run.data.tables[MessageRow] and system.kernel.runtime.monotonic() < ends:
+            await system.kernel.runtime.sleep(1.0)
             await system.idle()
 
     # -- what happened -------------------------------------------------------------------------------------

@@ -69,4 +69,4 @@ class Run:
 
     async def sleep(self, seconds: float) -> None:
         """Let virtual time pass."""
-        await self.system.runtime.sleep(seconds)
+        await self.system.kernel.runtime.sleep(seconds)

@@ -6,11 +6,10 @@ import asyncio
 import heapq
 from typing import TYPE_CHECKING, cast
 
-from ...actors.execution import lifecycle
-from ...actors.extensions.stash import is_empty
-from ...actors.kernel.cell import Cell
+from ...actors.execution.shutdown import IDLE
+from ...actors.execution.shutdown import stop as stop_cell
+from ...actors.kernel.cell import GONE, PASSIVE, STOPPED, UP, Cell
 from ...actors.kernel.errors import ActorNotFound
-from ...actors.kernel.status import GONE, PASSIVE, STOPPED, UP
 from ...actors.messages.signals import ExitReason
 from ..spec.fields import ID_LENGTH_MAX, is_key
 from ..spec.resolution import Resolution
@@ -18,7 +17,7 @@ from ..spec.spec import Spec, SupervisorSpec, shutdown_seconds
 from .child_table import ChildTable
 
 if TYPE_CHECKING:
-    from ...actors.system import ActorSystem
+    from ...actors.kernel.kernel import Kernel
 
 __all__ = ("Activation",)
 
@@ -31,8 +30,8 @@ SWEEP_PER_TIMEOUT = 4
 class Activation:
     """Makes the cells of children under templates, and lets idle ones leave memory."""
 
-    def __init__(self, system: ActorSystem, children: ChildTable) -> None:
-        self.system = system
+    def __init__(self, kernel: Kernel, children: ChildTable) -> None:
+        self.kernel = kernel
         self._children = children
         self.templates: dict[str, Resolution] = {}
         """The resolved template of each supervisor that has one, by its address."""
@@ -51,7 +50,7 @@ class Activation:
         if len(siblings) >= spec.max_children:
             self._make_room(parent, siblings)
         cell = Cell(
-            self.system,
+            self.kernel,
             f"{parent.address}/{key}",
             resolution.cls.__definition__,
             resolution.options,
@@ -60,7 +59,7 @@ class Activation:
             spec=resolution.spec,
             on_demand=True,
         )
-        cell.last_used = self.system.runtime.monotonic()
+        cell.used(self.kernel.runtime.monotonic())
         self._children.enter(cell)
         if parent.address not in self._sweeps:
             self._schedule_sweep(parent)
@@ -75,15 +74,15 @@ class Activation:
     def _schedule_sweep(self, parent: Cell) -> None:
         timeout_s = self._idle_timeout_s(parent)
         if timeout_s is not None:
-            self._sweeps[parent.address] = self.system.runtime.call_later(
+            self._sweeps[parent.address] = self.kernel.runtime.call_later(
                 timeout_s / SWEEP_PER_TIMEOUT, self._sweep, parent, timeout_s
             )
 
     def _sweep(self, parent: Cell, timeout_s: float) -> None:
         del self._sweeps[parent.address]
-        if self.system.closing:
+        if self.kernel.closing:
             return
-        horizon = self.system.runtime.monotonic() - timeout_s
+        horizon = self.kernel.runtime.monotonic() - timeout_s
         for child in self._children.of(parent):
             if child.last_used <= horizon:
                 self._passivate(child)
@@ -108,10 +107,9 @@ class Activation:
             and child.turn is None
             and child.admission is None
             and child.status in (UP, PASSIVE)
-            and child.after <= self.system.committer.committed
-            and not self.system.delays.has(child.address)
-            and is_empty(child.stash)
-            and (child.durable or not self.system.timers.of(child.address))
+            and child.after <= self.kernel.commits.committed
+            and not self.kernel.delayed.has(child.address)
+            and not self.kernel.keeps(child)
         )
 
     def _passivate(self, child: Cell) -> None:
@@ -119,20 +117,20 @@ class Activation:
         if not self._at_rest(child):
             return
         if child.status is UP and child.definition.overrides_on_stop:
-            child.queued = True  # nothing else may begin meanwhile; a message waits for the next incarnation
-            self.system.background(self._stop_and_leave(child), f"greenroom passivation of {child.address}")
+            child.reserve()  # nothing else may begin meanwhile; a message waits for the next incarnation
+            self.kernel.background(self._stop_and_leave(child), f"greenroom passivation of {child.address}")
             return
         self._leave(child)
 
     async def _stop_and_leave(self, child: Cell) -> None:
-        await lifecycle.stop(
+        await stop_cell(
             child,
-            lifecycle.IDLE,
+            IDLE,
             shutdown_seconds(cast(Spec, child.spec).shutdown),
             then=PASSIVE,
         )
-        child.queued = False
-        if child.mailbox.count or child.after > self.system.committer.committed:
+        child.unreserve()
+        if child.mailbox.count or child.after > self.kernel.commits.committed:
             child.wake()
             return
         self._leave(child)
@@ -141,8 +139,8 @@ class Activation:
         if child.status is GONE:
             return
         child.fence(PASSIVE)
-        self.system.remove(child)
-        self.system.events.emit("actor.passivated", child.address)
+        self.kernel.router.remove(child)
+        self.kernel.events.emit("actor.passivated", child.address)
 
     async def stop_together(self, children: list[Cell]) -> None:
         """Stop dynamic children all at once, each with its own shutdown time (OTP: one timeout for all)."""
@@ -151,6 +149,6 @@ class Activation:
         async def stop(child: Cell) -> None:
             timeout_s = shutdown_seconds(cast(Spec, child.spec).shutdown)
             reason = ExitReason.killed() if timeout_s == 0 else ExitReason.shutdown()
-            await lifecycle.stop(child, reason, timeout_s, then=PASSIVE)
+            await stop_cell(child, reason, timeout_s, then=PASSIVE)
 
         await asyncio.gather(*(stop(child) for child in running))

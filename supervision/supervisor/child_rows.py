@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from loguru import logger
 
-from ...actors.recovery.damage import report_damage
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import RecordCorrupt
 from ...persistence.store.checksums import seal, verify
@@ -30,7 +29,7 @@ from ..spec.resolution import check_child
 from ..spec.spec import ChildSpec, Spec, SupervisorSpec, partition_specs
 
 if TYPE_CHECKING:
-    from ...actors.system import ActorSystem
+    from ...actors.kernel.kernel import Kernel
 
 __all__ = ("LEFT", "PLANNED", "STARTED", "STOPPED", "ChildRows", "Kept", "decode_spec", "encode_spec")
 
@@ -65,8 +64,8 @@ def decode_spec(text: str) -> Spec:
 class ChildRows:
     """The rows of all children, and the changes of them that are still to be written."""
 
-    def __init__(self, system: ActorSystem) -> None:
-        self._system = system
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
         self._rows: dict[str, dict[str, ChildRow]] = {}
         """By the address of the supervisor, then by the id of the child."""
         self._last: dict[str, int] = {}
@@ -79,12 +78,12 @@ class ChildRows:
         self._rows.clear()
         self._last.clear()
         self._changes.clear()
-        async for row in self._system.store.iterate(ChildRow):
+        async for row in self._kernel.store.iterate(ChildRow):
             try:
                 verify(row)
             except RecordCorrupt as error:
                 what = f"the node starts without what it says of {row.supervisor}/{row.id}"
-                report_damage(self._system, error, what, row.supervisor)
+                self._kernel.report_damage(error, what, row.supervisor)
                 continue
             self._keep(row)
 
@@ -114,7 +113,7 @@ class ChildRows:
             if row.id in status:
                 continue
             usable = self._usable(row, parent)
-            if usable is not None and self._system.settings.aliases.actors:
+            if usable is not None and self._kernel.settings.aliases.actors:
                 row = row._replace(spec=encode_spec(usable))
                 self._put(row)
             if row.status == PLANNED and named:
@@ -139,7 +138,7 @@ class ChildRows:
 
     def _decoded(self, row: ChildRow) -> Spec | None:
         try:
-            return aliased_spec(decode_spec(row.spec), self._system.settings.aliases)
+            return aliased_spec(decode_spec(row.spec), self._kernel.settings.aliases)
         except msgspec.MsgspecError as error:
             logger.error("{}/{} can't be restored: its stored spec can't be read: {}", row.supervisor, row.id, error)
             return None
@@ -222,7 +221,7 @@ class ChildRows:
         changes, self._changes = self._changes, {}
         if not changes:
             return 0
-        return self._system.committer.submit(
+        return self._kernel.commits.submit(
             Effects(
                 rows=[row for row in changes.values() if row is not None],
                 deletes=[(ChildRow, key) for key, row in changes.items() if row is None],
@@ -237,4 +236,4 @@ class ChildRows:
         """
         position = self.submit()
         if position:
-            await self._system.committer.wait(position)
+            await self._kernel.commits.wait(position)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from ...actors.kernel.cell import Cell
-from ...actors.kernel.status import STOPPED
+from ...actors.kernel.cell import STOPPED, Cell
 from ..spec.resolution import resolve_spec
 from ..spec.spec import ChildSpec, Spec
 
 if TYPE_CHECKING:
-    from ...actors.system import ActorSystem
+    from ...actors.kernel.kernel import Kernel
 
 __all__ = ("ChildTable",)
 
@@ -23,8 +22,8 @@ __all__ = ("ChildTable",)
 class ChildTable:
     """The cells of each supervisor's children, in start order, and what is said of single children."""
 
-    def __init__(self, system: ActorSystem) -> None:
-        self._system = system
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
         self._children: dict[str, dict[str, Cell]] = {}
         """By the supervisor's address, then by the child's."""
         self.planned: set[str] = set()
@@ -64,7 +63,7 @@ class ChildTable:
         """A new cell is its supervisor's last child, and can be told messages."""
         if cell.supervisor is not None:
             self.siblings(cell.supervisor.address)[cell.address] = cell
-        self._system.add(cell)
+        self._kernel.router.add(cell)
 
     def halt(self, child: Cell) -> None:
         """Keep a child that doesn't run from being started by anything but administration."""
@@ -95,8 +94,8 @@ class ChildTable:
         for below in self.of(child):
             self.drop(below)
         child.fence(STOPPED)
-        self._system.pending.keep_mail(child)
-        self._system.remove(child)
+        self._kernel.index.keep_all(child.address, child.mailbox)
+        self._kernel.router.remove(child)
 
     def forget(self, child: Cell) -> None:
         """A cell is gone: no supervisor has it as a child any more."""

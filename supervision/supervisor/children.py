@@ -6,10 +6,10 @@ from typing import cast
 
 from loguru import logger
 
-from ...actors.execution import lifecycle
-from ...actors.kernel.cell import Cell
+from ...actors.execution.shutdown import stop as stop_cell
+from ...actors.execution.start import start as start_cell
+from ...actors.kernel.cell import PASSIVE, Cell
 from ...actors.kernel.errors import Ignore
-from ...actors.kernel.status import PASSIVE
 from ...actors.messages.signals import ExitReason
 from ..spec.spec import Spec, SupervisorSpec, shutdown_seconds
 from .tree import Tree
@@ -48,7 +48,7 @@ class Children:
             asking = self.cell.asking = []
         asking.append(child)  # a start that asks its own supervisor would wait for ever: it gets AskCycle
         try:
-            await lifecycle.start(child)
+            await start_cell(child)
         except Ignore as ignored:
             logger.debug("{} doesn't want to run: {}", child.address, ignored)
             if cast(Spec, child.spec).restart == "temporary" or self.spec.strategy == "dynamic":
@@ -70,7 +70,7 @@ class Children:
         """Stop one child within the shutdown time of its spec."""
         timeout_s = shutdown_seconds(cast(Spec, child.spec).shutdown)
         reason = ExitReason.killed() if timeout_s == 0 else ExitReason.shutdown()
-        await lifecycle.stop(child, reason, timeout_s, then=then)
+        await stop_cell(child, reason, timeout_s, then=then)
 
     def forget(self, child: Cell) -> None:
         """A child has ended, and its spec goes. A child that the tree names is back at the next boot."""

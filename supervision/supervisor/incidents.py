@@ -18,8 +18,8 @@ from ...persistence.store.checksums import seal, verify
 from ...persistence.store.rows import IncidentRow
 
 if TYPE_CHECKING:
+    from ...actors.kernel.kernel import Kernel
     from ...actors.messages.signals import ExitReason
-    from ...actors.system import ActorSystem
 
 __all__ = ("Incidents",)
 
@@ -30,21 +30,21 @@ SWEPT = 500
 
 
 class Incidents:
-    def __init__(self, system: ActorSystem) -> None:
-        self._system = system
-        self._kept = system.settings.incidents_kept
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._kept = kernel.settings.incidents_kept
         self._last = 0
         self._history: dict[str, list[float]] = {}
 
     async def load(self) -> None:
         """Find the last number; and the restarts that still count, if the last life ended in a crash."""
-        system = self._system
-        rows = await system.store.scan(IncidentRow, descending=True, limit=HISTORY)
+        kernel = self._kernel
+        rows = await kernel.store.scan(IncidentRow, descending=True, limit=HISTORY)
         self._history.clear()
         if not rows:
             return
         self._last = rows[0].id
-        if system.store.unclean:
+        if kernel.store.unclean:
             for row in reversed(list(_intact(rows))):
                 if row.charged:
                     self._history.setdefault(row.supervisor, []).append(row.at)
@@ -52,7 +52,7 @@ class Incidents:
 
     async def _sweep(self) -> None:
         """Delete incidents beyond the retention, which may have been lowered since the last life."""
-        store, committer = self._system.store, self._system.committer
+        store, committer = self._kernel.store, self._kernel.commits
         while True:
             old = [row.id for row in await store.scan(IncidentRow, limit=SWEPT) if row.id <= self._last - self._kept]
             if not old:
@@ -68,14 +68,14 @@ class Incidents:
         self, supervisor: str, address: str, incarnation: int, reason: ExitReason, action: str, *, charged: bool
     ) -> None:
         """Put an incident on record. It is written with the next commit, and nothing waits for that."""
-        system = self._system
+        kernel = self._kernel
         self._last += 1
         row = IncidentRow(
             id=self._last,
-            at=system.runtime.now(),
+            at=kernel.runtime.now(),
             supervisor=supervisor,
             address=address,
-            boot=system.boot,
+            boot=kernel.boot,
             incarnation=incarnation,
             kind=reason.kind,
             error=reason.error,
@@ -86,7 +86,7 @@ class Incidents:
         )
         old = self._last - self._kept
         try:
-            system.committer.submit(
+            kernel.commits.submit(
                 Effects(rows=(seal(row),), deletes=((IncidentRow, old),) if old > 0 else (), size=len(row.traceback))
             )
         except StoreError:

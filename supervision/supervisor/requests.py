@@ -1,6 +1,6 @@
 """Requests: what a supervisor can be asked, with its replies. OTP: supervisor(3), `start_child` and its neighbours.
 
-    address = await system.ref("/bank").ask(StartChild(spec=ChildSpec(id="audit", actor=Audit)))
+    address = await kernel.ref("/bank").ask(StartChild(spec=ChildSpec(id="audit", actor=Audit)))
 
 If a supervisor refuses a request, its error is raised at the asker as it is (`AlreadyStarted`, `ChildNotFound`, …).
 The command line asks the same from another process: `greenroom actors start|stop|restart|delete`.

@@ -18,9 +18,8 @@ from weakref import WeakKeyDictionary
 
 from loguru import logger
 
-from ...actors.kernel.cell import Cell
+from ...actors.kernel.cell import DOWN, PASSIVE, STOPPED, UP, Cell
 from ...actors.kernel.errors import StartFailed
-from ...actors.kernel.status import DOWN, PASSIVE, STOPPED, UP
 from ...actors.messages.signals import ExitReason
 from ..spec.spec import Spec, Strategy
 from .child_rows import PLANNED, STARTED
@@ -71,7 +70,7 @@ class Restarts:
         """Restart by strategy, unless there were too many restarts."""
         children, tree = self._children, self._tree
         strategy = children.spec.strategy
-        if charged and self.intensity.exceeded(tree.system.runtime.monotonic()):
+        if charged and self.intensity.exceeded(tree.kernel.runtime.monotonic()):
             self._give_up(child, reason)
             return
         exited = child.last_exit
@@ -81,7 +80,7 @@ class Restarts:
             siblings = len(group) - 1
         else:
             group = [child]
-        tree.system.events.emit(
+        tree.kernel.events.emit(
             "supervisor.restarting", self._address, child=child.address, strategy=strategy, children=len(group)
         )
         if siblings:
@@ -137,7 +136,7 @@ class Restarts:
     def start_failed(self, child: Cell, error: StartFailed, left: list[Cell]) -> None:
         """A restart failed because a start did: the child is down, and is tried again with those `left` to start."""
         reason = error.reason
-        self._tree.system.events.emit("actor.start_failed", child.address, error=reason.error, text=reason.text)
+        self._tree.kernel.events.emit("actor.start_failed", child.address, error=reason.error, text=reason.text)
         if child.status is not DOWN:
             child.fence(DOWN)  # whatever stopped it while it started
         self._retry(child, left, charged=True, delay_s=self._backoff_s(child), reason=reason)
@@ -147,7 +146,7 @@ class Restarts:
     def _retry(
         self, child: Cell, left: list[Cell], *, charged: bool, delay_s: float, reason: ExitReason | None = None
     ) -> None:
-        system, cell = self._tree.system, self._children.cell
+        kernel, cell = self._tree.kernel, self._children.cell
         message = RestartRetry(
             address=child.address,
             incarnation=child.last_exit,
@@ -156,18 +155,18 @@ class Restarts:
             reason=reason,
         )
         if not delay_s:
-            system.delivery.post(cell, message, urgent=False)
+            kernel.router.post(cell, message, urgent=False)
             return
 
         async def later() -> None:
-            await system.runtime.sleep(delay_s)
+            await kernel.runtime.sleep(delay_s)
             self._waits.pop(child.address, None)
-            system.delivery.post(cell, message, urgent=False)
+            kernel.router.post(cell, message, urgent=False)
 
         earlier, _ = self._waits.pop(child.address, (None, None))
         if earlier is not None:
             earlier.cancel()  # a sibling's exit has restarted the child meanwhile
-        task = system.background(later(), f"greenroom restart of {child.address}")
+        task = kernel.background(later(), f"greenroom restart of {child.address}")
         self._waits[child.address] = task, message
 
     async def retry(self, message: RestartRetry) -> None:
@@ -180,7 +179,7 @@ class Restarts:
             return
         if message.charged:
             reason = message.reason or ExitReason(kind="error", text=f"{message.address} doesn't start")
-            if self.intensity.exceeded(self._tree.system.runtime.monotonic()):
+            if self.intensity.exceeded(self._tree.kernel.runtime.monotonic()):
                 self._give_up(child, reason)
                 return
             self.record(child, reason, "its restart failed, and was tried again", charged=True)
@@ -201,7 +200,7 @@ class Restarts:
         task, message = self._waits.pop(child.address, (None, None))
         if task is not None and message is not None:
             task.cancel()
-            self._tree.system.delivery.post(self._children.cell, message, urgent=False)
+            self._tree.kernel.router.post(self._children.cell, message, urgent=False)
 
     def cancel(self) -> None:
         """The supervisor stops: no restart that waits will happen."""
@@ -213,12 +212,12 @@ class Restarts:
         backoff = self._children.spec.backoff
         if backoff is None:
             return 0.0
-        system = self._tree.system
-        now = system.runtime.monotonic()
+        kernel = self._tree.kernel
+        now = kernel.runtime.monotonic()
         count, due = self._in_a_row.get(child, (0, now))
         if now - due >= backoff.reset_s:
             count = 0
-        delay_s = backoff.delay_s(count, system.jitter) if count else 0.0
+        delay_s = backoff.delay_s(count, kernel.jitter) if count else 0.0
         self._in_a_row[child] = count + 1, now + delay_s
         return delay_s
 
@@ -232,7 +231,7 @@ class Restarts:
             f"its last exit: {reason}"
         )
         logger.error("{} gives up: {}", address, text)
-        self._tree.system.events.emit(
+        self._tree.kernel.events.emit(
             "supervisor.gave_up", address, child=child.address, intensity=spec.intensity, period_s=spec.period_s
         )
         self._tree.last_words = (child.address, reason)

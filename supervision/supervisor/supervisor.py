@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import cast
 
 from ...actors.actor import Actor, handler
-from ...actors.kernel.cell import Cell
+from ...actors.kernel.cell import DOWN, GONE, PASSIVE, STARTING, STOPPED, STOPPING, UP, Cell
 from ...actors.kernel.errors import StartFailed
-from ...actors.kernel.status import DOWN, GONE, PASSIVE, STARTING, STOPPED, STOPPING, UP
 from ...actors.messages.signals import Exited, ExitReason
 from ..errors import (
     AlreadyPresent,
@@ -189,7 +188,7 @@ class Supervisor(Actor[None]):
         if spec.restart != "temporary":  # OTP: what a temporary child was started with isn't kept
             tree.rows.add(self.address, spec)
             tree.rows.submit()
-        await tree.system.committer.flush()  # mail that an earlier child of this address left is on disk then, too
+        await tree.kernel.commits.flush()  # mail that an earlier child of this address left is on disk then, too
         child = tree.adopt(spec, children.cell)
         try:
             started = await children.start(child)

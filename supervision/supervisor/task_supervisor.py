@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import msgspec
 
 from ...actors.actor import Actor, handler
-from ...actors.execution.lifecycle import CANCEL_GRACE_S
+from ...actors.execution.hook_turns import CANCEL_GRACE_S
 from ...actors.extensions.tasks.errors import TaskCancelled, TasksFull
 from ...actors.extensions.tasks.task import Task, TaskHost
 from ...actors.kernel.errors import ActorNotFound
@@ -113,7 +113,7 @@ class TaskSupervisor(Actor[None], TaskHost):
         """Cancel every task and wait for them; the shutdown time ends the wait."""
         self._close(f"its supervisor has stopped ({reason})")
         try:
-            await self.system.runtime.wait(self._works(), None)
+            await self._cell.kernel.runtime.wait(self._works(), None)
         finally:
             self._abandon_rest()
 
@@ -123,11 +123,11 @@ class TaskSupervisor(Actor[None], TaskHost):
             return
         self._close("its supervisor was killed, or reset with the store")
         if self._running:
-            self._cell.system.background(self._reap(), f"greenroom reaper of {self._cell.address}")
+            self._cell.kernel.background(self._reap(), f"greenroom reaper of {self._cell.address}")
 
     async def _reap(self) -> None:
         try:
-            await self._cell.system.runtime.wait(self._works(), CANCEL_GRACE_S)
+            await self._cell.kernel.runtime.wait(self._works(), CANCEL_GRACE_S)
         finally:
             self._abandon_rest()
 
@@ -145,13 +145,13 @@ class TaskSupervisor(Actor[None], TaskHost):
     def _abandon_rest(self) -> None:
         """Leave the tasks that still run alone: they swallow their cancellation, or take too long over it."""
         running, self._running = self._running, {}
-        system = self._cell.system
+        kernel = self._cell.kernel
         for task in running.values():
             if task.work is not None:
-                system.disown(task.work)
+                kernel.disown(task.work)
             why = f"{task.cancelling}; it didn't end in time, and was abandoned"
             task.settle(error=TaskCancelled(task.address, task.name, why))
-            system.events.emit("task.abandoned", task.address, task=task.id, task_name=task.name)
+            kernel.events.emit("task.abandoned", task.address, task=task.id, task_name=task.name)
 
     # -- starting and cancelling -----------------------------------------------------------------------
 
@@ -176,19 +176,19 @@ class TaskSupervisor(Actor[None], TaskHost):
             task.work.cancel()
 
     def _run(self, task: Task[Any]) -> None:
-        task.since = self._cell.system.runtime.now()
+        task.since = self._cell.kernel.runtime.now()
         self._running[task.id] = task
         self._attempt(task)
 
     def _attempt(self, task: Task[Any]) -> None:
-        task.began = self._cell.system.runtime.monotonic()
+        task.began = self._cell.kernel.runtime.monotonic()
         self._work(task, _attempt(task), self._attempted)
 
     def _work(self, task: Task[Any], coroutine: Coroutine[Any, Any, Any], then: Any) -> None:
         """Go on with a task in an asyncio task, each attempt in a fresh copy of the context it was started in."""
         context = task.context.copy()
         name = f"greenroom task {task.address}#{task.id} {task.name}"
-        task.work = context.run(self._cell.system.background, coroutine, name)
+        task.work = context.run(self._cell.kernel.background, coroutine, name)
         task.work.add_done_callback(partial(then, task), context=context)
 
     # -- ends --------------------------------------------------------------------------------------------
@@ -207,29 +207,29 @@ class TaskSupervisor(Actor[None], TaskHost):
             self._failed(task, outcome.error)
 
     def _failed(self, task: Task[Any], error: Exception) -> None:
-        system = self._cell.system
+        kernel = self._cell.kernel
         reason = ExitReason.from_exception(error)
         retry_s = self._retry_s(task)
         measures = {"task": task.id, "task_name": task.name, "error": reason.error, "text": reason.text}
         if retry_s is None:
             awaited = task.awaited > 0
             measures |= {"traceback": reason.traceback, "restarts": task.restarts, "awaited": awaited}
-            system.events.emit("task.failed", task.address, **measures)
+            kernel.events.emit("task.failed", task.address, **measures)
             self._end(task, error=error)
             return
         task.restarts += 1
-        system.events.emit("task.restarting", task.address, **measures, restarts=task.restarts, retry_s=retry_s)
+        kernel.events.emit("task.restarting", task.address, **measures, restarts=task.restarts, retry_s=retry_s)
         if retry_s:
-            self._work(task, system.runtime.sleep(retry_s), self._rested)
+            self._work(task, kernel.runtime.sleep(retry_s), self._rested)
         else:
             self._attempt(task)
 
     def _retry_s(self, task: Task[Any]) -> float | None:
         """How many seconds it waits before it is run again; None if it isn't run again."""
-        rule, system = task.rule, self._cell.system
+        rule, kernel = task.rule, self._cell.kernel
         if rule.restart == "temporary" or task.cancelling or task.id not in self._running:
             return None
-        now = system.runtime.monotonic()
+        now = kernel.runtime.monotonic()
         intensity = self._intensities.get(task.id)
         if intensity is None:
             intensity = self._intensities[task.id] = Intensity(rule.max_restarts, rule.period_s)
@@ -239,7 +239,7 @@ class TaskSupervisor(Actor[None], TaskHost):
             return 0.0
         lasted = now - task.began >= rule.period_s
         self._in_a_row[task.id] = row = 1 if lasted else self._in_a_row.get(task.id, 0) + 1
-        return rule.backoff.delay_s(row, system.jitter)
+        return rule.backoff.delay_s(row, kernel.jitter)
 
     def _rested(self, task: Task[Any], work: asyncio.Task[Any]) -> None:
         """The backoff is over."""

@@ -30,7 +30,7 @@ from .incidents import Incidents
 from .reconfiguration import check_change
 
 if TYPE_CHECKING:
-    from ...actors.system import ActorSystem
+    from ...actors.kernel.kernel import Kernel
 
 __all__ = ("Tree", "partition_of")
 
@@ -45,18 +45,18 @@ def partition_of(key: str, partitions: int) -> int:
 class Tree:
     """The cells of one node's tree."""
 
-    def __init__(self, system: ActorSystem, spec: SupervisorSpec, *, supervisor: type[Actor[None]]) -> None:
+    def __init__(self, kernel: Kernel, spec: SupervisorSpec, *, supervisor: type[Actor[None]]) -> None:
         """
         Args:
             supervisor: the class of every supervisor; it is made with its spec, this tree and its cell.
         """
-        self.system = system
+        self.kernel = kernel
         self.spec = spec
         self._supervisor = supervisor
-        self.children = ChildTable(system)
-        self.rows = ChildRows(system)
-        self.incidents = Incidents(system)
-        self.activation = Activation(system, self.children)
+        self.children = ChildTable(kernel)
+        self.rows = ChildRows(kernel)
+        self.incidents = Incidents(kernel)
+        self.activation = Activation(kernel, self.children)
         self.last_words: tuple[str, ExitReason] | None = None
         """The child whose exit made a supervisor give up last, and the reason of that exit."""
 
@@ -78,7 +78,7 @@ class Tree:
         before = self.rows.before(address.rpartition("/")[0], spec.id)
         if not isinstance(before, SupervisorSpec) or before.partitions in (None, spec.partitions):
             return
-        store = self.system.store
+        store = self.kernel.store
         used: list[str] = []
         for old in partition_specs(before):
             partition = f"{address}/{old.id}"
@@ -105,7 +105,7 @@ class Tree:
 
     def restarts_on_record(self, supervisor: str) -> list[float]:
         """The last life's charged restarts that still count, in monotonic seconds."""
-        runtime = self.system.runtime
+        runtime = self.kernel.runtime
         shift = runtime.monotonic() - runtime.now()
         return [at + shift for at in self.incidents.history(supervisor)]
 
@@ -187,12 +187,12 @@ class Tree:
         def args() -> dict[str, Any]:
             return {"spec": cell.spec, "tree": self, "cell": cell}
 
-        cell = Cell(self.system, address, definition, definition.options, args, supervisor=supervisor, spec=spec)
+        cell = Cell(self.kernel, address, definition, definition.options, args, supervisor=supervisor, spec=spec)
         return cell
 
     def _actor_cell(self, resolution: Resolution, address: str, supervisor: Cell | None) -> Cell:
         return Cell(
-            self.system,
+            self.kernel,
             address,
             resolution.cls.__definition__,
             resolution.options,

@@ -25,6 +25,7 @@ from floors import BODY
 from ours import Add, Counter, Total, silent
 
 from greenroom import ChildSpec, SupervisorSpec, handler, start
+from greenroom.actors.execution.dispatcher import Dispatcher
 from greenroom.persistence.engines.sqlite.statements import insert
 from greenroom.persistence.store.checksums import checksum
 from greenroom.persistence.store.rows import MessageRow
@@ -119,7 +120,7 @@ async def drain(path: Path, mailboxes: int, born: float) -> dict[str, float]:
         await system.idle()
         done = time.time()
         cpu_s = time.process_time()
-        turns = system.runners.handling.turns
+        turns = system.kernel.part(Dispatcher).executor.turns
     return {
         "process to first s": Timed.first - born,
         "start to first s": Timed.first - began,
@@ -142,7 +143,7 @@ async def beside(path: Path, mailboxes: int, messages: int, born: float) -> dict
                 await refs[(teller * 31 + number) % 100].tell(Add(number=number, body=BODY))
 
         await asyncio.gather(*(tell(teller) for teller in range(TELLERS)))  # warm
-        await system.pending.complete()
+        await system.kernel.index.complete()
         await asyncio.gather(*(ref.ask(Total()) for ref in refs))  # what waited for that is handled
         rates = []
         for _ in range(WINDOWS):

@@ -101,7 +101,7 @@ async def beside(
     tree = counters(actors, ChildSpec(id="burner", actor=Burner, args={"burst_s": load.burst_s}))
     async with start(tree, store=f"sqlite:///{folder}/convoy.db", on_event=silent) as system:
         if in_thread:
-            system.writer.store.synchronous = False
+            system.kernel.committer.store.synchronous = False
         refs = [system.ref(f"/bench/c{n}") for n in range(actors)]
         burner = system.ref("/bench/burner")
         Burner.over = False

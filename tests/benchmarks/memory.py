@@ -48,8 +48,8 @@ async def _tell(system: ActorSystem, first: int, last: int) -> None:
 
 
 def _passivate(system: ActorSystem) -> None:
-    activation: Any = system.activator.activation  # type: ignore[attr-defined]
-    for cell in list(system.cells.values()):
+    activation: Any = system.kernel.activator.activation  # type: ignore[attr-defined]
+    for cell in list(system.kernel.cells.values()):
         if cell.on_demand:
             activation._passivate(cell)
 
@@ -70,7 +70,7 @@ async def idle_actors(folder: Path, actors: int) -> dict[str, float]:
         tracemalloc.stop()
         _passivate(system)
         gc.collect()
-        left = len(system.cells) - 1
+        left = len(system.kernel.cells) - 1
         assert left == 0, f"{left} actors are still there"
         return {
             "active B": (after - before) / actors,
@@ -87,7 +87,7 @@ async def passivated(folder: Path, actors: int) -> dict[str, float]:
             for begin in range(first, last, ROUND):
                 await _tell(system, begin, min(begin + ROUND, last))
                 _passivate(system)
-            assert len(system.cells) == 1
+            assert len(system.kernel.cells) == 1
             gc.collect()
             return tracemalloc.get_traced_memory()[0]
 

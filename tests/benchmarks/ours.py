@@ -86,7 +86,7 @@ async def tellers(folder: Path, messages: int, count: int, actors: int) -> tuple
     """Messages/s of concurrent awaiting tellers, end to end; and the commits it took."""
     async with start(counters(actors), store=f"sqlite:///{folder}/ours.db", on_event=silent) as system:
         refs = [system.ref(f"/bench/c{n}") for n in range(actors)]
-        before = system.writer.commits
+        before = system.kernel.committer.commits
 
         async def tell(teller: int) -> None:
             for number in range(messages // count):
@@ -96,7 +96,7 @@ async def tellers(folder: Path, messages: int, count: int, actors: int) -> tuple
         await asyncio.gather(*(tell(teller) for teller in range(count)))
         await system.idle()
         took = perf_counter() - began
-        commits = system.writer.commits - before
+        commits = system.kernel.committer.commits - before
         assert sum([await ref.ask(Total()) for ref in refs]) == messages // count * count
         return messages // count * count / took, commits
 

@@ -19,6 +19,7 @@ from ours import Add, Total, counters, silent
 
 from greenroom import start
 from greenroom.actors.delivery.ref import Receipt
+from greenroom.actors.execution.dispatcher import Dispatcher
 from greenroom.actors.execution.stepping import call
 from greenroom.actors.kernel.turn import Turn
 from greenroom.actors.mailbox.envelope import Envelope
@@ -57,10 +58,10 @@ def _nothing() -> None:
 
 def _told(system: ActorSystem) -> dict[str, float]:
     message = Add(number=1, body=BODY)
-    cell = system.resolve("/bench/c0")
-    uid, tag = system.next_uid(), tag_of(Add)
+    cell = system.kernel.router.resolve("/bench/c0")
+    uid, tag = system.kernel.next_uid(), tag_of(Add)
     body, _ = round_trip(cell.address, message)
-    committer = system.committer
+    committer = system.kernel.commits
 
     def push_and_take() -> None:
         cell.mailbox.push(message)
@@ -72,7 +73,7 @@ def _told(system: ActorSystem) -> dict[str, float]:
 
     steps: dict[str, Callable[[], object]] = {
         "encode, and decode as proof and as the receiver's copy": lambda: round_trip(cell.address, message),
-        "uid": system.next_uid,
+        "uid": system.kernel.next_uid,
         "envelope": lambda: Envelope(cell.address, uid, message, tag, body),
         "place in the commit order": queue,
         "into the mailbox and out of it": push_and_take,
@@ -82,14 +83,14 @@ def _told(system: ActorSystem) -> dict[str, float]:
 
 
 def _handled(system: ActorSystem) -> dict[str, float]:
-    cell = system.resolve("/bench/c0")
+    cell = system.kernel.router.resolve("/bench/c0")
     incarnation = cell.incarnation
     assert incarnation is not None
     actor = incarnation.actor
-    envelope = Envelope(cell.address, system.next_uid(), Add(number=1, body=BODY), "Add", b"{}")
+    envelope = Envelope(cell.address, system.kernel.next_uid(), Add(number=1, body=BODY), "Add", b"{}")
     turn = Turn(incarnation, envelope, envelope.message, envelope.uid)
     spec = cell.handlers[Add]
-    slot = system.runners.take_slot()
+    slot = system.kernel.part(Dispatcher).take_slot()
 
     def state_of_a_turn() -> None:
         actor.state.total += 1
@@ -97,13 +98,13 @@ def _handled(system: ActorSystem) -> dict[str, float]:
 
     steps: dict[str, Callable[[], object]] = {
         "turn": lambda: Turn(incarnation, envelope, envelope.message, envelope.uid),
-        "start noted in the slot file": lambda: system.attempts.note(slot, envelope.uid, cell.address),
+        "start noted in the slot file": lambda: system.kernel.attempts.note(slot, envelope.uid, cell.address),
         "enter the actor's context": lambda: incarnation.run(call, turn, _no_handler, actor, envelope.message),
         "the handler itself": lambda: spec.function(actor, envelope.message),
         "encode the state, and decode as proof": state_of_a_turn,
     }
     found = {f"{TURN}: {name}": _least(step) for name, step in steps.items()}
-    system.runners.give_slot(slot)
+    system.kernel.part(Dispatcher).give_slot(slot)
     cell.state.restore(actor)
     return found
 
@@ -114,13 +115,13 @@ def _no_handler(actor: Any, message: Any) -> None:
 
 def _written(system: ActorSystem, folder: Path) -> dict[str, float]:
     """Of a commit: what it does for each message, state and row, and what it costs by itself."""
-    cell = system.resolve("/bench/c0")
+    cell = system.kernel.router.resolve("/bench/c0")
     incarnation = cell.incarnation
     assert incarnation is not None
     told = []
     for number in range(BATCH):
         body, message = round_trip(cell.address, Add(number=number, body=BODY))
-        envelope = Envelope(cell.address, system.next_uid(), message, "Add", body)
+        envelope = Envelope(cell.address, system.kernel.next_uid(), message, "Add", body)
         envelope.id = number + 1
         turn = Turn(incarnation, envelope, message, envelope.uid)
         turn.ack, turn.inserts, turn.state = envelope.id, (), None

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from grounds import Ground, MemoryGround, pool, tree
 from rounds import rounds
+from suspicion import suspect
 
 from greenroom import Actor, Message, Request, StoreUnavailable, handler
 from greenroom.persistence.store.rows import MessageRow
@@ -218,18 +219,17 @@ async def test_suspects_that_never_come_back_are_forgotten_by_themselves(
     """Also on a node that nobody ever asks whether it is idle."""
     memory.data.attempts.note(0, "ab" * 16, "/t/account")
     async with memory.node(SPEC, runtime=clock) as system:
-        assert system.recovery.suspects
+        assert system.kernel.caution.suspects
         await system.ref("/t/account").tell(Add(amount=1))
         await clock.advance(1.0)
-        assert not system.recovery.suspects
-        assert not system.cautious
+        assert not system.kernel.caution.suspects
+        assert not system.kernel.caution is not None
 
 
 async def test_while_suspects_exist_nothing_runs_ahead(memory: MemoryGround) -> None:
     memory.data.attempts.note(0, "ab" * 16, "/t/account")
     async with memory.node(SPEC) as system:
-        system.recovery.suspects["ab" * 16] = memory.data.attempts.left[0]
-        system.cautious = True
+        suspect(system, "ab" * 16, "/t/account")
         probe = Probe(system, "/t/collector")
         memory.plan.hold()
         receipt = system.ref("/t/account").tell(Add(amount=1))

@@ -123,7 +123,7 @@ class Account(Actor[Book]):
         assert_type(self.cancel("save"), bool)
         self.stash()
         self.unstash_all()
-        assert_type(self.turn.stashed, bool)
+        assert_type(self.turn.put_aside, bool)
         self.join("accounts")
         self.leave("accounts")
         accounts = self.system.group("accounts")

@@ -1,40 +1,47 @@
-"""Watching: what is put between an incarnation and its context, so that its turns are seen when they end.
+"""Observer: what is put between an incarnation and its context, so that its turns are seen when they end.
 
-It makes a `WatchedTurn` of each turn that enters. Where nobody looks there is nothing of it, not even a check.
+It makes a `WatchedTurn` of each turn that enters. Without an observer there is nothing of it, not even a check.
 """
 
 from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ....persistence.errors import StoreError
+from ...kernel.cell import STARTING
 from ...kernel.errors import Ignore
 from ...kernel.failures import judge
-from ...kernel.status import STARTING
+from ...kernel.incarnation import Incarnation
 from ...kernel.turn import ANYTHING, OPEN, Turn
 from ...mailbox.envelope import Ask
-from ...messages.message import tag_of
-from .requests import SYSTEM_HANDLERS, ActorStatistics
+from ...messages.message import SystemRequest, tag_of
+from .requests import ActorStatistics
 from .trace import Outcome, TracedTurn
 
-if TYPE_CHECKING:
-    from ...kernel.incarnation import Incarnation
-
 __all__ = ("Counters", "Watch", "WatchedTurn", "type_of")
+
+
+class Follower(Protocol):
+    """It wants to know of the turns of some addresses (tracer.py)."""
+
+    def follows(self, address: str) -> bool: ...
+
+    def publish(self, turn: TracedTurn) -> None: ...
 
 
 class Watch:
     """Over one incarnation: everything that enters its context goes by here."""
 
-    __slots__ = ("_clock", "_enter", "counters", "incarnation")
+    __slots__ = ("_clock", "_enter", "_follower", "counters", "incarnation")
 
-    def __init__(self, incarnation: Incarnation) -> None:
+    def __init__(self, incarnation: Incarnation, follower: Follower) -> None:
+        self._follower = follower
         self.incarnation = incarnation
         self.counters: Counters | None = None
         self._enter = incarnation.context.run
-        self._clock = incarnation.system.runtime.perf
+        self._clock = incarnation.kernel.runtime.perf
 
     @classmethod
     def of(cls, incarnation: Incarnation) -> Watch | None:
@@ -42,10 +49,10 @@ class Watch:
         return owner if isinstance(owner, cls) else None
 
     @classmethod
-    def over(cls, incarnation: Incarnation) -> Watch:
+    def over(cls, incarnation: Incarnation, follower: Follower) -> Watch:
         watch = cls.of(incarnation)
         if watch is None:
-            watch = cls(incarnation)
+            watch = cls(incarnation, follower)
             incarnation.run = watch.run
         return watch
 
@@ -54,7 +61,7 @@ class Watch:
 
     def run(self, function: Callable[..., Any], turn: Turn, *arguments: Any) -> Any:
         """In place of `Context.run`: a turn begins."""
-        if type(turn.message) not in SYSTEM_HANDLERS:
+        if not isinstance(turn.message, SystemRequest):
             turn.__class__ = WatchedTurn
             assert isinstance(turn, WatchedTurn)
             turn.watch = self
@@ -64,17 +71,17 @@ class Watch:
 
     def ended(self, turn: WatchedTurn, outcome: Outcome, error: str, changed: bool, attempt: int) -> None:
         """The turn is over; if it finished, it isn't committed yet."""
-        cell, system = turn.cell, turn.cell.system
+        cell, kernel = turn.cell, turn.cell.kernel
         duration_ms = (self._clock() - turn.began) * 1000
         kind = type_of(turn)
         if self.counters is not None and turn.message is not None and outcome != "discarded":
             self.counters.add(turn, kind, outcome, duration_ms)
-        if not system.tracing.follows(cell.address):
+        if not self._follower.follows(cell.address):
             return
         traced = TracedTurn(
             address=cell.address,
             incarnation=self.incarnation.number,
-            began=system.runtime.now() - duration_ms / 1000,
+            began=kernel.runtime.now() - duration_ms / 1000,
             type=kind,
             uid=turn.key,
             sender=_sender(turn),
@@ -88,14 +95,14 @@ class Watch:
             mailbox=cell.mailbox.count,
         )
         if outcome != "finished":
-            system.tracing.publish(traced)
+            self._follower.publish(traced)
             return
 
         def committed(lost: StoreError | None) -> None:
             if lost is None:
-                system.tracing.publish(traced)
+                self._follower.publish(traced)
 
-        system.committer.when(turn.after, committed)
+        kernel.commits.when(turn.after, committed)
 
 
 class WatchedTurn(Turn):
@@ -141,7 +148,7 @@ class WatchedTurn(Turn):
 class Counters:
     def __init__(self, incarnation: Incarnation) -> None:
         self.started = incarnation.started
-        self.since = incarnation.system.runtime.now()
+        self.since = incarnation.kernel.runtime.now()
         self.turns = self.failed = self.asks = self.tells = self.sends = 0
         self.busy_ms = self.longest_ms = 0.0
         self.longest_type = ""

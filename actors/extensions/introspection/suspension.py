@@ -7,23 +7,22 @@ serves what may pass. To everybody else the cell looks like one in a runner's ha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Final
 
+from ...execution.dispatcher import Dispatcher
 from ...execution.executor import GO_ON, LOST, SET_ASIDE
+from ...execution.exits import Exits
+from ...kernel.cell import UP, Cell
 from ...kernel.errors import Reject
-from ...kernel.status import UP
-from ...kernel.turn import FINISHED
+from ...kernel.hooks import Extension
+from ...kernel.kernel import Kernel
 from ...mailbox.envelope import Ask, Envelope
 from ...mailbox.mailbox import SYSTEM, Entry, Mailbox
-from .requests import SYSTEM_HANDLERS, SYSTEM_TAGS, Suspend
+from ...messages.message import SystemRequest, system_tag
+from .requests import Suspend
 
-if TYPE_CHECKING:
-    from ...kernel.cell import Cell
-    from ...kernel.turn import Turn
-    from ...system import ActorSystem
-
-__all__ = ("SUSPENDED", "HeldMailbox", "Suspension", "Suspensions")
+__all__ = ("SUSPENDED", "HeldMailbox", "Suspension", "Suspensions", "hold")
 
 SUSPENDED: Final = "suspended"
 """What such a cell's status is called; it is `up`."""
@@ -38,34 +37,37 @@ class HeldMailbox(Mailbox):
     `queue` stays None, so that nobody appends to it past `push`. `count` counts all: the capacity is for all of them.
     """
 
-    __slots__ = ("held", "passing", "suspension")
+    __slots__ = ("passing", "suspension", "waiting")
+
+    held: ClassVar[bool] = True
 
     def __init__(self, mailbox: Mailbox, suspension: Suspension) -> None:
         super().__init__()
         self.passing = mailbox.sift(_passes)
         """What may be handled."""
-        self.held = mailbox
-        self.suspension = suspension
+        self.waiting = mailbox
+        """What may not."""
+        self.suspension: Suspension | None = suspension
         self._recount()
 
     def _recount(self) -> None:
-        self.count = self.held.count + self.passing.count
+        self.count = self.waiting.count + self.passing.count
 
     def release(self) -> Mailbox:
         """The mailbox that it stood for, with all that came meanwhile."""
-        self.passing.move_into(self.held)
-        return self.held
+        self.passing.move_into(self.waiting)
+        return self.waiting
 
     def push(self, entry: Entry, priority: int = 0) -> None:
         passes = _passes(entry, priority)
-        (self.passing if passes else self.held).push(entry, priority)
+        (self.passing if passes else self.waiting).push(entry, priority)
         self.count += 1
         if passes and self.suspension is not None:
             self.suspension.call()
 
     def push_front(self, *entries: Entry) -> None:
         for entry in reversed(entries):
-            (self.passing if _passes(entry, 0) else self.held).push_front(entry)
+            (self.passing if _passes(entry, 0) else self.waiting).push_front(entry)
         self._recount()
 
     def pop(self) -> Entry:
@@ -80,16 +82,16 @@ class HeldMailbox(Mailbox):
     def take(self, uid: str, row_id: int) -> Entry | None:
         found = self.passing.take(uid, row_id)
         if found is None:
-            found = self.held.take(uid, row_id)
+            found = self.waiting.take(uid, row_id)
         self._recount()
         return found
 
     def add_rows(self, ids: Sequence[int], priority: int) -> None:
-        self.held.add_rows(ids, priority)
+        self.waiting.add_rows(ids, priority)
         self._recount()
 
     def settle(self) -> Mailbox:
-        self.held = self.held.settle()
+        self.waiting = self.waiting.settle()
         return self
 
     def leading_rows(self, limit: int) -> list[int]:
@@ -97,7 +99,7 @@ class HeldMailbox(Mailbox):
 
     def entries(self) -> Iterator[Entry]:
         yield from self.passing.entries()
-        yield from self.held.entries()
+        yield from self.waiting.entries()
 
 
 def _passes(entry: Entry, priority: int) -> bool:
@@ -107,42 +109,45 @@ def _passes(entry: Entry, priority: int) -> bool:
     if isinstance(entry, int):
         return False
     message: Any = entry.message if isinstance(entry, Envelope) else entry
-    return entry.tag in SYSTEM_TAGS if message is None else type(message) in SYSTEM_HANDLERS  # type: ignore[union-attr]
+    if message is None:
+        assert isinstance(entry, Envelope)
+        return system_tag(entry.tag) is not None
+    return isinstance(message, SystemRequest)
 
 
-class Suspensions:
-    """Those of a system."""
+async def hold(cell: Cell) -> str:
+    """After the turn of a `Suspend`: the runner keeps the cell until it is resumed. Returns what it does then."""
+    return await cell.kernel.part(Suspensions).hold(cell)
 
-    def __init__(self, system: ActorSystem) -> None:
-        self._system = system
+
+class Suspensions(Extension):
+    """The suspended actors of one node."""
+
+    def __init__(self, kernel: Kernel, dispatcher: Dispatcher, exits: Exits) -> None:
+        self.kernel = kernel
+        self.dispatcher = dispatcher
+        self.exits = exits
         self._all: dict[Suspension, None] = {}
-        self.resting = 0
-        """Suspended actors whose runners have nothing to do: they don't keep the system from being idle."""
+        dispatcher.after_solo.append(self._call_all)
 
-    async def suspend(self, turn: Turn, finish: Callable[[], Awaitable[str]]) -> str:
-        """The turn of a `Suspend`: it ends like any other, and its runner keeps the cell until it is resumed.
-
-        Args:
-            finish: ends the turn.
-
-        Returns:
-            What the runner is to do with the cell then (Handling).
+    def check_room(self, cell: Cell) -> None:
         """
-        system, cell = self._system, turn.cell
-        limit = system.attempts.slots // SHARE
+        Raises:
+            Reject: too many actors are suspended.
+        """
+        limit = self.kernel.attempts.slots // SHARE
         if len(self._all) >= limit and not cell.suspended:
-            turn.fail(Reject(f"{limit} actors are suspended, and more can't be; resume some of them"))
-            return GO_ON
-        outcome = await finish()
-        if outcome is not GO_ON or turn.status is not FINISHED or cell.status is not UP or cell.suspended:
-            return outcome
-        if system.runners.solo:
-            system.delivery.post(cell, Suspend())  # later: now everybody waits for the end of what runs alone
-            return outcome
-        return await self._hold(cell)
+            raise Reject(f"{limit} actors are suspended, and more can't be; resume some of them")
 
-    async def _hold(self, cell: Cell) -> str:
-        suspension = Suspension(self._system, cell, cell.runner)
+    async def hold(self, cell: Cell) -> str:
+        """Suspend an actor, in the runner that has handled its `Suspend`."""
+        if cell.suspended:
+            return GO_ON
+        caution = self.kernel.caution
+        if caution is not None and caution.solo:
+            self.kernel.router.post(cell, Suspend())  # later: now everybody waits for the end of what runs alone
+            return GO_ON
+        suspension = Suspension(self, cell)
         self._all[suspension] = None
         try:
             return await suspension.serve()
@@ -150,8 +155,12 @@ class Suspensions:
             suspension.end()
             self._all.pop(suspension, None)
 
-    def end_solo(self) -> None:
-        """Nothing runs alone any more: what had to wait may be served."""
+    def fenced(self, cell: Cell) -> None:
+        if isinstance(cell.mailbox, HeldMailbox) and cell.mailbox.suspension is not None:
+            cell.mailbox.suspension.end_with_incarnation()
+
+    def _call_all(self) -> None:
+        """Nothing runs alone any more: messages that had to wait may be served."""
         for suspension in list(self._all):
             suspension.call(again=True)
 
@@ -159,43 +168,45 @@ class Suspensions:
 class Suspension:
     """Of one incarnation."""
 
-    def __init__(self, system: ActorSystem, cell: Cell, slot: int) -> None:
-        self._system = system
+    def __init__(self, suspensions: Suspensions, cell: Cell) -> None:
+        self._kernel = suspensions.kernel
+        self._dispatcher = suspensions.dispatcher
+        self._exits = suspensions.exits
         self._cell = cell
-        self._slot = slot
+        self._slot = cell.runner
         self._ended = False
         self._taken = False
         """Whether the incarnation ended: the cell isn't this runner's any more."""
         self._solo = False
         """Whether what is there has to wait for the end of a solo run."""
         self._rest: asyncio.Future[None] | None = None
-        self._mailbox = cell.mailbox = HeldMailbox(cell.mailbox, self)
+        self._mailbox = HeldMailbox(cell.mailbox, self)
+        cell.swap(self._mailbox)
 
     async def serve(self) -> str:
-        system, cell = self._system, self._cell
-        handling = system.runners.handling
+        cell, executor = self._cell, self._dispatcher.executor
         while not self._ended:
             if cell.status is not UP or not self._mailbox.passing.count or self._solo:
                 await self._until_called()
                 continue
-            waiting = handling.next_message(cell, self._slot)
+            waiting = executor.next_message(cell, self._slot)
             outcome = GO_ON if waiting is None else await waiting
             if outcome is LOST:
                 return LOST
             self._solo = outcome is SET_ASIDE
             if cell.leaving is not None and cell.status is UP:
-                await system.exits.leave(cell)
+                await self._exits.leave(cell)
             elif cell.quiet is not None:
-                cell.now_quiet()  # whoever stops it waits for this turn, not for the resumption
+                cell.now_quiet()  # a caller that stops it waits for this turn, not for the resumption
         return LOST if self._taken else GO_ON
 
     async def _until_called(self) -> None:
-        system = self._system
-        system.attempts.clear(self._slot)
+        kernel = self._kernel
+        kernel.attempts.clear(self._slot)
         self._rest = asyncio.get_running_loop().create_future()
-        system.runners.suspensions.resting += 1
-        if system.watched:
-            system.maybe_idle()
+        self._dispatcher.resting += 1
+        if kernel.watched:
+            kernel.maybe_idle()
         try:
             await self._rest
         finally:
@@ -204,7 +215,7 @@ class Suspension:
     def _wake(self) -> None:
         rest, self._rest = self._rest, None
         if rest is not None:
-            self._system.runners.suspensions.resting -= 1  # at once: from here on there is something to do
+            self._dispatcher.resting -= 1  # at once: from here on there is something to do
             if not rest.done():
                 rest.set_result(None)
 
@@ -220,7 +231,7 @@ class Suspension:
             return
         self._ended = True
         if self._cell.mailbox is self._mailbox:
-            self._cell.mailbox = self._mailbox.release()
+            self._cell.swap(self._mailbox.release())
         self._wake()
 
     def end_with_incarnation(self) -> None:
@@ -229,8 +240,4 @@ class Suspension:
             return
         self._taken = True
         self.end()
-        cell = self._cell
-        cell.queued = False
-        cell.runner = -1
-        if cell.quiet is not None:
-            cell.now_quiet()
+        self._cell.let_go()

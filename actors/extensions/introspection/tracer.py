@@ -1,4 +1,4 @@
-"""Tracing: who looks at whose turns (OTP: sys(3), trace and statistics).
+"""Tracer: the turns of an address, and statistics of them (OTP: sys(3), trace and statistics).
 
     async with system.trace("/bank/ledger") as turns:
         async for turn in turns:
@@ -11,31 +11,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from ....persistence.events import Event
-from ...delivery.ref import ActorRef
+from ...delivery.ref import ActorRef, ref_to
+from ...kernel.cell import Cell
+from ...kernel.hooks import Extension
+from ...kernel.incarnation import Incarnation
+from ...kernel.kernel import Kernel
 from .observer import Counters, Watch
 from .requests import ActorStatistics
 from .trace import Trace, TracedTurn
 
-if TYPE_CHECKING:
-    from ...kernel.incarnation import Incarnation
-    from ...system import ActorSystem
-
-__all__ = ("Tracing",)
+__all__ = ("Tracer",)
 
 WAITING_MAX = 1_000
 """Turns that a slow reader may lie behind before it loses the oldest."""
 
 
-class Tracing:
-    """Of a system."""
+class Tracer(Extension):
+    """Traces and statistics of one node."""
 
-    def __init__(self, system: ActorSystem) -> None:
-        self._system = system
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
         self._traces: dict[str, list[Trace]] = {}
         self._leave: Callable[[], None] | None = None
 
@@ -64,14 +63,14 @@ class Tracing:
     def begin(self, address: str, waiting_max: int = WAITING_MAX) -> Trace:
         if waiting_max < 1:
             raise ValueError(f"waiting_max={waiting_max!r}: a trace keeps at least one turn")
-        system = self._system
-        trace = Trace(system.ref(address).address, waiting_max)
+        kernel = self._kernel
+        trace = Trace(ref_to(kernel, address).address, waiting_max)
         if self._leave is None:
-            self._leave = system.events.subscribe(self._on_event)
+            self._leave = kernel.events.subscribe(self._on_event)
         self._traces.setdefault(address, []).append(trace)
-        cell = system.cells.get(address)
+        cell = kernel.cells.get(address)
         if cell is not None and cell.incarnation is not None and cell.incarnation.actor is not None:
-            Watch.over(cell.incarnation)
+            Watch.over(cell.incarnation, self)
         return trace
 
     def end(self, trace: Trace) -> None:
@@ -84,17 +83,17 @@ class Tracing:
         if traces:
             return
         del self._traces[trace.address]
-        cell = self._system.cells.get(trace.address)
+        cell = self._kernel.cells.get(trace.address)
         if cell is not None and cell.incarnation is not None:
             self._look_away(cell.incarnation)
         if not self._traces and self._leave is not None:
             self._leave()
             self._leave = None
 
-    def started(self, incarnation: Incarnation) -> None:
-        """An instance was built, and nothing has run of it: whoever follows the address goes on with this one."""
-        if incarnation.address in self._traces:
-            Watch.over(incarnation)
+    def built(self, cell: Cell) -> None:
+        """The traces of the address go on with the new incarnation."""
+        if cell.address in self._traces and cell.incarnation is not None:
+            Watch.over(cell.incarnation, self)
 
     def follows(self, address: str) -> bool:
         return address in self._traces
@@ -106,7 +105,7 @@ class Tracing:
         for trace in traces:
             trace.put(turn)
         measures = msgspec.structs.asdict(turn)
-        self._system.events.emit("actor.turn", measures.pop("address"), **measures)
+        self._kernel.events.emit("actor.turn", measures.pop("address"), **measures)
 
     def _on_event(self, event: Event) -> None:
         if event.name in ("node.stopped", "node.gave_up"):
@@ -124,7 +123,7 @@ class Tracing:
     def count(self, incarnation: Incarnation, *, on: bool) -> None:
         """Collect statistics of an incarnation, from zero; or stop it."""
         if on:
-            Watch.over(incarnation).counters = Counters(incarnation)
+            Watch.over(incarnation, self).counters = Counters(incarnation)
             return
         watch = Watch.of(incarnation)
         if watch is not None:
@@ -133,4 +132,4 @@ class Tracing:
 
     def statistics_of(self, incarnation: Incarnation) -> ActorStatistics | None:
         watch = Watch.of(incarnation)
-        return None if watch is None or watch.counters is None else watch.counters.read(self._system.runtime.now())
+        return None if watch is None or watch.counters is None else watch.counters.read(self._kernel.runtime.now())

@@ -1,41 +1,46 @@
-"""Intents: what one turn monitors, links and lets go of. It takes effect at the turn's finish, or not at all."""
+"""Changes: what one turn monitors, links and lets go of. It takes effect at the turn's finish, or not at all."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from ....persistence.store.rows import MonitorRow
 from ...delivery.ref import ActorRef
+from ...kernel.hooks import Participant
+from ...kernel.leaving import Leaving
+from ...kernel.turn import Turn
 from ...mailbox.envelope import Envelope
 from ...messages.errors import UnhandledMessage
 from ...messages.signals import Down, Exited
 from .errors import TooManyMonitors
+from .registry import Monitors
 from .relations import LINK, MONITOR, Related, Relation, Watch, letter
 
-if TYPE_CHECKING:
-    from ...kernel.turn import Turn
-
-__all__ = ("Intents",)
+__all__ = ("RelationChanges",)
 
 RELATIONS_MAX = 100_000
 """Monitors, and as many links, that one actor may have."""
 
 
-class Intents:
+class RelationChanges(Participant):
     """Of one turn."""
+
+    rank: ClassVar[int] = 1
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self._cell = turn.cell
-        self._monitors: dict[str, Watch] = {}
+        self._kernel = turn.cell.kernel
+        self._monitors = turn.cell.kernel.part(Monitors)
+        self._set: dict[str, Watch] = {}
         self._unset: dict[str, None] = {}
         """Monitors of earlier turns, to be taken off."""
         self._links: dict[str, Watch | None] = {}
         """By the other end's address; None: to be unlinked."""
-        self.made: list[tuple[Relation, Watch]] = []
-        self.undone: list[Relation] = []
-        """Both worked out by `settle`, and done once the turn's effects have their place in the commit order."""
-        self.queued: list[Relation] = []
+        self._made: list[tuple[Relation, Watch]] = []
+        self._undone: list[Relation] = []
+        """Both worked out by `prepare`, and done once the turn's effects have their place in the commit order."""
+        self._queued: list[Relation] = []
         """Undone before their rows are written."""
 
     # -- what the handler calls --------------------------------------------------------------------------
@@ -43,19 +48,19 @@ class Intents:
     def monitor(self, ref: ActorRef) -> str:
         target = self._checked(ref, "monitor")
         self._check_handler(Down)
-        self._check_room(len(self._related().watching) + len(self._monitors))
+        self._check_room(len(self._related().watching) + len(self._set))
         watch = self._watch(target)
-        self._monitors[watch.id] = watch
+        self._set[watch.id] = watch
         return watch.id
 
     def demonitor(self, monitor_id: str) -> None:
         if not isinstance(monitor_id, str):
             raise TypeError(f"demonitor({monitor_id!r:.100}): it takes the id that self.monitor(ref) returned")
-        watch = self._monitors.pop(monitor_id, None)
+        watch = self._set.pop(monitor_id, None)
         if watch is None:
             self._unset[monitor_id] = None
         else:
-            self._cell.system.monitors.unwatch(watch)
+            self._monitors.unwatch(watch)
 
     def link(self, ref: ActorRef) -> None:
         target, address = self._checked(ref, "link"), self._cell.address
@@ -75,28 +80,28 @@ class Intents:
         target = self._checked(ref, "unlink")
         watch = self._links.get(target)
         if watch is not None:
-            self._cell.system.monitors.unwatch(watch)
+            self._monitors.unwatch(watch)
         self._links[target] = None
 
     def _related(self) -> Related:
-        return self._cell.system.monitors.related(self._cell.address)
+        return self._monitors.related(self._cell.address)
 
     def _watch(self, target: str) -> Watch:
         watch = Watch(self._turn.next_uid(), target)
-        self._cell.system.monitors.watch(watch)
+        self._monitors.watch(watch)
         return watch
 
     def _checked(self, ref: ActorRef, what: str) -> str:
         if not isinstance(ref, ActorRef):
             raise TypeError(f'{what}({ref!r:.100}): it takes a reference, self.system.ref("/bank/ledger")')
-        if ref._system is not self._cell.system:
+        if not ref.belongs_to(self._kernel):
             raise ValueError(f"{what}({ref.address}): that is an actor of another node")
         if ref.address == self._cell.address:
             raise ValueError(f"{what}({ref.address}): an actor can't {what} itself; its `on_start` sees each restart")
         return ref.address
 
     def _check_handler(self, kind: type[Down] | type[Exited]) -> None:
-        if self._cell.definition.handler_for(kind) is None:
+        if self._cell.handler_for(kind) is None:
             raise UnhandledMessage(self._cell.address, kind.__name__)
 
     def _check_room(self, count: int) -> None:
@@ -105,12 +110,23 @@ class Intents:
 
     # -- the finish --------------------------------------------------------------------------------------
 
-    def settle(self, ahead: bool) -> list[Envelope]:
-        """Rows to write and to delete become the turn's; returns what its own actor is told of those who are gone."""
-        turn, cell, monitors = self._turn, self._cell, self._cell.system.monitors
+    def prepare(self, inserts: list[Envelope], ahead: bool) -> int:
+        """Rows to write and to delete become the turn's; its own actor is told of targets that are gone."""
+        turn, cell, size = self._turn, self._cell, 0
+        for envelope in self._settle(ahead):
+            turn.send(cell, envelope)
+            if envelope.body is not None:
+                envelope.id = self._kernel.next_id()
+                inserts.append(envelope)
+                size += 200 + len(envelope.body)
+        return size
+
+    def _settle(self, ahead: bool) -> list[Envelope]:
+        """What the actor is told of targets that are gone."""
+        turn, cell, monitors = self._turn, self._cell, self._monitors
         related = self._related()
         told: list[Envelope] = []
-        for watch in self._monitors.values():
+        for watch in self._set.values():
             end = watch.exit or monitors.absent(watch.target)
             if end is None:
                 self._make(Relation(watch.id, MONITOR, cell.address, watch.target, cell.durable), watch)
@@ -125,35 +141,46 @@ class Intents:
                 continue
             end = link.exit or monitors.absent(other)
             if end is None:
-                stored = cell.durable and cell.system.resolve(other).durable
+                stored = cell.durable and self._kernel.router.resolve(other).durable
                 self._make(Relation(link.id, LINK, cell.address, other, stored), link)
                 continue
-            signal = end.signal(cell.system.boot)
+            signal = end.signal(self._kernel.boot)
             if cell.options.trap_exits:
                 told.append(letter(link.id, cell.address, cell.durable, signal))
             elif signal.reason.kind != "normal" and turn.exit is None:
-                turn.exit = signal.reason
+                turn.part(Leaving).stop(signal.reason)
         return [] if turn.retiring else told
 
     def _make(self, relation: Relation, watch: Watch) -> None:
-        self.made.append((relation, watch))
+        self._made.append((relation, watch))
         if relation.stored:
             self._turn.record(relation.row())
 
     def _undo(self, relation: Relation | None, ahead: bool) -> None:
         if relation is None:
             return
-        self.undone.append(relation)
+        self._undone.append(relation)
         if not relation.stored:
             return
-        if ahead and relation.position > self._cell.system.committer.committed:
-            self.queued.append(relation)
+        if ahead and relation.position > self._kernel.commits.committed:
+            self._queued.append(relation)
         else:
             self._turn.delete(MonitorRow, relation.id)
 
+    def apply(self) -> None:
+        self.withdraw()
+        monitors, after = self._monitors, self._turn.after
+        for relation in self._undone:
+            monitors.forget_relation(relation)
+        monitors.delete(self._queued)
+        for relation, watch in self._made:
+            monitors.enter(relation, after)
+            if watch.exit is not None:  # while the turn's transaction was being committed
+                monitors.end_late(relation, watch.exit, self._cell.after)
+
     def withdraw(self) -> None:
-        """The turn is over: nobody waits to see what becomes of the targets."""
-        monitors = self._cell.system.monitors
-        for watch in (*self._monitors.values(), *self._links.values()):
+        """The turn is over, and it doesn't matter any more what becomes of the targets."""
+        monitors = self._monitors
+        for watch in (*self._set.values(), *self._links.values()):
             if watch is not None:
                 monitors.unwatch(watch)

@@ -1,4 +1,4 @@
-"""Links: actors that end together. What is here is the exit signal: who hears of it, who exits as well.
+"""Links: actors that end together. Here are exit signals: which actors hear of one, and which exit as well.
 
     class Pump(Actor[Level]):
         trap_exits = True
@@ -18,16 +18,13 @@ told of their exits.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from ...kernel.status import PASSIVE, STARTING, UP
+from ...execution.exits import Exits
+from ...kernel.cell import PASSIVE, STARTING, UP, Cell
+from ...kernel.kernel import Kernel
 from ...messages.signals import Exit
-from .relations import Ending, Relation, letter
-
-if TYPE_CHECKING:
-    from ...kernel.cell import Cell
-    from ...system import ActorSystem
-    from .registry import Monitors
+from .relations import Owed, Relation, letter
 
 __all__ = ("Links",)
 
@@ -35,49 +32,54 @@ __all__ = ("Links",)
 class Links:
     """The exit signals of one node. An incarnation exits once, and a link carries one signal: so a circle ends."""
 
-    def __init__(self, system: ActorSystem, monitors: Monitors) -> None:
-        self._system = system
-        self._monitors = monitors
-        self._struck: deque[tuple[str, Exit]] = deque()
-        self._striking = False
+    def __init__(self, kernel: Kernel, exits: Exits, find: Callable[[str], Cell | None]) -> None:
+        """
+        Args:
+            find: the cell at an address; None if there is none.
+        """
+        self._kernel = kernel
+        self._exits = exits
+        self._find = find
+        self._signals: deque[tuple[str, Exit]] = deque()
+        self._delivering = False
 
     def reset(self) -> None:
-        self._struck.clear()
+        self._signals.clear()
 
-    def add_signal(self, ending: Ending, other: str, relation: Relation) -> None:
+    def add_signal(self, owed: Owed, other: str, relation: Relation) -> None:
         """What an exit means for the other end of a link."""
-        cell = self._monitors.cell(other)
+        cell = self._find(other)
         if cell is None:
             return
-        signal = ending.exit.signal(self._system.boot)
+        signal = owed.exit.signal(self._kernel.boot)
         if not cell.options.trap_exits:
             if signal.reason.kind != "normal":
-                ending.strikes.append(other)
+                owed.linked.append(other)
         elif not relation.broken:  # else it is in the commit that broke it
-            ending.letters.append(letter(relation.id, other, cell.durable, signal))
+            owed.letters.append(letter(relation.id, other, cell.durable, signal))
 
-    def strike_all(self, ending: Ending) -> None:
+    def deliver(self, owed: Owed) -> None:
         """Deliver exit signals to actors that don't trap them. One after another: a chain may be long."""
-        end = ending.exit._replace(reason=ending.exit.signal(self._system.boot).reason)
-        self._struck.extend((address, end) for address in ending.strikes)
-        if self._striking:
+        end = owed.exit._replace(reason=owed.exit.signal(self._kernel.boot).reason)
+        self._signals.extend((address, end) for address in owed.linked)
+        if self._delivering:
             return
-        self._striking = True
+        self._delivering = True
         try:
-            while self._struck:
-                address, end = self._struck.popleft()
-                cell = self._monitors.cell(address)
-                if cell is not None and not self._system.closing:
-                    self._strike(cell, end)
+            while self._signals:
+                address, end = self._signals.popleft()
+                cell = self._find(address)
+                if cell is not None and not self._kernel.closing:
+                    self._exit_by_link(cell, end)
         finally:
-            self._striking = False
+            self._delivering = False
 
-    def _strike(self, cell: Cell, end: Exit) -> None:
+    def _exit_by_link(self, cell: Cell, end: Exit) -> None:
         incarnation = cell.incarnation
         if cell.status is UP:
-            self._system.exits.fell(cell, end.reason)
+            self._exits.exit_by_link(cell, end.reason)
         elif cell.status is STARTING and incarnation is not None:
-            incarnation.struck = end.reason  # it comes up first: a start that fails is another matter
+            incarnation.exit_later(end.reason)  # it comes up first: a start that fails is another matter
         elif cell.status is PASSIVE and cell.on_demand:
-            # Nothing of it runs: there is no incarnation to end and nobody to restart it. Who is bound to it is told.
-            self._system.exits.announce(cell, cell.last_exit, end.reason)
+            # Nothing of it runs: there is no incarnation to end, and nothing to restart. Its other relations are told.
+            self._kernel.exited(cell, Exit(cell.address, cell.last_exit, end.reason))

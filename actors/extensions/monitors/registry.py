@@ -1,4 +1,4 @@
-"""Monitors: who is told of whose exit, once. And links, as far as they are data (links.py has the exit signals).
+"""Registry: the monitors and links of one node. Each exit is told once (exit signals are in links.py).
 
     class Broker(Actor[Book]):
         @handler
@@ -9,48 +9,46 @@
         def down(self, message: Down) -> None:
             self.state.lost.append(message.address)
 
-What a turn monitors takes effect at its finish, and commits with it if the watcher is durable. An exit that is decided
+A monitor takes effect at the finish of its turn, and commits with it if the watcher is durable. An exit that is decided
 in a commit writes its `Down`s, and deletes their monitors, in that same commit; they are delivered when the incarnation
 is over. OTP: erlang:monitor/2.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any
 
 from ....persistence.commit.effects import Effects
 from ....persistence.errors import RecordCorrupt, StoreError
 from ....persistence.store.checksums import verify
-from ....persistence.store.rows import MonitorRow
+from ....persistence.store.rows import AttemptRow, MessageRow, MonitorRow, Row
+from ...execution.exits import Exits
+from ...kernel.cell import PASSIVE, STARTING, STOPPING, UP, Cell
 from ...kernel.errors import ActorNotFound
-from ...kernel.status import PASSIVE, STARTING, STOPPING, UP
+from ...kernel.hooks import Extension
+from ...kernel.kernel import Kernel
 from ...mailbox.envelope import Envelope
 from ...messages.signals import Down, Exit, ExitReason
-from ...recovery.damage import report_damage
 from .links import Links
-from .relations import ADMINISTRATION, ENDED, LINK, MONITOR, Ending, Related, Relation, Watch, letter
-
-if TYPE_CHECKING:
-    from ...kernel.cell import Cell
-    from ...kernel.turn import Turn
-    from ...system import ActorSystem
+from .relations import ADMINISTRATION, ENDED, LINK, MONITOR, Owed, Related, Relation, Watch, letter
 
 __all__ = ("Monitors",)
 
 NOTHING = Related()
-"""Of an address that is bound to nobody."""
+"""Of an address that has no relations."""
 
 
-class Monitors:
+class Monitors(Extension):
     """Every monitor and link of the node, in memory; those that hold over its end have rows."""
 
-    def __init__(self, system: ActorSystem) -> None:
-        self._system = system
+    def __init__(self, kernel: Kernel, exits: Exits) -> None:
+        self._kernel = kernel
         self.bound: dict[str, Related] = {}
         """By address: whoever isn't in it has nothing to do with any of this."""
-        self.owed: dict[str, Ending] = {}
+        self.owed: dict[str, Owed] = {}
         """Committed already, and delivered when the incarnation is over. By its address."""
-        self.links = Links(system, self)
+        self.links = Links(kernel, exits, self.cell)
         self._ended: list[Relation] = []
         """Those whose target was retired while no node ran."""
 
@@ -66,56 +64,27 @@ class Monitors:
             related.open.remove(watch)
             self._tidy(watch.target, related)
 
-    def settle(self, turn: Turn, inserts: list[Envelope], ahead: bool) -> int:
-        """What a turn that ends, monitors or links something commits of that; returns its bytes.
+    def enter(self, relation: Relation, position: int) -> None:
+        """A turn with this place in the commit order has made a relation."""
+        relation.position = position
+        self._enter(relation)
 
-        Only the turn changes here: the effects may still be refused.
+    def forget_relation(self, relation: Relation) -> None:
+        """A turn has undone a relation."""
+        self._forget(relation)
 
-        Args:
-            ahead: it commits before what is queued, and can't undo what is still to be written.
-        """
-        size = 0
-        next_id = self._system.next_id
-        if turn.intents is not None:
-            for envelope in turn.intents.settle(ahead):
-                turn.send(turn.cell, envelope)
-                if envelope.body is not None:
-                    envelope.id = next_id()
-                    inserts.append(envelope)
-                    size += 200 + len(envelope.body)
-        if turn.exit is not None and (turn.message is not None or turn.retiring or turn.cell.status is STARTING):
-            end = Exit(turn.cell.address, turn.incarnation.number, turn.exit, turn.uid)
-            turn.ending = self.ending(end, turn.after, retired=turn.retiring, ahead=ahead)
-            if turn.ending is not None:
-                told, deletes, more = turn.ending.entries(next_id)
-                inserts += told
-                size += more
-                for kind, key in deletes:
-                    turn.delete(kind, key)
-        return size
+    def delete(self, relations: Sequence[Relation]) -> None:
+        """Delete the rows of relations that were undone before their rows were written."""
+        if relations:
+            self._write(Effects(deletes=[(MonitorRow, relation.id) for relation in relations]))
 
-    def settled(self, turn: Turn) -> None:
-        """The turn's effects have their place in the commit order."""
-        intents = turn.intents
-        if intents is not None:
-            intents.withdraw()
-            for relation in intents.undone:
-                self._forget(relation)
-            if intents.queued:
-                self._write(Effects(deletes=[(MonitorRow, relation.id) for relation in intents.queued]))
-            for relation, watch in intents.made:
-                relation.position = turn.after
-                self._enter(relation)
-                if watch.exit is not None:  # while the turn's transaction was being committed
-                    self._submit(self._late(relation, watch.exit, turn.cell.after))
-        if turn.ending is not None:
-            self.decided(turn.ending, turn.after)
-        if turn.retiring:
-            self._owe_nothing(turn.cell.address)
+    def end_late(self, relation: Relation, end: Exit, after: int) -> None:
+        """The target has exited between a turn's finish and its commit."""
+        self._submit(self._late(relation, end, after))
 
-    def _late(self, relation: Relation, end: Exit, after: int) -> Ending:
+    def _late(self, relation: Relation, end: Exit, after: int) -> Owed:
         """What one relation's end owes to its watcher, which had no part in the exit itself."""
-        ending = Ending(end, after)
+        ending = Owed(end, after, self.decided)
         ending.relations.append(relation)
         if relation.kind == LINK:
             self.links.add_signal(ending, relation.watcher, relation)
@@ -132,7 +101,7 @@ class Monitors:
 
     def ending(
         self, end: Exit, after: int = 0, *, retired: bool = False, ahead: bool = False, over: bool = False
-    ) -> Ending | None:
+    ) -> Owed | None:
         """What an exit owes to others; None if nothing. Changes nothing.
 
         Args:
@@ -144,8 +113,8 @@ class Monitors:
         related = self.bound.get(end.address)
         if related is None:
             return None
-        ending = Ending(end, after)
-        written = self._system.committer.committed if ahead else self._system.committer.position
+        ending = Owed(end, after, self.decided)
+        written = self._kernel.commits.committed if ahead else self._kernel.commits.position
 
         def concerned(relation: Relation) -> bool:
             return over or (relation.stored and relation.position <= written)
@@ -165,10 +134,10 @@ class Monitors:
             ending.relations += filter(concerned, related.watching.values())
         return ending if ending.relations else None
 
-    def decided(self, ending: Ending, position: int) -> None:
+    def decided(self, ending: Owed, position: int) -> None:
         """An exit has its place in the commit order, and what it owes with it."""
         ending.after = position
-        ending.strikes.clear()  # whom a link takes along is seen when the incarnation is over
+        ending.linked.clear()  # a link takes others along when the incarnation is over
         for relation in ending.relations:
             if relation.kind == LINK:
                 relation.broken = True  # the other end may exit before this one is over: then neither signals the other
@@ -180,8 +149,15 @@ class Monitors:
             owed.letters += ending.letters
             owed.after = position
 
-    def ended(self, end: Exit, after: int, *, durable: bool, retired: bool = False) -> None:
+    def exiting(self, end: Exit, after: int, *, ahead: bool = False) -> Owed | None:
+        return self.ending(end, after, retired=end.retired, ahead=ahead)
+
+    def ended(self, cell: Cell, end: Exit | None) -> None:
         """An incarnation is over: deliver what its exit owes, all that no commit of its own has told included."""
+        if end is not None and (self.owed or cell.address in self.bound):
+            self._end(end, cell.after, durable=cell.durable, retired=end.retired)
+
+    def _end(self, end: Exit, after: int, *, durable: bool, retired: bool) -> None:
         address = end.address
         owed = self.owed.pop(address, None)
         if owed is not None:
@@ -197,9 +173,9 @@ class Monitors:
             self._submit(rest)
         self._tidy(address, related)
 
-    def _submit(self, ending: Ending) -> None:
+    def _submit(self, ending: Owed) -> None:
         """The effects of an exit that has no other commit."""
-        inserts, deletes, size = ending.entries(self._system.next_id)
+        inserts, deletes, size = ending.entries(self._kernel.next_id)
         if inserts or deletes:
             position = self._write(Effects(inserts=inserts, deletes=deletes, size=size))
             if not position:
@@ -212,33 +188,40 @@ class Monitors:
     def _write(self, effects: Effects) -> int:
         """Their position; 0 if the store is broken: the tree is about to be reset from it."""
         try:
-            return self._system.committer.submit(effects)
+            return self._kernel.commits.submit(effects)
         except StoreError:
             return 0
 
-    def _deliver(self, ending: Ending) -> None:
-        system, after = self._system, ending.after
-        if system.cautious and after > system.committer.committed:
-            system.delivery.wait_for(after, lambda: self._arrive(ending))
+    def _deliver(self, ending: Owed) -> None:
+        caution, after = self._kernel.caution, ending.after
+        if caution is not None and after > self._kernel.commits.committed:
+            caution.after(after, lambda: self._arrive(ending))
         else:
             self._arrive(ending)
 
-    def _arrive(self, ending: Ending) -> None:
-        """Into the mailboxes; no capacity limits that, and nobody is held back for it."""
+    def _arrive(self, ending: Owed) -> None:
+        """Into the mailboxes; no capacity limits that, and no sender is held back for it."""
         for envelope in ending.letters:
             envelope.after = ending.after
             cell = self.cell(envelope.address)
             if cell is not None:
                 cell.push(envelope)
             else:
-                self._system.pending.keep(envelope.address, envelope.id)
-        if ending.strikes:
-            self.links.strike_all(ending)
+                self._kernel.index.keep(envelope.address, envelope.id)
+        if ending.linked:
+            self.links.deliver(ending)
 
     def retired(self, address: str) -> None:
         """An actor that doesn't run any more was retired by administration, which deletes its rows."""
+        self._end(Exit(address, 0, ADMINISTRATION), 0, durable=True, retired=True)
+
+    def rows_of(self, address: str) -> list[tuple[type[Row], Any]]:
+        """Messages on their way to it. Relations have two ends, so their rows go by `exiting`."""
+        ids = [told.id for told in self.owed_to(address) if told.id]
+        return [(kind, row_id) for row_id in ids for kind in (MessageRow, AttemptRow)]
+
+    def forget(self, address: str) -> None:
         self._owe_nothing(address)
-        self.ended(Exit(address, 0, ADMINISTRATION), 0, durable=True, retired=True)
 
     def _owe_nothing(self, address: str) -> None:
         untold = [relation for relation in self._ended if relation.watcher == address]
@@ -255,7 +238,7 @@ class Monitors:
 
     def cell(self, address: str) -> Cell | None:
         try:
-            return self._system.resolve(address)
+            return self._kernel.router.resolve(address)
         except ActorNotFound:
             return None
 
@@ -266,7 +249,7 @@ class Monitors:
             taking: supervisors whose templates are known to make any address a live one, or none; to look at many
                 without making cells for them all.
         """
-        cell = self._system.cells.get(address)
+        cell = self._kernel.cells.get(address)
         if cell is None:
             above = address.rpartition("/")[0]
             if taking is None or above not in taking:
@@ -325,24 +308,24 @@ class Monitors:
     async def load(self) -> None:
         """Read what holds over the end of the node. Damaged rows are left alone, and reported."""
         self.reset()
-        async for row in self._system.store.iterate(MonitorRow):
+        async for row in self._kernel.store.iterate(MonitorRow):
             try:
                 verify(row)
             except RecordCorrupt as error:
-                report_damage(self._system, error, "the node starts without this monitor or link", row.watcher)
+                self._kernel.report_damage(error, "the node starts without this monitor or link", row.watcher)
                 continue
             if row.kind in ENDED:
                 self._ended.append(Relation(row.id, ENDED[row.kind], row.watcher, row.target, True))
                 continue
             self._enter(Relation(row.id, LINK if row.kind == LINK else MONITOR, row.watcher, row.target, True))
 
-    def look_round(self) -> None:
-        """After the tree has started: tell all who are bound to an address that nothing runs at any more, and all whose
+    async def look_round(self) -> None:
+        """The tree has started: tell all that are bound to an address that nothing runs at any more, and all whose
         target was retired while no node ran."""
         ended, self._ended = self._ended, []
         for relation in ended:
             owed = self._late(relation, Exit(relation.target, 0, ADMINISTRATION), 0)
-            owed.strikes.clear()  # nothing of the other end ran that could have exited with it
+            owed.linked.clear()  # nothing of the other end ran that could have exited with it
             self._submit(owed)
         taking: dict[str, bool] = {}
         for address, related in list(self.bound.items()):

@@ -19,7 +19,7 @@ __all__ = (
     "ENDED",
     "LINK",
     "MONITOR",
-    "Ending",
+    "Owed",
     "Related",
     "Relation",
     "Watch",
@@ -46,7 +46,7 @@ class Relation:
         self.id = relation_id
         self.kind = kind
         self.watcher = watcher
-        """Who set it; the two ends of a link are equal."""
+        """The actor that set it; the two ends of a link are equal."""
         self.target = target
         self.stored = stored
         """Whether it has a row: it holds over the end of the node."""
@@ -90,20 +90,29 @@ class Related:
         return not (self.watched or self.watching or self.links or self.open)
 
 
-class Ending:
+class Owed:
     """What an exit owes to others: messages, exit signals, and the relations that are gone with it."""
 
-    __slots__ = ("after", "exit", "letters", "relations", "strikes")
+    __slots__ = ("_decided", "after", "exit", "letters", "linked", "relations")
 
-    def __init__(self, end: Exit, after: int) -> None:
+    def __init__(self, end: Exit, after: int, decided: Callable[[Owed, int], object]) -> None:
+        """
+        Args:
+            decided: called when the exit has its place in the commit order.
+        """
+        self._decided = decided
         self.exit = end
         self.after = after
         """The position that what it tells rests on; that of its effects, once it has some."""
         self.letters: list[Envelope] = []
         """Those with a body get a row."""
-        self.strikes: list[str] = []
-        """Who is to exit as well."""
+        self.linked: list[str] = []
+        """Actors that are to exit as well."""
         self.relations: list[Relation] = []
+
+    def decided(self, position: int) -> None:
+        """The exit has this place in the commit order, and what it owes with it."""
+        self._decided(self, position)
 
     def entries(self, next_id: Callable[[], int]) -> tuple[list[Envelope], list[tuple[type[Row], Any]], int]:
         """What of it commits: messages to insert, rows to delete, bytes."""

@@ -17,15 +17,13 @@ import inspect
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ...definition.options import Backoff
+from ...kernel.cell import UP
 from ...kernel.errors import ActorNotFound
-from ...kernel.status import UP
+from ...kernel.kernel import Kernel
 from .task import NEVER, Restart, RestartRule, Task, TaskHost, check_seconds
-
-if TYPE_CHECKING:
-    from ...system import ActorSystem
 
 __all__ = ("Tasks",)
 
@@ -41,10 +39,10 @@ class Tasks:
     What starts a task takes effect at once: in a handler it is an outside effect, which is repeated when the turn is.
     """
 
-    __slots__ = ("_system", "address")
+    __slots__ = ("_kernel", "address")
 
-    def __init__(self, system: ActorSystem, address: str) -> None:
-        self._system = system
+    def __init__(self, kernel: Kernel, address: str) -> None:
+        self._kernel = kernel
         self.address = address
 
     async def run(
@@ -82,8 +80,8 @@ class Tasks:
         timeout_s: float | None = None,
         **kwargs: Any,
     ) -> Task[T]:
-        """Run `function(*args, **kwargs)` under supervision, without waiting. Whose function takes keywords of these
-        names gives a `functools.partial`.
+        """Run `function(*args, **kwargs)` under supervision, without waiting. A function that takes
+        keywords of these names is given as a `functools.partial`.
 
         A failure is an event and in the log, whether anybody awaits the task or not; it is no exit of anybody.
 
@@ -157,7 +155,7 @@ class Tasks:
         task: Task[T] = Task(host, self.address, name, partial(function, *args, **kwargs), rule, int(waits))
         host.admit(task, waits=waits)
         if timeout_s is not None:
-            task.timer = self._system.runtime.call_later(timeout_s, task.expire, timeout_s)
+            task.timer = self._kernel.runtime.call_later(timeout_s, task.expire, timeout_s)
         return task
 
     def _host(self) -> TaskHost:
@@ -165,11 +163,11 @@ class Tasks:
         Raises:
             ActorNotFound, SystemStopped, StoreError
         """
-        cell = self._system.resolve(self.address)
+        cell = self._kernel.router.resolve(self.address)
         if not issubclass(cell.definition.cls, TaskHost):
             raise ActorNotFound(self.address, f"the actor there is a {cell.definition.name}, no TaskSupervisor")
         if cell.status is not UP or cell.incarnation is None:
-            self._system.check_running()
+            self._kernel.check_running()
             raise ActorNotFound(self.address, f"the TaskSupervisor there is {cell.status}")
         host = cell.incarnation.actor
         assert isinstance(host, TaskHost)

@@ -1,47 +1,42 @@
-"""Timing: what one turn schedules and cancels. It takes effect at the turn's finish, or not at all."""
+"""Changes: what one turn schedules and cancels. It takes effect at the turn's finish, or not at all."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from ....persistence.store.rows import TimerRow
+from ...kernel.hooks import Participant
+from ...kernel.turn import Turn
+from ...mailbox.envelope import Envelope
 from ...messages.codec import round_trip
 from ...messages.errors import NotAMessage, UnhandledMessage
 from ...messages.message import Message, tag_of
 from ...messages.types import is_deeply_immutable
 from .errors import TooManyTimers
+from .registry import Timers
 from .schedule import make_schedule
 from .timer import TIMERS_MAX, Timer
 
-if TYPE_CHECKING:
-    from ...kernel.turn import Turn
-
-__all__ = ("NAME_LENGTH_MAX", "Timing")
+__all__ = ("NAME_LENGTH_MAX", "TimerChanges")
 
 NAME_LENGTH_MAX = 200
 
 
-class Timing:
-    """Of one turn. A timer that it may replace or cancel doesn't tick until it is over."""
+class TimerChanges(Participant):
+    """Of one turn. A timer that it may replace or cancel doesn't tick until the turn is over."""
+
+    rank: ClassVar[int] = 3
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self._cell = turn.cell
-        self._timers = turn.cell.system.timers
+        self._timers = turn.cell.kernel.part(Timers)
         self._changes: dict[str, Timer | None] = {}
         """By name; None: to be cancelled."""
         self._more = 0
         """How many timers more the actor has by them."""
         self._held: dict[Timer, None] = {}
-        self._holds_all = False
-
-    @classmethod
-    def of(cls, turn: Turn) -> Timing:
-        if turn.timing is None:
-            turn.timing = cls(turn)
-            turn.be_special()
-        return turn.timing
 
     # -- what the handler calls --------------------------------------------------------------------------
 
@@ -61,10 +56,10 @@ class Timing:
         cell, cls = self._cell, type(message)
         tag = tag_of(cls)
         name = tag if name is None else _checked_name(name)
-        if cell.definition.handler_for(cls) is None:
+        if cell.handler_for(cls) is None:
             raise UnhandledMessage(cell.address, tag)
         body, copy = round_trip(cell.address, message)
-        now = cell.system.runtime.now()
+        now = cell.kernel.runtime.now()
         schedule, due = make_schedule(
             self._turn.next_uid(), now, after_s=after_s, every_s=every_s, cron=cron, at=at, timezone=timezone
         )
@@ -97,21 +92,11 @@ class Timing:
 
     # -- what the runtime does ---------------------------------------------------------------------------
 
-    def hold_all(self) -> None:
-        """The turn is about to hold the write slot: it commits before what is queued, so no tick may be queued then."""
-        self._holds_all = True
-
-    def hold_back(self, timer: Timer) -> bool:
-        """Whether a timer that has come due has to wait for the end of the turn."""
-        if self._holds_all:
-            self._hold(timer)
-        return self._holds_all
-
     def _hold(self, timer: Timer) -> None:
         timer.holder = self
         self._held[timer] = None
 
-    def settle(self) -> int:
+    def prepare(self, inserts: list[Envelope], ahead: bool) -> int:
         """Rows to write and to delete become the turn's; returns their bytes."""
         turn, address = self._turn, self._cell.address
         size = 0
@@ -127,13 +112,12 @@ class Timing:
                 turn.delete(TimerRow, (address, name))
         return size
 
-    def settled(self) -> None:
-        """The turn's effects have their place in the commit order."""
+    def apply(self) -> None:
         timers, address = self._timers, self._cell.address
         if not self._turn.retiring:
             for name, timer in self._changes.items():
                 if timer is None:
-                    timers.forget(timers.of(address).get(name))
+                    timers.remove(timers.of(address).get(name))
                 else:
                     timers.enter(timer)
         self.withdraw()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...messages.errors import ActorError
 
-__all__ = ("ExtraMissing", "StashFull", "TooManyTimers")
+__all__ = ("ExtraMissing", "TooManyTimers")
 
 
 class TooManyTimers(ActorError):
@@ -16,18 +16,6 @@ class TooManyTimers(ActorError):
         super().__init__(
             f"{address} has {limit} timers already. `cancel` what isn't needed any more, or reuse names: scheduling a "
             "name again replaces its timer"
-        )
-
-
-class StashFull(ActorError):
-    """The actor has put as many messages aside as its mailbox may hold."""
-
-    def __init__(self, address: str, capacity: int) -> None:
-        self.address = address
-        self.capacity = capacity
-        super().__init__(
-            f"{address} has stashed {capacity} messages, as many as its `capacity` allows. Call `unstash_all` earlier, "
-            "reject what can't wait, or raise `capacity`"
         )
 
 

@@ -13,7 +13,6 @@ from .schedule import Schedule
 
 if TYPE_CHECKING:
     from ...messages.message import Message
-    from .changes import Timing
 
 __all__ = ("TIMERS_MAX", "Timer")
 
@@ -52,7 +51,7 @@ class Timer:
         """Whether it has a row: it holds over the end of the incarnation and of the node."""
         self.place = 0
         """Of its entry in the heap; 0 while it isn't there."""
-        self.holder: Timing | None = None
+        self.holder: object = None
         """The turn that may cancel or replace it: till that ends it doesn't tick."""
         self.told = False
         """While it sleeps: whether a tick waits in the mailbox of its actor, which doesn't run."""

@@ -80,9 +80,9 @@ class Node:
             await self._until_end(system)
             self._deadline.set(config.node.stop_timeout_s)
         self._deadline.set(config.node.stop_timeout_s)
-        if system.gave_up is None:
+        if system.kernel.gave_up is None:
             return ExitCode.DONE
-        return self._say_why(system.gave_up)
+        return self._say_why(system.kernel.gave_up)
 
     def _say_why(self, error: GreenroomError) -> ExitCode | None:
         """The exit code of a node that has ended by itself; None if the parent may start it again."""

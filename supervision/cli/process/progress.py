@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from ....actors.execution.dispatcher import Dispatcher
 from ....persistence.events import Event
 from .log import set_up_log
 from .orders import Verbosity
@@ -42,11 +43,11 @@ class Progress:
 
     def begin(self, system: ActorSystem) -> None:
         """The tree is up."""
-        self._began = self._last = (system.runtime.monotonic(), system.runners.handling.turns)
+        self._began = self._last = (system.kernel.runtime.monotonic(), system.kernel.part(Dispatcher).executor.turns)
 
     async def show(self, system: ActorSystem) -> None:
         """Show the progress until cancelled."""
-        runtime = system.runtime
+        runtime = system.kernel.runtime
         if not sys.stderr.isatty():
             while True:
                 await runtime.sleep(PLAIN_S)
@@ -64,12 +65,13 @@ class Progress:
 
     def line(self, system: ActorSystem, *, whole: bool = False) -> str:
         """The present numbers in one line. The rate is that since the last line, or over the whole time."""
-        pending = sum(cell.mailbox.count for cell in system.cells.values())
+        pending = sum(cell.mailbox.count for cell in system.kernel.cells.values())
         before, count = self._began if whole else self._last
-        now, turns = system.runtime.monotonic(), system.runners.handling.turns
+        now, turns = system.kernel.runtime.monotonic(), system.kernel.part(Dispatcher).executor.turns
         rate = (turns - count) / (now - before) if now > before else 0.0
         self._last = (now, turns)
+        retrying = system.kernel.delayed.retries
         return (
-            f"{turns:,} turns, {self.failed:,} failed, {pending:,} pending, {system.delays.retries:,} retrying, "
-            f"{self.parked:,} dead letters, {system.writer.commits:,} commits, {rate:,.0f} turns/s"
+            f"{turns:,} turns, {self.failed:,} failed, {pending:,} pending, {retrying:,} retrying, "
+            f"{self.parked:,} dead letters, {system.kernel.committer.commits:,} commits, {rate:,.0f} turns/s"
         )

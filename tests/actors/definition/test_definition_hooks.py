@@ -9,7 +9,6 @@ from account_definition import Account, Deposit, a_function, definition
 from greenroom.actors.actor import Actor, handler
 from greenroom.actors.definition.definition import RESERVED
 from greenroom.actors.kernel.errors import NotRunning
-from greenroom.actors.messages.errors import UnhandledMessage
 from greenroom.actors.messages.signals import ExitReason
 
 # -- hooks and reserved names --------------------------------------------------------------------------
@@ -125,32 +124,3 @@ def test_the_methods_are_refused_too(name: str) -> None:
 def test_another_missing_attribute_is_an_ordinary_error() -> None:
     with pytest.raises(AttributeError, match="'Account' object has no attribute 'nonsense'"):
         Account().nonsense  # type: ignore[attr-defined]  # noqa: B018
-
-
-class Lent:
-    """As much of a context as these tests need."""
-
-    address = "/bank/alice"
-
-    def __init__(self) -> None:
-        self.stopped: list[ExitReason] = []
-
-    def stop(self, reason: ExitReason) -> None:
-        self.stopped.append(reason)
-
-    @property
-    def ref(self) -> Any:
-        return self.nothing  # type: ignore[attr-defined]
-
-
-def test_the_instance_api_passes_on_to_the_context() -> None:
-    account, lent = Account(), Lent()
-    account._context = lent  # type: ignore[assignment]
-    assert account.address == "/bank/alice"
-    account.stop()
-    account.stop(ExitReason.shutdown("bye"))
-    assert lent.stopped == [ExitReason.normal(), ExitReason.shutdown("bye")]
-    with pytest.raises(UnhandledMessage, match="/bank/alice has no handler for Deposit"):
-        account.receive(Deposit(amount=1))
-    with pytest.raises(AttributeError, match="'Lent' object has no attribute 'nothing'"):
-        account.ref  # noqa: B018

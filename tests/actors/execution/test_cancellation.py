@@ -90,7 +90,7 @@ async def test_an_ask_between_actors_is_cancelled_with_its_handler(memory: Memor
             await system.ref("/t/front").ask(Chain())
         Account.gate.set()
         await system.idle()
-        assert system.cells["/t/front"].asking in (None, [])
+        assert system.kernel.cells["/t/front"].asking in (None, [])
         assert await system.ref("/t/front").ask(Chain()) == 2
 
 
@@ -123,7 +123,7 @@ async def test_a_handler_that_mistreats_its_task(ground: Ground, how: str) -> No
                     await system.idle()
             async with patience():
                 assert await system.ref(f"/t/{name}").ask(Total()) == 10
-        assert system.gave_up is None
+        assert system.kernel.gave_up is None
 
 
 @pytest.mark.parametrize("how", ["keyboard", "keyboard, later"])
@@ -166,7 +166,7 @@ async def test_a_task_kept_from_a_handler_and_cancelled_later(ground: Ground) ->
                 async with patience():
                     await system.ref("/t/other").tell(Add(amount=1))
                     await system.idle()
-        assert system.gave_up is None
+        assert system.kernel.gave_up is None
         assert await system.ref("/t/account").ask(Total()) == 0
         assert not events.of("message.parked")
     assert not ground.rows(MessageRow)
@@ -198,7 +198,7 @@ async def test_a_subscriber_that_tells(memory: MemoryGround) -> None:
             if event.name in ("message.parked", "actor.exited", "actor.started"):
                 system.ref("/t/other").tell(Add(amount=1))
 
-        leave = system.events.subscribe(on_event)
+        leave = system.kernel.events.subscribe(on_event)
         await system.ref("/t/account").tell(Odd(how="raises cancelled"))
         await system.ref("/t/pool/x").ask(Chain())
         await system.idle()

@@ -129,7 +129,7 @@ async def test_the_block_is_cancelled_while_it_ends(ground: Ground) -> None:
 
 async def _closing(ground: Ground) -> None:
     """Until the node's system begins to stop."""
-    while not any(system.closing for system in ground.systems):
+    while not any(system.kernel.closing for system in ground.systems):
         await asyncio.sleep(0)
     ground.systems.clear()
 

@@ -38,7 +38,7 @@ class Hog(Actor[None]):
 
     @handler
     def burst(self, message: Burst) -> None:
-        runtime = self.system.runtime
+        runtime = self.system.kernel.runtime
         assert isinstance(runtime, Worked)
         Hog.handled += 1
         Hog.began.append(runtime.worked_s)

@@ -40,7 +40,7 @@ async def test_others_go_on_meanwhile_and_commit_after(disk: SqliteGround) -> No
         told = asyncio.ensure_future(tell())
         await asyncio.sleep(0.02)
         assert not told.done(), "its commit queues"
-        assert system.cells["/t/plain"].mailbox.count == 0, "but it was handled"
+        assert system.kernel.cells["/t/plain"].mailbox.count == 0, "but it was handled"
         Writer.gate.set()
         await told
         await system.idle()

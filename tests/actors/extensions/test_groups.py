@@ -28,6 +28,7 @@ from greenroom import (
     handler,
 )
 from greenroom.actors.extensions import groups
+from greenroom.actors.extensions.groups import Groups
 from greenroom.persistence.store.rows import DeadLetterRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
@@ -266,7 +267,7 @@ async def test_passivation_keeps_the_membership(clock: VirtualRuntime, memory: G
         await clock.run(_awaited(system.ref("/t/pool/a").tell(Job(number=1))))
         await clock.advance(10.0)
         assert events.of("actor.passivated")
-        assert "/t/pool/a" not in system.cells
+        assert "/t/pool/a" not in system.kernel.cells
         assert members(system) == ["/t/pool/a"]
         await clock.run(_awaited(system.group("workers").tell_one(Job(number=2))))
         await clock.run(system.idle())
@@ -363,7 +364,7 @@ async def test_names(memory: Ground, name: Any, error: type[Exception]) -> None:
         with pytest.raises(error, match="is no name for a group"):
             system.group(name)
         with pytest.raises(error):
-            system.groups.join("/t/w0", name)
+            system.kernel.part(Groups).join("/t/w0", name)
         system.group("x" * 200)
         system.group("Nachtschicht ☾ 2")
 
@@ -371,8 +372,8 @@ async def test_names(memory: Ground, name: Any, error: type[Exception]) -> None:
 async def test_the_limit(memory: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "GROUPS_MAX", 2)
     async with memory.node(workers()) as system:
-        system.groups.join("/t/w0", "extra")
-        system.groups.join("/t/w0", "workers")
+        system.kernel.part(Groups).join("/t/w0", "extra")
+        system.kernel.part(Groups).join("/t/w0", "workers")
         with pytest.raises(ValueError, match="/t/w0 is in 2 groups already"):
-            system.groups.join("/t/w0", "more")
+            system.kernel.part(Groups).join("/t/w0", "more")
         assert members(system, "more") == []

@@ -39,6 +39,7 @@ from greenroom import (
     TurnClosed,
     handler,
 )
+from greenroom.actors.extensions.stash import Stashes
 from greenroom.persistence.store.rows import AttemptRow, DeadLetterRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
@@ -62,14 +63,14 @@ async def test_they_come_back_at_the_head_in_their_order(ground: Ground, durable
         door.tell(Open())
         door.tell(Knock(label="d"))
         assert await guests(system) == ["a", "b", "c", "d"]
-        assert system.cells[D].stash is None
+        assert not system.kernel.part(Stashes).of(D)
     assert not ground.rows(MessageRow)
 
 
 async def test_the_turn_commits_all_but_the_acknowledgement(ground: Ground) -> None:
     async with ground.node(house()) as system:
         await knock(system, "a", then="tell")
-        await system.committer.flush()
+        await system.kernel.commits.flush()
         assert [label for label, _ in await system.ref("/t/notes").ask(Notes())] == ["a waits"]
         assert (await system.ref(D).ask(GetState()))["refused"] == 1
         (row,) = ground.rows(MessageRow)
@@ -132,8 +133,8 @@ async def test_a_batch_is_put_aside_as_one(ground: Ground, durable: bool, labels
         for label in labels:
             system.ref(D).tell(Batch(label=label))
         await system.idle()
-        assert len(system.cells[D].stash or ()) == len(labels)
-        await system.committer.flush()
+        assert len(system.kernel.part(Stashes).of(D)) == len(labels)
+        await system.kernel.commits.flush()
         assert len(ground.rows(MessageRow)) == (len(labels) if durable else 0)
         await tell(system, Open())
         assert "".join(await guests(system)).replace("+", "") == "".join(labels)
@@ -181,7 +182,7 @@ async def test_an_actor_that_asked(ground: Ground) -> None:
     async with ground.node(tree(("door", Door), ("notes", Notebook), ("visitor", Visitor))) as system:
         visit = asyncio.ensure_future(system.ref("/t/visitor").ask(Enter(label="v")))
         door = system.ref(D)
-        while not system.cells[D].stash:
+        while not system.kernel.part(Stashes).of(D):
             await door.ask(Guests())
         door.tell(Open())
         assert await visit == "welcome, v"
@@ -201,7 +202,7 @@ async def test_a_turn_that_fails_has_put_nothing_aside(ground: Ground, durable: 
     async with ground.node(house(durable=durable)) as system:
         await knock(system, "a", then="fail")
         await system.idle()
-        assert len(system.cells[D].stash or ()) == 1, "the second attempt's"
+        assert len(system.kernel.part(Stashes).of(D)) == 1, "the second attempt's"
         await tell(system, Open())
         assert await guests(system) == ["a"]
     assert not ground.rows(AttemptRow)
@@ -242,7 +243,7 @@ async def test_of_a_child_that_is_stopped(ground: Ground) -> None:
         await system.ref("/t").ask(TerminateChild(id="door"))
         with pytest.raises(ActorNotFound):
             await asked
-        assert system.cells[D].stash is None
+        assert not system.kernel.part(Stashes).of(D)
         await system.ref("/t").ask(RestartChild(id="door"))
         await tell(system, Open())
         assert await guests(system) == ["b"]
@@ -258,7 +259,7 @@ async def test_retire_takes_them_along(ground: Ground) -> None:
         assert not ground.rows(MessageRow)
         await knock(system, "d", to=door)
         await knock(system, "e", then="retire", to=door)
-        await system.committer.flush()
+        await system.kernel.commits.flush()
         assert not ground.rows(MessageRow)
         assert await guests(system, door) == []
 
@@ -269,11 +270,11 @@ async def test_it_is_not_passivated_with_something_aside(clock: VirtualRuntime, 
         door = "/t/pool/a"
         await clock.run(knock(system, "a", to=door))
         await clock.advance(20)
-        assert door in system.cells
+        assert door in system.kernel.cells
         await clock.run(tell(system, Open(), door))
         assert await clock.run(guests(system, door)) == ["a"]
         await clock.advance(20)
-        assert door not in system.cells
+        assert door not in system.kernel.cells
 
 
 async def test_the_next_life_has_them_as_ordinary_mail(ground: Ground) -> None:
@@ -284,7 +285,7 @@ async def test_the_next_life_has_them_as_ordinary_mail(ground: Ground) -> None:
     for data in (ground, image):
         async with data.node(house()) as system:
             await system.idle()
-            assert len(system.cells[D].stash or ()) == 3
+            assert len(system.kernel.part(Stashes).of(D)) == 3
             await tell(system, Open())
             assert await guests(system) == ["a", "b", "c"]
         assert not data.rows(MessageRow)
@@ -379,7 +380,7 @@ class Early(Door):
 async def test_where_there_is_no_message(ground: Ground) -> None:
     async with ground.node(house(Early)) as system:
         assert "puts the message aside that is being handled" in str(Early.error)
-        actor: Any = system.cells[D].incarnation.actor  # type: ignore[union-attr]
+        actor: Any = system.kernel.cells[D].incarnation.actor  # type: ignore[union-attr]
         for call in (actor.stash, actor.unstash_all):
             with pytest.raises(TurnClosed):
                 call()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stash_actors import Close, Crash, D, Door, Enter, Guests, Knock, Notes, Open, ask, guests, house, knock, tell
 
 from greenroom import ActorSystem, StoreDataError, StoreError, StoreUnavailable
+from greenroom.actors.extensions.stash import Stashes
 from greenroom.persistence.store.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
 from greenroom.testing import VirtualRuntime
 
@@ -85,7 +86,7 @@ async def run(program: list[tuple[str, str, int]]) -> None:
                 number, (what, then, priority) = pending.pop(0)
                 following = await step(model, ground, clock, system, what, f"{number}", then, priority)
             assert await clock.run(guests(system)) == model.guests
-            stash = [row_of(ground, entry) for entry in system.cells[D].stash or ()]
+            stash = [row_of(ground, entry) for entry in system.kernel.part(Stashes).of(D)]
             assert stash == [message.label for message in model.stash]
         assert isinstance(following, MemoryGround)
         ground = following
@@ -164,7 +165,7 @@ async def test_refused_data_of_a_turn_that_puts_its_message_aside(memory: Memory
     async with memory.node(house()) as system:
         memory.plan.hook = refuse_twice
         await knock(system, "a", then=then)
-        assert len(system.cells[D].stash or ()) == 1
+        assert len(system.kernel.part(Stashes).of(D)) == 1
         assert [row.count for row in memory.rows(AttemptRow)] == [2]
         assert [row.id for row in memory.rows(AttemptRow)] == [row.id for row in memory.rows(MessageRow)]
         await tell(system, Open())

@@ -293,7 +293,7 @@ async def test_delays_and_pools(memory: MemoryGround, clock: VirtualRuntime) -> 
         await clock.advance(6)
         assert await x.ask(Numbers()) == [1, 2]
         await clock.advance(60)
-        assert "/t/pool/x" not in system.cells
+        assert "/t/pool/x" not in system.kernel.cells
         assert await x.ask(Numbers()) == [], "it had nothing but memory"
 
 

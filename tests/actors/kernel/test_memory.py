@@ -72,7 +72,7 @@ async def test_an_idle_actor_is_small_whatever_its_last_message_was(disk: Sqlite
         await tell(system, 0, 500, text)
         before = traced_b()
         await tell(system, 500, 500 + ACTORS, text)
-        assert len(system.cells) > ACTORS
+        assert len(system.kernel.cells) > ACTORS
         assert (traced_b() - before) / ACTORS < ACTIVE_B_MAX
 
 
@@ -84,11 +84,11 @@ async def test_one_that_has_left_memory_costs_nothing(disk: SqliteGround) -> Non
             empty = asyncio.Event()
 
             def watch(event: Event) -> None:
-                if event.name == "actor.passivated" and len(system.cells) == 2:  # the root and its pool
+                if event.name == "actor.passivated" and len(system.kernel.cells) == 2:  # the root and its pool
                     empty.set()
 
             await tell(system, first, last, "a few words")
-            leave = system.events.subscribe(watch)
+            leave = system.kernel.events.subscribe(watch)
             system.ref("/t/pool/last").tell(Fill(text=""))
             await empty.wait()
             leave()

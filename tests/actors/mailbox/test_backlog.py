@@ -17,6 +17,7 @@ from greenroom import Actor, ActorSystem, Backoff, Message, Request, StoreUnavai
 from greenroom.actors.mailbox import delayed as delays
 from greenroom.actors.mailbox.backlog import Backlog
 from greenroom.actors.recovery import scan as pending
+from greenroom.actors.recovery.reset import Reset
 from greenroom.persistence.engines.memory.engine import MemoryStore
 from greenroom.persistence.engines.sqlite.reader import SqliteReader
 from greenroom.persistence.store.checksums import seal
@@ -128,7 +129,7 @@ async def test_handling_begins_before_everything_is_found_and_order_holds(ground
         sink = system.ref("/t/sink")
         while len(await seen(system)) < FIRST:
             await asyncio.sleep(0)
-        assert system.pending.scanning
+        assert system.kernel.index.scanning
         for number in range(MANY + 1, MANY + 51):
             await sink.tell(Item(number=number))  # it is on disk, and waits for what is older
         await turns(system)
@@ -136,7 +137,7 @@ async def test_handling_begins_before_everything_is_found_and_order_holds(ground
         scan.let(3)
         while sink.cell().mailbox.count > 50:
             await asyncio.sleep(0)
-        assert system.pending.scanning
+        assert system.kernel.index.scanning
         scan.end()
         await system.idle()
         assert await seen(system) == list(range(1, MANY + 51))
@@ -152,7 +153,7 @@ async def test_twenty_thousand(disk: SqliteGround, monkeypatch: pytest.MonkeyPat
     spec = tree(*((address[3:], Sink) for address in addresses))
     await fill(disk, spec, (message(number, addresses[number % 10]) for number in range(1, 20_001)))
     async with disk.node(spec) as system:
-        assert system.pending.scanning
+        assert system.kernel.index.scanning
         for number in range(20_001, 20_011):
             system.ref(addresses[number % 10]).tell(Item(number=number))
         await system.idle()
@@ -214,7 +215,7 @@ async def test_a_pool_is_brought_back_as_its_mail_is_found(ground: Ground, scan:
         await system.ref("/t/pool/650").tell(Item(number=MANY + 650))
         await system.ref("/t/pool/new").tell(Item(number=1))
         await turns(system)
-        assert "/t/pool/450" not in system.cells
+        assert "/t/pool/450" not in system.kernel.cells
         scan.end()
         await system.idle()
         assert await seen(system, "/t/pool/650") == [650, 1350, MANY + 650]
@@ -239,7 +240,7 @@ async def test_a_retire_deletes_what_is_still_to_be_found(ground: Ground, scan: 
     await fill(ground, spec, rows)
     async with ground.node(spec) as system:
         await turns(system)
-        assert system.pending.scanning
+        assert system.kernel.index.scanning
         assert len(ground.rows(MessageRow)) > MANY // 2
         scan.end()
         await system.idle()
@@ -311,15 +312,15 @@ async def test_suspects_are_found_before_anything_starts(ground: Ground, monkeyp
     await fill(ground, spec, (message(number, "/t/a" if number <= MANY else "/t/b") for number in range(1, MANY + 101)))
     async with ground.node(spec) as system:
         await turns(system)
-        while not all(system.cells[address].turn for address in ("/t/a", "/t/b")):
+        while not all(system.kernel.cells[address].turn for address in ("/t/a", "/t/b")):
             await asyncio.sleep(0)
         image = ground.image()
         Held.gate.set()
     scan = Scan(monkeypatch)
     scan.let((MANY + 1 - FIRST) // HEADS + 1)
     async with image.node(spec) as system:
-        assert sorted(row.id for row in system.pending.suspects) == [1, MANY + 1]
-        assert not system.recovery.suspects  # they have had their solo runs
+        assert sorted(row.id for row in system.kernel.part(pending.Scan).suspects) == [1, MANY + 1]
+        assert not system.kernel.part(Reset).suspects_left  # they have had their solo runs
         scan.end()
         await system.idle()
         assert await seen(system, "/t/a") == list(range(1, MANY + 1))

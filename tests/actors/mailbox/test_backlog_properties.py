@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from greenroom import Actor, Message, Request, handler
 from greenroom.actors.mailbox.backlog import Backlog
-from greenroom.actors.mailbox.delayed_rows import DueRows
+from greenroom.actors.mailbox.delayed_rows import DelayedRows
 from greenroom.actors.mailbox.envelope import Envelope
 from greenroom.actors.mailbox.mailbox import PriorityRow, priority_of
 from greenroom.actors.recovery import scan as pending
@@ -84,8 +84,8 @@ class Model:
 @given(scanned=STEPS, after=STEPS)
 def test_a_mailbox_against_lists(scanned: list[Any], after: list[Any]) -> None:
     scan: Any = SimpleNamespace(scanning=True)
-    cell: Any = SimpleNamespace(queued=False)
-    backlog = cell.mailbox = Backlog(cell, scan)
+    cell: Any = SimpleNamespace()
+    backlog = cell.mailbox = Backlog(scan, lambda: None)
     model = Model()
     ids = iter(range(1, 10_000))
     late = iter(range(10_001, 20_000))
@@ -138,7 +138,7 @@ def _step(cell: Any, model: Model, step: Any, ids: Any, late: Any) -> None:
             assert rows[0] == model.next()
             priority = next(p for p, lane in model.lanes().items() if rows[0] in lane)
             kept = {row_id: envelope(row_id, priority) for row_id in rows if row_id % 7}
-            mailbox.page_in(rows, kept)
+            cell.mailbox = mailbox.page_in(rows, kept)
             for row_id in rows:
                 if row_id not in kept:
                     model.remove(row_id)
@@ -149,8 +149,7 @@ def _step(cell: Any, model: Model, step: Any, ids: Any, late: Any) -> None:
 
 def test_a_priority_stays_with_a_row_that_is_put_back() -> None:
     scan: Any = SimpleNamespace(scanning=True)
-    cell: Any = SimpleNamespace(queued=False)
-    backlog = Backlog(cell, scan)
+    backlog = Backlog(scan, lambda: None)
     backlog.add_rows([1, 2], 5)
     entry = backlog.pop()
     assert isinstance(entry, PriorityRow)
@@ -298,7 +297,7 @@ DUE_STEPS = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(steps=DUE_STEPS)
 def test_due_rows_against_a_list(steps: list[Any]) -> None:
-    rows, model, number = DueRows(), list[tuple[float, int, str]](), 0
+    rows, model, number = DelayedRows(), list[tuple[float, int, str]](), 0
     for what, argument in steps:
         if what == "add":
             portion = [(float(due), number + place, address) for place, (due, address) in enumerate(argument, 1)]

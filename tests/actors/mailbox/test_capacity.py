@@ -46,7 +46,7 @@ class Sink(Actor[Seen]):
 
     @handler
     def item(self, message: Item) -> None:
-        cell = self.system.cells[self.address]
+        cell = self.system.kernel.cells[self.address]
         Sink.longest = max(Sink.longest, cell.mailbox.count)
         self.state.items.append(message.number)
 
@@ -85,7 +85,7 @@ async def held(system: Any) -> Any:
     ref = system.ref("/t/sink")
     await ref.tell(Hold())
     async with patience():
-        while system.cells["/t/sink"].mailbox.count:
+        while system.kernel.cells["/t/sink"].mailbox.count:
             await asyncio.sleep(0)
     return ref
 
@@ -326,7 +326,7 @@ async def test_the_run_ahead_is_bounded(ground: Ground, limit: str, monkeypatch:
         in_flight = Endless.turns
         stopped_at = -1
         async with patience():
-            while not system.committer.behind or stopped_at != Endless.turns:
+            while not system.kernel.commits.behind or stopped_at != Endless.turns:
                 stopped_at = Endless.turns
                 for _ in range(50):
                     await asyncio.sleep(0)

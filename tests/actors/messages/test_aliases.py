@@ -198,7 +198,7 @@ async def test_aliases_that_lead_to_each_other(ground: Ground) -> None:
         {"Einzahlung": "Zahlung", "Zahlung": "Betrag", "Betrag": "Payment"},
     )
     async with image.node(NEW, settings=settings) as system:
-        assert system.settings.aliases.messages == dict.fromkeys(("Einzahlung", "Zahlung", "Betrag"), "Payment")
+        assert system.kernel.settings.aliases.messages == dict.fromkeys(("Einzahlung", "Zahlung", "Betrag"), "Payment")
         assert await system.ref(ALICE).ask(Sum()) == 6
     assert settings.aliases.messages["Einzahlung"] == "Zahlung", "what the caller gave is the caller's"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from grounds import Ground, pool, tree
+from suspicion import suspect
 
 from greenroom import Actor, Message, Request, handler
-from greenroom.persistence.store.attempts import Started
 
 
 class Put(Message):
@@ -47,12 +47,6 @@ TREE = tree(("clerk", Clerk), ("other", Clerk), pool(Clerk, max_children=1))
 SUSPECT = "5a" * 16
 
 
-def suspect(system: Any) -> None:
-    """As after a crash, when a message has no row: it is waited for."""
-    system.recovery.suspects[SUSPECT] = Started(0, SUSPECT, "/t/clerk", "started")
-    system.cautious = True
-
-
 async def numbers(system: Any, address: str) -> Any:
     return await system.ref(address).ask(Numbers())
 
@@ -60,15 +54,15 @@ async def numbers(system: Any, address: str) -> Any:
 @pytest.mark.parametrize("how", ["acquitted", "forgotten"])
 async def test_what_is_told_after_it_doesnt_pass_what_waits_for_its_commit(ground: Ground, how: str) -> None:
     async with ground.node(TREE) as system:
-        suspect(system)
+        suspect(system, SUSPECT, "/t/clerk")
         ground.plan.hold()
         system.ref("/t/other").tell(Put(number=1))
         system.ref("/t/other").tell(Put(number=2))
         await ground.plan.arrived()
         if how == "acquitted":
-            assert system.recovery.acquit(SUSPECT)
+            assert system.kernel.caution.acquit(SUSPECT)
         else:
-            system.recovery.forget_suspects()
+            system.kernel.caution.forget_suspects()
         system.ref("/t/other").tell(Put(number=3))
         ground.plan.release()
         await system.idle()
@@ -77,11 +71,11 @@ async def test_what_is_told_after_it_doesnt_pass_what_waits_for_its_commit(groun
 
 async def test_nor_what_a_turn_tells(ground: Ground) -> None:
     async with ground.node(TREE) as system:
-        suspect(system)
+        suspect(system, SUSPECT, "/t/clerk")
         await system.ref("/t/clerk").tell(Pass(number=1))
         ground.plan.hold()
         await ground.plan.arrived()  # the turn of the first waits for its commit
-        system.recovery.forget_suspects()
+        system.kernel.caution.forget_suspects()
         system.ref("/t/clerk").tell(Pass(number=2))
         ground.plan.release()
         await system.idle()
@@ -91,11 +85,11 @@ async def test_nor_what_a_turn_tells(ground: Ground) -> None:
 async def test_a_receiver_that_leaves_memory_meanwhile(ground: Ground) -> None:
     """Whoever has its address then gets the message, in this life."""
     async with ground.node(TREE) as system:
-        suspect(system)
+        suspect(system, SUSPECT, "/t/clerk")
         ground.plan.hold()
         system.ref("/t/pool/x").tell(Put(number=1))
         system.ref("/t/pool/y").tell(Put(number=2))  # there is room for one of them
-        assert "/t/pool/x" not in system.cells
+        assert "/t/pool/x" not in system.kernel.cells
         ground.plan.release()
         await system.idle()
         assert await numbers(system, "/t/pool/x") == [1]

@@ -110,7 +110,7 @@ async def test_a_key_that_is_told_again_just_then_is_kept(
     async with memory.node(TREE, runtime=clock, settings=settings) as system:
         shop = system.ref("/t/shop")
         await shop.tell(Pay(amount=1), key="a")
-        read = getattr(system.store, step)
+        read = getattr(system.kernel.store, step)
         told: list[int] = []
 
         async def read_and_tell(kind: Any, *arguments: Any) -> Any:
@@ -120,7 +120,7 @@ async def test_a_key_that_is_told_again_just_then_is_kept(
                 await shop.tell(Pay(amount=2), key="a")
             return found
 
-        monkeypatch.setattr(system.store, step, read_and_tell)
+        monkeypatch.setattr(system.kernel.store, step, read_and_tell)
         await clock.advance(150)
         assert told
         (row,) = memory.rows(KeyRow)
@@ -175,7 +175,7 @@ async def test_a_broken_store_only_delays_it(memory: Ground, clock: Any) -> None
         assert [row.id for row in memory.rows(ReplyRow)] == [1]
         await clock.advance(120)
         assert memory.rows(ReplyRow) == []
-        assert system.gave_up is None
+        assert system.kernel.gave_up is None
 
 
 @pytest.mark.parametrize("name", ["dead_letters_kept", "dead_letters_kept_s", "housekeeping_s"])
@@ -232,7 +232,7 @@ async def test_without_a_reader_there_is_no_alarm(disk: SqliteGround, low: int) 
     async with disk.node(TREE, settings=Settings(housekeeping_s=OFTEN)) as system:
         seen = Recorder(system)
         await write(system, 2 * low >> 20)
-        assert system.store.log_bytes() < low
+        assert system.kernel.store.log_bytes() < low
         assert seen.of("store.wal_large") == []
 
 
@@ -251,7 +251,7 @@ class Log:
 async def test_one_alarm_for_each_doubling(memory: Ground, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     log = Log()
     async with memory.node(TREE, runtime=clock) as system:
-        monkeypatch.setattr(system.store, "log_bytes", log.log_bytes)
+        monkeypatch.setattr(system.kernel.store, "log_bytes", log.log_bytes)
         seen = Recorder(system)
 
         async def looks(size_mb: int) -> list[int]:
@@ -273,7 +273,7 @@ async def test_no_alarm_while_nothing_is_committed(memory: Ground, clock: Any, m
     """It begins anew with the next commit, as likely as not."""
     async with memory.node(TREE, runtime=clock) as system:
         await system.idle()
-        monkeypatch.setattr(system.store, "log_bytes", lambda: 1 << 30)
+        monkeypatch.setattr(system.kernel.store, "log_bytes", lambda: 1 << 30)
         seen = Recorder(system)
         await clock.advance(600)
         assert seen.of("store.wal_large") == []

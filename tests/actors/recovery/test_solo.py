@@ -11,6 +11,7 @@ from grounds import MemoryGround, pool, tree
 from patience import patient
 
 from greenroom import Actor, Message, Request, handler
+from greenroom.actors.execution.dispatcher import Dispatcher
 from greenroom.persistence.store.rows import MessageRow
 from greenroom.testing import Recorder
 
@@ -153,19 +154,19 @@ async def test_a_suspect_that_comes_back_serves_those_that_wait_for_its_actor(me
     gates["a"], gates["b"] = Gate(), Gate()
     async with image.node(SPEC) as system:
         events = Recorder(system)
-        assert [started.address for started in system.recovery.suspects.values()] == ["/t/pool/server"]
+        assert [started.address for started in system.kernel.caution.suspects.values()] == ["/t/pool/server"]
         await system.ref("/t/a").tell(Go(times=asks))
         await gates["a"].arrived.wait()
         await gates["b"].arrived.wait()
         gates["b"].opened.set()
-        while system.runners.waiting is None:
+        while system.kernel.part(Dispatcher).waiting is None:
             await asyncio.sleep(0)
         gates["a"].opened.set()
         await system.idle()
         assert await system.ref("/t/a").ask(Done()) == ["attempt 1"]
         assert sorted(await system.ref("/t/pool/server").ask(Done())) == ["gone", *["served"] * (asks + 1)]
         assert not events.of("message.failed")
-        assert not system.runners.solo
+        assert not system.kernel.part(Dispatcher).solo
     assert not image.rows(MessageRow)
 
 

@@ -162,7 +162,7 @@ async def test_nothing_in_it_ends_the_node(ground: Ground, bad: InboxRow) -> Non
         answer = await reply(store, row_id)
         assert answer.ok or answer.error
         await system.idle()
-        assert system.gave_up is None
+        assert system.kernel.gave_up is None
         assert await system.ref("/t/big").ask(Total()) <= 1
     assert ground.rows(InboxRow) == []
 
@@ -196,7 +196,7 @@ async def test_a_store_that_fails_meanwhile_loses_nothing(ground: Ground) -> Non
         ground.plan.broken = StoreFull("no space left")
         await store.submit([row(uid=f"{n:032x}") for n in range(1, 6)])
         (request,) = await store.submit([row("ask", type="Total", body="{}", uid="0d" * 16)])
-        while system.committer.failure is None:
+        while system.kernel.commits.failure is None:
             await asyncio.sleep(0.001)
         ground.plan.broken = None
         answer = await reply(store, request)
@@ -250,17 +250,17 @@ async def test_idle_cancelled_in_the_middle_of_a_look(ground: Ground, gate: asyn
         while len(ground.rows(InboxRow)) != 4:
             await asyncio.sleep(0.001)
         assert system.inbox is not None
-        scan, scanning = system.store.scan, asyncio.Event()
+        scan, scanning = system.kernel.store.scan, asyncio.Event()
 
         async def slow(kind: Any, **more: Any) -> Any:
             scanning.set()
             await asyncio.sleep(0.1)
             return await scan(kind, **more)
 
-        system.store.scan = slow  # type: ignore[method-assign]
+        system.kernel.store.scan = slow  # type: ignore[method-assign]
         waiting = asyncio.ensure_future(system.inbox.drain())
         await scanning.wait()
-        system.store.scan = scan  # type: ignore[method-assign]
+        system.kernel.store.scan = scan  # type: ignore[method-assign]
         waiting.cancel()
         await asyncio.wait([waiting])
         gate.set()

@@ -34,8 +34,8 @@ class Keeper(Actor[list[int]]):
 
 class Slow(Keeper):
     async def on_stop(self, reason: ExitReason) -> None:
-        await self.system.runtime.sleep(3.0)
-        Slow.ended_s = self.system.runtime.monotonic()
+        await self.system.kernel.runtime.sleep(3.0)
+        Slow.ended_s = self.system.kernel.runtime.monotonic()
 
 
 async def test_a_day_is_not_spent_on_looking_at_the_inbox(

@@ -9,6 +9,7 @@ import pytest
 from grounds import Ground, tree
 
 from greenroom import Actor, Message, Request, StoreError, StoreFull, StoreUnavailable, handler
+from greenroom.actors.recovery.reset import Reset
 from greenroom.persistence.store.rows import AttemptRow
 
 
@@ -42,7 +43,7 @@ async def test_what_is_told_while_the_store_is_read_is_refused(ground: Ground, m
         ref = system.ref("/t/counter")
         await ref.tell(Add())
         await system.idle()
-        load, tried = system.recovery.load, []
+        load, tried = system.kernel.part(Reset).load, []
 
         async def telling() -> Any:
             for when in ("before", "after"):
@@ -52,7 +53,7 @@ async def test_what_is_told_while_the_store_is_read_is_refused(ground: Ground, m
                     await ref.tell(Add())
                 tried.append(when)
 
-        monkeypatch.setattr(system.recovery, "load", telling)
+        monkeypatch.setattr(system.kernel.part(Reset), "load", telling)
         ground.plan.broken = StoreFull("no space left")
         with pytest.raises(StoreFull):
             await ref.tell(Add())
@@ -70,7 +71,7 @@ async def test_a_read_that_breaks_off_is_begun_anew(ground: Ground, monkeypatch:
         ref = system.ref("/t/counter")
         for number in range(3):
             ref.tell(Add(), delay_s=0.001 if number else None)
-        load, broken = system.recovery.load, []
+        load, broken = system.kernel.part(Reset).load, []
 
         async def breaking() -> Any:
             found = await load()
@@ -79,12 +80,12 @@ async def test_a_read_that_breaks_off_is_begun_anew(ground: Ground, monkeypatch:
                 raise StoreUnavailable("it went away again")
             return found
 
-        await system.committer.flush()
-        monkeypatch.setattr(system.recovery, "load", breaking)
-        system.writer.fail(StoreUnavailable("gone"))
+        await system.kernel.commits.flush()
+        monkeypatch.setattr(system.kernel.part(Reset), "load", breaking)
+        system.kernel.committer.fail(StoreUnavailable("gone"))
         await system.idle()
-        while system.delays.entries_of("/t/counter"):
-            await system.runtime.sleep(0.001)
+        while system.kernel.delayed.entries_of("/t/counter"):
+            await system.kernel.runtime.sleep(0.001)
         assert broken
         assert await ref.ask(Total()) == 3
     assert not ground.rows(AttemptRow)

@@ -122,7 +122,7 @@ async def test_a_node_that_stops_while_its_tree_is_being_reset(memory: MemoryGro
             with pytest.raises(StoreError):
                 await clerk.tell(Order(number=rounds), delay_s=1000)
             if kind == "lost":
-                await system.runtime.sleep(0.1)  # the backoff
+                await system.kernel.runtime.sleep(0.1)  # the backoff
             for _ in range(rounds):
                 await asyncio.sleep(0)
 

@@ -28,7 +28,7 @@ async def test_the_page_limit_of_the_database(disk: SqliteGround) -> None:
         clerk = system.ref("/t/clerk")
         await clerk.tell(Order(number=1))
         await system.idle()
-        writer = system.store._writer
+        writer = system.kernel.store._writer
         pages = writer.execute("PRAGMA page_count").fetchone()[0]
         writer.execute(f"PRAGMA max_page_count={pages + 4}")
         acked: set[int] = {1}

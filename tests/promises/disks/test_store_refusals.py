@@ -376,7 +376,7 @@ async def test_a_message_that_is_too_big(disk: SqliteGround) -> None:
 
     async with disk.node(SPEC) as system:
         events = Recorder(system)
-        system.store._writer.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 100_000)
+        system.kernel.store._writer.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 100_000)
         with pytest.raises(StoreDataError, match="too big") as caught:
             await system.ref("/t/ledger").tell(Big(text="x" * 200_000), delay_s=1000)
         assert caught.value.undelivered == Big(text="x" * 200_000)

@@ -44,10 +44,10 @@ async def test_the_neighbours_of_a_hang_are_handled(ground: Ground, dynamic: boo
     async with ground.node(spec) as system:
         for message in (Stick(), Note(text="one"), Note(text="two")):
             await system.ref(address).tell(message)
-        cell = system.cells[address]
+        cell = system.kernel.cells[address]
         while cell.turn is None:
             await asyncio.sleep(0)
-        system.attempts.hang(cell.runner, "where it stood")
+        system.kernel.attempts.hang(cell.runner, "where it stood")
         died = ground.image()
     async with died.node(spec) as system:
         await system.idle()

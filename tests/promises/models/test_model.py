@@ -45,7 +45,7 @@ class Run:
                 for _ in range(pauses[place % len(pauses)] if pauses else 0):
                     await self.clock.advance(0.002)
             await self.finish(system)
-            assert system.gave_up is None
+            assert system.kernel.gave_up is None
             assert all("HandlerTimeout" not in event.measures["error"] for event in events.of("message.failed"))
 
     async def finish(self, system: Any) -> None:

@@ -42,7 +42,7 @@ SPEC = tree(
 )
 async def test_a_stop_has_the_shutdown_times_below_it(memory: MemoryGround, address: str, seconds: float) -> None:
     async with memory.node(SPEC) as system:
-        activator: Any = system.activator
+        activator: Any = system.kernel.activator
         commands = ChildCommands(system, activator)
         assert await commands.patience(address, "actors.stop") == seconds
         assert await commands.patience(address, "actors.start") == START_S + ORDER_S

@@ -6,6 +6,7 @@ import pytest
 from grounds import MemoryGround, pool, tree
 
 from greenroom import Actor, ActorNotFound, Message, handler
+from greenroom.actors.extensions.introspection.tracer import Tracer
 from greenroom.supervision.node import traces
 from greenroom.supervision.node.traces import LEASE_S, TooManyTraces, Traces
 from greenroom.testing import VirtualRuntime
@@ -70,9 +71,9 @@ async def test_the_lease(memory: MemoryGround, clock: VirtualRuntime) -> None:
         for _ in range(3):
             await clock.advance(LEASE_S - 0.1)
             assert (await followed.poll("/t/notes", again))["trace"] == page["trace"]
-            assert system.tracing.follows("/t/notes")
+            assert system.kernel.part(Tracer).follows("/t/notes")
         await clock.advance(LEASE_S + 0.1)
-        assert not system.tracing.follows("/t/notes")
+        assert not system.kernel.part(Tracer).follows("/t/notes")
         assert (await followed.poll("/t/notes", again))["trace"] is None
 
 
@@ -84,7 +85,7 @@ async def test_it_is_left(memory: MemoryGround) -> None:
         await system.idle()
         last = await followed.poll("/t/notes", {"trace": page["trace"], "after": 0, "stop": True})
         assert len(last["turns"]) == 1
-        assert not system.tracing.follows("/t/notes")
+        assert not system.kernel.part(Tracer).follows("/t/notes")
 
 
 async def test_there_is_a_limit(memory: MemoryGround, monkeypatch: pytest.MonkeyPatch) -> None:

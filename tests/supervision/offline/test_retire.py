@@ -23,9 +23,9 @@ async def retire(system: ActorSystem, address: str) -> None:
 
 
 def passivate(system: ActorSystem, address: str) -> None:
-    activation: Any = system.activator.activation  # type: ignore[attr-defined]
-    activation._passivate(system.cells[address])
-    assert address not in system.cells
+    activation: Any = system.kernel.activator.activation  # type: ignore[attr-defined]
+    activation._passivate(system.kernel.cells[address])
+    assert address not in system.kernel.cells
 
 
 @pytest.mark.parametrize("linked_by", ["partner", "target"])
@@ -70,7 +70,7 @@ async def test_an_actor_that_traps_nothing_starts_as_it_would_anyway(disk: Sqlit
         await bind(system, W, T, how="link")
     await offline.retire(disk.store(), T)
     async with disk.node(TREE) as system:
-        first = system.cells[W].incarnation
+        first = system.kernel.cells[W].incarnation
         assert await seen(system, W) == []
-        assert system.cells[W].incarnation is first
+        assert system.kernel.cells[W].incarnation is first
     assert relations(disk) == []

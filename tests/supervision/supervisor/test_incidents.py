@@ -48,9 +48,9 @@ def actions(ground: Ground) -> list[str]:
 
 async def test_a_restart(ground: Ground) -> None:
     async with ground.node(tree(*kids("a"))) as system:
-        incarnation = system.cells["/t/a"].incarnation.number
+        incarnation = system.kernel.cells["/t/a"].incarnation.number
         await kill(system, "/t/a", "it broke")
-        boot = system.boot
+        boot = system.kernel.boot
     (row,) = ground.rows(IncidentRow)
     assert verify(row) is row
     assert (row.id, row.supervisor, row.address, row.boot, row.incarnation) == (1, "/t", "/t/a", boot, incarnation)
@@ -185,7 +185,7 @@ async def test_the_newest_are_kept(ground: Ground, kept: int) -> None:
 async def test_their_numbers_go_on_in_the_next_life_and_a_lower_retention_is_swept(ground: Ground) -> None:
     spec = tree(*kids("a"), intensity=10_000)
     async with ground.node(spec) as system:
-        incidents: Any = system.activator.incidents  # type: ignore[attr-defined]
+        incidents: Any = system.kernel.activator.incidents  # type: ignore[attr-defined]
         for number in range(1200):  # more than are swept in one commit
             incidents.record("/t", "/t/a", number, ExitReason.normal(), "restarted", charged=False)
         await system.idle()
@@ -200,9 +200,9 @@ async def test_their_numbers_go_on_in_the_next_life_and_a_lower_retention_is_swe
 async def test_a_config_file_says_how_many_are_kept(app: Path) -> None:
     (app / "bank.toml").write_text('[store]\nurl = "memory://"\n[node]\nincidents_kept = 7\n[supervisor]\nid = "t"\n')
     async with start("bank.toml") as system:
-        assert system.settings.incidents_kept == 7
+        assert system.kernel.settings.incidents_kept == 7
     async with start("bank.toml", settings=Settings(incidents_kept=8)) as system:
-        assert system.settings.incidents_kept == 8
+        assert system.kernel.settings.incidents_kept == 8
 
 
 def test_a_retention_of_none_is_refused() -> None:
@@ -339,7 +339,7 @@ async def test_an_attempt_of_the_next_life_isnt_charged_again(ground: Ground) ->
         events = Recorder(system)
         await system.ref("/t/a").tell(Work())
         await events.until("actor.started", "/t/a")
-        await system.committer.flush()
+        await system.kernel.commits.flush()
         crashed = ground.image()
     async with crashed.node(spec) as system:
         await system.idle()

@@ -140,9 +140,9 @@ async def test_an_idle_account_leaves_memory_and_comes_back(memory: MemoryGround
         a = system.ref("/t/pool/a")
         await a.tell(Add(amount=5))
         await clock.advance(59)
-        assert "/t/pool/a" in system.cells
+        assert "/t/pool/a" in system.kernel.cells
         await clock.advance(30)
-        assert "/t/pool/a" not in system.cells
+        assert "/t/pool/a" not in system.kernel.cells
         assert events.names("actor.passivated", "actor.exited") == [("actor.passivated", "/t/pool/a")]
         await a.tell(Add(amount=2))
         assert await a.ask(Total()) == 7
@@ -164,10 +164,10 @@ async def test_one_at_work_stays(memory: MemoryGround, clock: VirtualRuntime) ->
     async with memory.node(spec, runtime=clock) as system:
         await system.ref("/t/pool/a").tell(Wait())
         await clock.advance(1000)
-        assert "/t/pool/a" in system.cells
+        assert "/t/pool/a" in system.kernel.cells
         Account.gate.set()
         await clock.advance(30)
-        assert "/t/pool/a" not in system.cells
+        assert "/t/pool/a" not in system.kernel.cells
 
 
 async def test_one_with_a_delayed_message_comes_back_for_it(memory: MemoryGround, clock: VirtualRuntime) -> None:
@@ -188,11 +188,11 @@ async def test_one_whose_turn_isnt_on_disk_stays(memory: MemoryGround, clock: Vi
         receipt = asyncio.ensure_future(_told(a, 2))
         await memory.plan.arrived()
         await clock.advance(100)
-        assert "/t/pool/a" in system.cells
+        assert "/t/pool/a" in system.kernel.cells
         memory.plan.release()
         await receipt
         await clock.advance(100)
-        assert "/t/pool/a" not in system.cells
+        assert "/t/pool/a" not in system.kernel.cells
         assert await a.ask(Total()) == 3
 
 
@@ -225,7 +225,7 @@ async def test_on_stop_that_fails_doesnt_keep_it(memory: MemoryGround, clock: Vi
         a = system.ref("/t/pool/a")
         await a.tell(Add(amount=1))
         await clock.advance(30)
-        assert "/t/pool/a" not in system.cells
+        assert "/t/pool/a" not in system.kernel.cells
         assert await a.ask(Total()) == 1
 
 
@@ -243,7 +243,7 @@ async def test_tells_of_an_open_turn_reach_one_that_left_meanwhile(memory: Memor
         Account.gate.clear()
         await system.ref("/t/slow").tell(Poke(to="/t/pool/a"))
         await clock.advance(50)
-        assert "/t/pool/a" not in system.cells
+        assert "/t/pool/a" not in system.kernel.cells
         Account.gate.set()
         await system.idle()
         assert await system.ref("/t/pool/a").ask(Total()) == 2
@@ -264,11 +264,11 @@ async def test_tells_of_an_open_turn_to_one_that_retired_for_good(ground: Ground
         await asyncio.sleep(0.01)
         await system.ref("/t/a").tell(Add(amount=0))
         await asyncio.sleep(0.02)
-        assert "/t/a" not in system.cells
+        assert "/t/a" not in system.kernel.cells
         Account.gate.set()
         await system.idle()
         assert await system.ref("/t/slow").ask(Total()) == 0
-        assert system.gave_up is None
+        assert system.kernel.gave_up is None
 
 
 class Retiring(Account):
@@ -292,7 +292,7 @@ async def test_the_longest_idle_one_goes_first(memory: MemoryGround, clock: Virt
         await clock.advance(1)
         await system.ref("/t/pool/d").tell(Add(amount=1))
         await system.idle()
-        assert sorted(name[-1] for name in system.cells if "pool/" in name) == ["a", "c", "d"]
+        assert sorted(name[-1] for name in system.kernel.cells if "pool/" in name) == ["a", "c", "d"]
         for name, total in zip("abcd", [2, 1, 1, 1], strict=True):
             assert await system.ref(f"/t/pool/{name}").ask(Total()) == total
 
@@ -303,7 +303,7 @@ async def test_many_more_accounts_than_places(ground: Ground) -> None:
             for number in range(40):
                 await system.ref(f"/t/pool/{number}").tell(Add(amount=1))
         await system.idle()
-        assert sum("pool/" in name for name in system.cells) <= 6
+        assert sum("pool/" in name for name in system.kernel.cells) <= 6
         for number in range(40):
             assert await system.ref(f"/t/pool/{number}").ask(Total()) == 3
     assert len([row for row in ground.rows(ActorRow) if "pool" in row.address]) == 40
@@ -315,19 +315,19 @@ async def test_retired_accounts_take_no_place(memory: MemoryGround, clock: Virtu
         for number in range(10):
             await system.ref(f"/t/pool/{number}").tell(Add(amount=0))
             await system.idle()
-        assert "/t/pool/keep" in system.cells
-        children = system.activator.children.of(system.cells["/t/pool"])
+        assert "/t/pool/keep" in system.kernel.cells
+        children = system.kernel.activator.children.of(system.kernel.cells["/t/pool"])
         assert [child.address for child in children] == ["/t/pool/keep"]
 
 
 async def test_passivated_accounts_leave_nothing_behind(memory: MemoryGround, clock: VirtualRuntime) -> None:
     async with memory.node(tree(accounts(idle_timeout_s=1.0)), runtime=clock) as system:
-        cells = len(system.cells)
+        cells = len(system.kernel.cells)
         for number in range(50):
             await system.ref(f"/t/pool/{number}").tell(Add(amount=1))
         await clock.advance(10)
-        assert len(system.cells) == cells
-        assert not system.activator.children.of(system.cells["/t/pool"])
+        assert len(system.kernel.cells) == cells
+        assert not system.kernel.activator.children.of(system.kernel.cells["/t/pool"])
 
 
 # -- restarts around a pool -----------------------------------------------------------------------------

@@ -304,6 +304,6 @@ async def test_a_retired_child_of_a_pool_begins_afresh(ground: Ground) -> None:
         assert not ground.rows(ActorRow)
         await a.tell(Note(text="y"))
         await system.idle()
-        assert "/t/pool/a" in system.cells
+        assert "/t/pool/a" in system.kernel.cells
     (row,) = ground.rows(ActorRow)
     assert msgspec.json.decode(row.state)["notes"] == ["y"]

@@ -162,7 +162,7 @@ async def test_start_gives_a_handle() -> None:
         await gate.arrived.wait()
         (info,) = await which(system)
         assert (info.id, info.name, info.restarts) == (task.id, "Gate.through", 0)
-        assert info.since == pytest.approx(system.runtime.now(), abs=60)
+        assert info.since == pytest.approx(system.kernel.runtime.now(), abs=60)
         gate.opened.set()
         assert await task == 7
         assert await task == 7, "as often as you like"

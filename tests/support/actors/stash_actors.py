@@ -84,7 +84,7 @@ class Door(Actor[Book]):
             case "first":
                 self.unstash_all()
         self.stash()
-        assert self.turn.stashed
+        assert self.turn.put_aside
         match then:
             case "fail" if self.turn.attempt == 1:
                 raise RuntimeError("boom")

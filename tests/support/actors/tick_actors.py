@@ -127,7 +127,7 @@ class Ticker(Actor[Log]):
 
     @handler
     def tick(self, message: Tick) -> None:
-        self.state.ticks.append((message.label, self.system.runtime.now() - EPOCH))
+        self.state.ticks.append((message.label, self.system.kernel.runtime.now() - EPOCH))
         self.state.keys.append(self.turn.key)
         if self.turn.attempt <= message.fails:
             raise RuntimeError("not this time")

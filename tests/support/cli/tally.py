@@ -109,7 +109,7 @@ class Tally(Actor[Sum]):
         deadline = time.monotonic() + message.seconds
         while time.monotonic() < deadline:  # swallows every cancellation
             try:
-                await self.system.runtime.sleep(0.05)
+                await self.system.kernel.runtime.sleep(0.05)
             except BaseException:
                 continue
 

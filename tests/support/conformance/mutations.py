@@ -204,8 +204,8 @@ MUTATIONS = (
     Mutation(
         "a failed start is retried by a message, so that administration works in between",
         RESTARTS,
-        "            system.delivery.post(cell, message, urgent=False)\n            return\n",
-        "            system.delivery.post(cell, message, urgent=True)\n            return\n",
+        "            system.kernel.router.post(cell, message, urgent=False)\n            return\n",
+        "            system.kernel.router.post(cell, message, urgent=True)\n            return\n",
         ("test_hanging_restart_loop",),
     ),
     Mutation(

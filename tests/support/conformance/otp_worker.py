@@ -174,7 +174,7 @@ class Worker(Actor[None]):
     async def on_stop(self, reason: ExitReason) -> None:
         await self.cues.pass_through(self.id, stop=True)
         if self.id in self.cues.stop_s:
-            await self.system.runtime.sleep(self.cues.stop_s[self.id])
+            await self.system.kernel.runtime.sleep(self.cues.stop_s[self.id])
         self.cues.log.append(f"-{self.id}" if reason.kind == "shutdown" else f"-{self.id} {reason.kind}")
         if self.id in self.cues.odd:
             raise RuntimeError(f"{self.id} ends oddly")

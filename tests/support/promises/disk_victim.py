@@ -63,7 +63,7 @@ async def work(system: Any, shim: Shim, acked: set[int], refused: dict[int, Stor
     shim.heal()
     async with patience():
         await system.idle()  # it goes on by itself
-    writer = system.store._writer
+    writer = system.kernel.store._writer
     assert writer is not None
     assert not writer.in_transaction
     before: dict[int, StoreError] = {}

@@ -184,7 +184,7 @@ async def bomb(url: str, how: str, way: str) -> None:
     """Light the fuse once; innocents around it. Later lives only carry on."""
     lit = f"{sys.argv[2]}.lit"
     async with start(TREE, store=url, hang_s=1.0 if how == "hang" else 30.0) as system:
-        say("suspects", len(system.recovery.suspects))
+        say("suspects", len(system.kernel.caution.suspects))
         if not os.path.exists(lit):
             open(lit, "w").close()
             for number in range(8):  # all on disk before it goes off, and some in flight when it does

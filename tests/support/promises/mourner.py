@@ -24,6 +24,7 @@ from greenroom import (
     handler,
     start,
 )
+from greenroom.actors.extensions.monitors.registry import Monitors
 
 logger.remove()
 logger.add(sys.stderr, level="CRITICAL")
@@ -135,7 +136,7 @@ async def everybody_exits(system: ActorSystem) -> None:
     for address in TARGETS:
         await system.ref(address).tell(End(how="normal"))
     await system.idle()
-    assert not system.monitors.bound, list(system.monitors.bound)
+    assert not system.kernel.part(Monitors).bound, list(system.kernel.part(Monitors).bound)
 
 
 def main() -> None:

@@ -114,7 +114,7 @@ async def grow(folder: Path) -> SqliteGround:
         await bob.tell(Note(text="fails"))
         await bob.tell(Note(text="five"), delay_s=0.2)
         await events.until("message.failed", "/t/bob")
-        await system.committer.flush()
+        await system.kernel.commits.flush()
         image = ground.image()
         Book.failing = False
         Book.gate.set()

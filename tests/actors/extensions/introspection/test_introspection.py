@@ -255,7 +255,7 @@ async def test_statistics_are_the_incarnations(memory: MemoryGround) -> None:
 async def test_off_costs_nothing(memory: MemoryGround) -> None:
     async with memory.node(SPEC) as system:
         ref = system.ref("/t/light")
-        incarnation = system.cells["/t/light"].incarnation
+        incarnation = system.kernel.cells["/t/light"].incarnation
         assert incarnation is not None
         plain = incarnation.run
         await ref.ask(Statistics(on=True))

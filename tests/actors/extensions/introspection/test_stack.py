@@ -149,7 +149,7 @@ class External(Actor[None]):
 
 
 def names(system: Any, address: str) -> list[str]:
-    turn = system.cells[address].turn
+    turn = system.kernel.cells[address].turn
     return [] if turn is None else [frame.function for frame in stack_of(turn.coroutine)]
 
 
@@ -167,7 +167,7 @@ async def test_of_every_kind_of_handler(memory: MemoryGround) -> None:
         assert names(system, "/t/asking") == ["Asking.go", "Asks.ask", "Asks._from_inside"]
         assert names(system, "/t/batch") == ["Batch.go", "ever"]
         assert names(system, "/t/external") == ["External.go", "ever"]
-        cell = system.cells["/t/waiting"]
+        cell = system.kernel.cells["/t/waiting"]
         assert cell.turn is not None
-        assert 0 < cell.turn.since <= system.runtime.now()
+        assert 0 < cell.turn.since <= system.kernel.runtime.now()
         assert names(system, "/t/pool/x") == ["Starting.on_start", "ever"]

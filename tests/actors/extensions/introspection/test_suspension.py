@@ -9,6 +9,7 @@ import pytest
 from grounds import Ground, MemoryGround, as_spec, pool, tree
 from ledger_actors import Add, Fail, Ledger, Light, Total, Wait, log
 from rounds import rounds
+from suspicion import suspect
 
 from greenroom import (
     AskFailed,
@@ -21,7 +22,9 @@ from greenroom import (
     StoreUnavailable,
     Suspend,
 )
+from greenroom.actors.execution.dispatcher import Dispatcher
 from greenroom.actors.kernel.cell import Cell
+from greenroom.actors.recovery.reset import Reset
 from greenroom.persistence.store.rows import MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
@@ -43,7 +46,7 @@ async def test_messages_wait_and_system_messages_dont(ground: Ground, name: str)
         ref = system.ref(f"/t/{name}")
         await ref.tell(Add(amount=1))
         await ref.ask(Suspend())
-        assert system.cells[ref.address].suspended
+        assert system.kernel.cells[ref.address].suspended
         for amount in (2, 3):
             await ref.tell(Add(amount=amount))
         asked = asyncio.ensure_future(ref.ask(Total()))
@@ -51,10 +54,10 @@ async def test_messages_wait_and_system_messages_dont(ground: Ground, name: str)
         assert log == ["add 1"]
         assert (await ref.ask(GetState()))["total"] == 1
         await ref.ask(Suspend())
-        assert system.cells[ref.address].mailbox.count == 3
+        assert system.kernel.cells[ref.address].mailbox.count == 3
         await ref.ask(Resume())
         assert await asked == 6
-        assert not system.cells[ref.address].suspended
+        assert not system.kernel.cells[ref.address].suspended
         await system.idle()
         assert log == ["add 1", "add 2", "add 3"]
         await ref.ask(Resume())  # nothing happens
@@ -101,7 +104,7 @@ async def test_what_may_pass_is_found_in_the_line(memory: MemoryGround) -> None:
                 ref.tell(message)
             await system.idle()
             assert log == ["add 1", "add 2", "add 3"]
-            assert not system.cells[ref.address].suspended
+            assert not system.kernel.cells[ref.address].suspended
             log.clear()
 
 
@@ -162,7 +165,7 @@ async def test_a_boot_ends_it(ground: Ground) -> None:
         left = ground.image()
     log.clear()
     async with left.node(SPEC) as system:
-        assert not system.recovery.suspects  # whoever is suspended isn't at work
+        assert not system.kernel.part(Reset).suspects_left  # a suspended actor is not at work
         await system.idle()
         assert log == ["add 1"]
 
@@ -179,7 +182,7 @@ async def test_a_restart_ends_it(memory: MemoryGround) -> None:
         await events.until("actor.started", "/t/other")
         await system.idle()
         for ref in suspended:
-            assert not system.cells[ref.address].suspended
+            assert not system.kernel.cells[ref.address].suspended
             assert await ref.ask(Total()) == 1
 
 
@@ -196,9 +199,9 @@ async def test_a_reset_of_the_tree_ends_it(ground: Ground) -> None:
         with pytest.raises(StoreUnavailable):
             await asked
         await system.idle()
-        assert not system.cells["/t/ledger"].suspended
+        assert not system.kernel.cells["/t/ledger"].suspended
         assert await ref.ask(Total()) == 1
-        assert system.runners.suspensions.resting == 0
+        assert system.kernel.part(Dispatcher).resting == 0
 
 
 async def test_it_isnt_passivated(memory: MemoryGround, clock: VirtualRuntime) -> None:
@@ -207,13 +210,13 @@ async def test_it_isnt_passivated(memory: MemoryGround, clock: VirtualRuntime) -
         await idle.ask(Total())
         await held.ask(Suspend())
         await clock.advance(30.0)
-        assert "/t/pool/idle" not in system.cells
+        assert "/t/pool/idle" not in system.kernel.cells
         assert (await held.ask(GetState()))["total"] == 0
         await clock.advance(30.0)
-        assert system.cells[held.address].suspended
+        assert system.kernel.cells[held.address].suspended
         await held.ask(Resume())
         await clock.advance(30.0)
-        assert held.address not in system.cells
+        assert held.address not in system.kernel.cells
 
 
 async def test_a_suspended_supervisor_still_restarts(memory: MemoryGround) -> None:
@@ -225,7 +228,7 @@ async def test_a_suspended_supervisor_still_restarts(memory: MemoryGround) -> No
             await system.ref("/t/ledger").tell(Fail(how="exit", times=1))
             await events.until("actor.started", "/t/ledger", count=count)
             await system.idle()
-        assert system.cells["/t"].suspended
+        assert system.kernel.cells["/t"].suspended
         await system.ref("/t").ask(Resume())
         assert await system.ref("/t/ledger").ask(Total()) == -1
 
@@ -238,14 +241,14 @@ async def test_a_suspended_supervisor_can_give_up(memory: MemoryGround) -> None:
         await system.ref("/t/inner/ledger").tell(Fail(how="exit", times=1))
         await events.until("actor.started", "/t/inner")
         await system.idle()
-        assert not system.cells["/t/inner"].suspended
+        assert not system.kernel.cells["/t/inner"].suspended
         assert await system.ref("/t/inner/ledger").ask(Total()) == -1
-        assert system.runners.suspensions.resting == 0
+        assert system.kernel.part(Dispatcher).resting == 0
 
 
 async def test_there_is_a_limit(memory: MemoryGround) -> None:
     async with memory.node(SPEC) as system:
-        system.attempts.slots = 4
+        system.kernel.attempts.slots = 4
         for name in ("ledger", "light"):
             await system.ref(f"/t/{name}").ask(Suspend())
         with pytest.raises(AskFailed, match="2 actors are suspended, and more can't be"):
@@ -259,11 +262,14 @@ async def test_nothing_is_served_while_a_suspect_runs_alone(memory: MemoryGround
     async with memory.node(SPEC) as system:
         ref = system.ref("/t/ledger")
         await ref.ask(Suspend())
-        system.runners.solo = True
+        suspect(system, "ab" * 16, "/t/nobody")
+        caution = system.kernel.part(Reset).caution
+        assert caution is not None
+        caution.solo = True
         asked = asyncio.ensure_future(ref.ask(GetState()))
         await rounds()
         assert not asked.done()
-        system.runners.end_solo()
+        caution.end_solo()
         assert (await asked)["total"] == 0
 
 
@@ -271,10 +277,9 @@ async def test_a_suspend_that_runs_alone_comes_later(memory: MemoryGround) -> No
     """A suspect whose runner stayed with it would keep everybody waiting."""
     async with memory.node(SPEC) as system:
         ref = system.ref("/t/ledger")
-        system.recovery.suspects["ab" * 16] = None  # type: ignore[assignment]
-        system.cautious = True
-        cell: Cell = system.cells["/t/ledger"]
-        envelope = system.delivery.wrap(cell, Suspend())
+        suspect(system, "ab" * 16, "/t/ledger")
+        cell: Cell = system.kernel.cells["/t/ledger"]
+        envelope = system.kernel.wrap(cell.address, Suspend())
         envelope.uid = "ab" * 16
         cell.push(envelope)
         await system.ref("/t/other").tell(Add(amount=1))

@@ -45,7 +45,7 @@ def brief(turns: list[TracedTurn]) -> list[tuple[str, str, int]]:
 
 
 def is_off(system: ActorSystem, address: str) -> bool:
-    incarnation = system.cells[address].incarnation
+    incarnation = system.kernel.cells[address].incarnation
     assert incarnation is not None
     return bool(incarnation.run == incarnation.context.run)
 
@@ -54,7 +54,7 @@ async def test_what_a_turn_was(ground: Ground) -> None:
     async with ground.node(SPEC) as system:
         async with system.trace("/t/ledger") as turns:
             ref = system.ref("/t/ledger")
-            began = system.runtime.now()
+            began = system.kernel.runtime.now()
             await ref.tell(Add(amount=1))
             assert await ref.ask(Total()) == 1
             await ref.tell(Relay(to="/t/other"))
@@ -69,8 +69,8 @@ async def test_what_a_turn_was(ground: Ground) -> None:
             assert len({turn.uid for turn in found}) == 4
             for turn in found:
                 assert (turn.address, turn.attempt, turn.messages, turn.error) == ("/t/ledger", 1, 1, "")
-                assert turn.incarnation == system.cells["/t/ledger"].incarnation.number  # type: ignore[union-attr]
-                assert began <= turn.began <= system.runtime.now()
+                assert turn.incarnation == system.kernel.cells["/t/ledger"].incarnation.number  # type: ignore[union-attr]
+                assert began <= turn.began <= system.kernel.runtime.now()
                 assert 0 <= turn.duration_ms < 5000
         assert is_off(system, "/t/ledger")
 

@@ -23,6 +23,7 @@ from watch_actors import (
 )
 
 from greenroom import Actor, SupervisorSpec, TerminateChild, handler
+from greenroom.actors.extensions.monitors.registry import Monitors
 from greenroom.persistence.store.rows import AttemptRow, DeadLetterRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
@@ -56,8 +57,8 @@ async def test_a_crash_takes_the_other_end_along(ground: Ground, who: str, durab
         assert exits(events)[0] == (who, "error", "boom")
         # Its second attempt may come first: another actor's signal has no place in the order of its own.
         assert [exit for exit in exits(events) if exit[0] == other] == [(other, "error", "boom")], "the same reason"
-        assert not system.monitors.bound, "the link is gone on both sides"
-        assert {system.cells[address].status for address in (A, B)} == {"up"}, "their supervisor restarts both"
+        assert not system.kernel.part(Monitors).bound, "the link is gone on both sides"
+        assert {system.kernel.cells[address].status for address in (A, B)} == {"up"}, "their supervisor restarts both"
         events.events.clear()
         await tell(system, who, End())
         assert len(exits(events)) == 2, "its second attempt, and the new message: nobody else"
@@ -74,7 +75,7 @@ async def test_a_normal_exit_takes_nobody_along(ground: Ground, how: str) -> Non
         await tell(system, A, End(how=how))
         concerned = {address for address, _, _ in exits(events)}
         assert concerned == ({A} if how in ("normal", "retire") else {A, B})
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
     assert not relations(ground)
 
 
@@ -131,7 +132,7 @@ async def test_a_chain_and_a_circle(ground: Ground, durable: bool) -> None:
         await tell(system, "/t/n7", End(how="custom"))
         found = [address for address, _, _ in exits(events)]
         assert sorted(found) == sorted(f"/t/{name}" for name in names), "each of them once"
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
     assert not relations(ground)
 
 
@@ -150,7 +151,7 @@ async def test_unlink(ground: Ground, who: str, durable: bool) -> None:
     async with ground.node(three(durable=durable)) as system:
         await bind(system, A, B, how="link")
         await bind(system, who, B if who == A else A, how="unlink")
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
         events = Recorder(system)
         await tell(system, A, End(how="custom"))
         assert {address for address, _, _ in exits(events)} == {A}
@@ -179,13 +180,13 @@ async def test_the_last_word_of_a_turn_counts(ground: Ground, steps: list[str], 
         for _ in range(2):  # from unlinked, and from what that left
             await tell(system, A, Take(ids=[*steps, B]))
             assert len(relations(ground)) == linked
-            assert bool(system.monitors.bound) is linked
+            assert bool(system.kernel.part(Monitors).bound) is linked
 
 
 async def test_a_turn_that_fails_links_nobody(ground: Ground) -> None:
     async with ground.node(three()) as system:
         await bind(system, A, B, how="link", then="fail")
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
         events = Recorder(system)
         await tell(system, B, End(how="custom"))
         assert {address for address, _, _ in exits(events)} == {B}
@@ -195,7 +196,7 @@ async def test_a_link_in_the_turn_that_ends_it(ground: Ground) -> None:
     async with ground.node(three(Mortal, Trapper)) as system:
         await bind(system, A, B, how="link", then="stop")
         assert await seen(system, B) == [(A, "error enough")]
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
     assert not relations(ground)
 
 
@@ -209,8 +210,8 @@ async def test_linking_to_the_dead_is_an_exit(ground: Ground) -> None:
         ((address, kind, text),) = exits(events)
         assert (address, kind) == (A, "error")
         assert "there is no /t/nobody" in text
-        assert not system.monitors.bound
-        assert system.cells[A].status == "up"
+        assert not system.kernel.part(Monitors).bound
+        assert system.kernel.cells[A].status == "up"
     assert not ground.rows(MessageRow), "the turn itself was well"
     assert not ground.rows(AttemptRow)
 
@@ -232,13 +233,13 @@ async def test_an_exit_while_the_turn_still_runs(ground: Ground, kind: type[Acto
             assert await seen(system, A) == [(B, "RuntimeError")]
         else:
             assert exits(events) == [(B, "error", "boom"), (A, "error", "boom")]
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
 
 
 async def test_supervisor_and_child_are_bound_already(memory: Ground) -> None:
     async with memory.node(three()) as system:
         await bind(system, A, "/t", how="link")
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
 
 
 # -- the turn that runs meanwhile ----------------------------------------------------------------------------
@@ -278,7 +279,7 @@ async def test_its_supervisor_stops_it_meanwhile(clock: VirtualRuntime, memory: 
         await clock.run(system.ref("/t").ask(TerminateChild(id="b")))
         await clock.advance(3.0)
         assert await clock.run(seen(system, C)) == [(B, "shutdown")]
-        assert system.cells[B].status == "stopped"
+        assert system.kernel.cells[B].status == "stopped"
         assert exits(events) == [(A, "error", "by hand")]
         Mortal.gate.set()
         await clock.run(system.idle())
@@ -300,8 +301,8 @@ async def test_an_incarnation_exits_once(clock: VirtualRuntime, memory: Ground) 
         Mortal.gate.set()
         await clock.run(system.idle())
         assert sorted(address for address, _, _ in exits(events)) == [A, B, C]
-        assert not system.monitors.bound
-        assert all(system.cells[address].status == "up" for address in (A, B, C))
+        assert not system.kernel.part(Monitors).bound
+        assert all(system.kernel.cells[address].status == "up" for address in (A, B, C))
 
 
 async def test_the_other_end_was_restarted_before_the_signal(clock: VirtualRuntime, memory: Ground) -> None:
@@ -331,9 +332,9 @@ async def test_a_group_that_is_restarted_together(ground: Ground) -> None:
         after = [await system.ref(address).ask(Life()) for address in (A, B, C)]
         assert all(new > old for new, old in zip(after, before, strict=True))
         assert max(after) <= max(before) + 6, "no storm of restarts"
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
         await tell(system, B, End(how="normal"))
-        assert [system.cells[address].status for address in (A, B, C)] == ["up", "up", "up"]
+        assert [system.kernel.cells[address].status for address in (A, B, C)] == ["up", "up", "up"]
 
 
 async def test_a_stop_by_the_supervisor_is_an_exit_to_the_linked(ground: Ground) -> None:
@@ -359,7 +360,7 @@ async def test_a_signal_for_one_that_is_starting(clock: VirtualRuntime, memory: 
         Mortal.gate.clear()
         await system.ref(B).tell(End(how="shutdown"))
         await clock.settle()
-        assert system.cells[B].status == "starting"
+        assert system.kernel.cells[B].status == "starting"
         await system.ref(A).tell(Bind(to=[B], how="link"))
         await clock.settle()
         assert relations(memory) == [(A, B, "link")]
@@ -371,4 +372,4 @@ async def test_a_signal_for_one_that_is_starting(clock: VirtualRuntime, memory: 
         await clock.run(system.idle())
         assert exits(events) == [(A, "error", "by hand"), (B, "error", "by hand")]
         assert not events.of("actor.start_failed")
-        assert system.cells[B].status == "up"
+        assert system.kernel.cells[B].status == "up"

@@ -25,6 +25,7 @@ from watch_actors import (
 )
 
 from greenroom import Actor, ExitReason, StoreUnavailable, SupervisorSpec
+from greenroom.actors.extensions.monitors.registry import Monitors
 from greenroom.testing import Recorder, VirtualRuntime
 
 A, B, C = "/t/a", "/t/b", "/t/c"
@@ -63,9 +64,9 @@ async def test_one_with_an_end_without_rows_does_not(ground: Ground) -> None:
     spec = tree(mortal("a"), mortal("b", durable=False))
     async with ground.node(spec) as system:
         await bind(system, A, B, how="link")
-        assert len(system.monitors.bound) == 2
+        assert len(system.kernel.part(Monitors).bound) == 2
     async with ground.node(spec) as system:
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
 
 
 async def test_an_end_that_the_tree_has_no_more(ground: Ground) -> None:
@@ -74,7 +75,7 @@ async def test_an_end_that_the_tree_has_no_more(ground: Ground) -> None:
         await bind(system, C, B, how="link")
     async with ground.node(tree(mortal("a", Trapper), mortal("c"))) as system:
         assert await seen(system, A) == [(B, "NoProcess")]
-        assert system.cells[C].status == "up", "restarted"
+        assert system.kernel.cells[C].status == "up", "restarted"
         assert await system.ref(C).ask(Life()) > await system.ref(A).ask(Life()) + 1
     assert not relations(ground)
 
@@ -85,7 +86,7 @@ async def test_passivation_keeps_the_link(clock: VirtualRuntime, memory: Ground)
     async with memory.node(spec, runtime=clock) as system:
         await clock.run(bind(system, A, other, how="link"))
         await clock.advance(10.0)
-        assert other not in system.cells
+        assert other not in system.kernel.cells
         await clock.run(tell(system, A, End(how="custom")))
         assert await clock.run(seen(system, other)) == [(A, "error by hand")]
 
@@ -96,10 +97,10 @@ async def test_a_signal_goes_on_through_one_that_is_passive(clock: VirtualRuntim
     async with memory.node(spec, runtime=clock) as system:
         await clock.run(bind(system, middle, A, C, how="link"))
         await clock.advance(10.0)
-        assert middle not in system.cells
+        assert middle not in system.kernel.cells
         await clock.run(tell(system, A, End(how="custom")))
         assert await clock.run(seen(system, C)) == [(middle, "error by hand")]
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
 
 
 async def test_a_long_chain_of_passive_ones(memory: Ground) -> None:
@@ -110,11 +111,11 @@ async def test_a_long_chain_of_passive_ones(memory: Ground) -> None:
             system.ref(one).tell(Bind(to=[other], how="link"))
         await system.idle()
         for number in range(1500):
-            cell = system.cells[f"/t/pool/{number}"]
+            cell = system.kernel.cells[f"/t/pool/{number}"]
             cell.fence("passive")
         await tell(system, A, End(how="custom"))
         assert len(await seen(system, C)) == 1
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
 
 
 async def test_a_store_that_breaks(ground: Ground) -> None:
@@ -135,7 +136,7 @@ async def test_the_message_commits_with_the_exit(ground: Ground) -> None:
         await bind(system, A, B, how="link")
         await system.ref(A).tell(End(how="shutdown"))
         await system.ref(B).ask(Seen())
-        await system.committer.flush()
+        await system.kernel.commits.flush()
         image = ground.image()
         assert await system.ref(B).ask(Seen()) == []
         Mortal.gate.set()

@@ -38,6 +38,7 @@ from greenroom import (
     handler,
 )
 from greenroom.actors.extensions.monitors import changes as intents
+from greenroom.actors.extensions.monitors.registry import Monitors
 from greenroom.persistence.store.rows import DeadLetterRow, MessageRow
 from greenroom.testing import VirtualRuntime
 
@@ -188,7 +189,7 @@ async def test_a_turn_that_fails_monitors_nobody(ground: Ground, durable: bool) 
         await bind(system, W, T, "/t/nobody", then="fail")
         await tell(system, T, End())
         assert await seen(system, W) == []
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
     assert not relations(ground)
 
 
@@ -200,7 +201,7 @@ async def test_at_once_for_the_dead(ground: Ground, address: str, durable: bool)
         await tell(system, "/t/stopped", End(how="normal"))
         await bind(system, W, address)
         assert await seen(system, W) == [(address, "NoProcess")]
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
     assert not relations(ground)
 
 
@@ -224,7 +225,7 @@ async def test_an_exit_while_the_turn_still_runs(ground: Ground, durable: bool) 
     async with ground.node(trio(durable)) as system:
         await bind(system, W, T, then=T)
         assert await seen(system, W) == [(T, "RuntimeError")]
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
     assert not relations(ground)
 
 
@@ -257,8 +258,8 @@ async def test_no_capacity_limits_downs(clock: VirtualRuntime, memory: Ground) -
         for address in targets:
             await system.ref(address).tell(End())
         await clock.settle()
-        assert system.cells[W].mailbox.count == 5
-        assert all(system.cells[address].status == "up" for address in targets), "nobody is held back"
+        assert system.kernel.cells[W].mailbox.count == 5
+        assert all(system.kernel.cells[address].status == "up" for address in targets), "nobody is held back"
         Mortal.gate.set()
         assert len(await clock.run(seen(system, W))) == 5
 
@@ -269,10 +270,10 @@ async def test_what_it_told_comes_before_its_down(memory: Ground) -> None:
         await bind(system, W, T)
         await system.ref(W).tell(End(how="wait"))
         await system.ref(T).tell(Take(ids=[]))
-        await system.committer.flush()
+        await system.kernel.commits.flush()
         rows = [row.type for row in sorted(memory.rows(MessageRow)) if row.address == W]
         assert rows == ["End", "Take", "Down"]
-        waiting = [getattr(entry, "tag", "") for entry in system.cells[W].mailbox.entries()]
+        waiting = [getattr(entry, "tag", "") for entry in system.kernel.cells[W].mailbox.entries()]
         assert waiting == ["Take", "Down"]
         Mortal.gate.set()
 
@@ -314,7 +315,7 @@ async def test_mistakes(memory: Ground) -> None:
     async with memory.node(spec) as system, MemoryGround().node(trio()) as elsewhere:
         Confused.other = elsewhere.ref(T)
         await bind(system, W)
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
     kinds = [type(error) for error in Confused.found]
     assert kinds == [ValueError, ValueError, TypeError, TypeError, TypeError, ValueError, UnhandledMessage]
     assert "an actor can't monitor itself" in str(Confused.found[0])
@@ -353,7 +354,7 @@ async def test_reasons_are_checked(memory: Ground) -> None:
     async with memory.node(tree(ChildSpec(id="target", actor=BadReason, max_attempts=1))) as system:
         await tell(system, T, End(how="text"))
         await tell(system, T, End(how="surrogate"))
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
     (letter,) = memory.rows(DeadLetterRow)
     assert "is no reason to exit" in letter.text
 

@@ -29,6 +29,7 @@ from watch_actors import (
 )
 
 from greenroom import Actor, Settings, StartChild, StoreUnavailable, TerminateChild
+from greenroom.actors.extensions.monitors.registry import Monitors
 from greenroom.persistence.store.rows import MessageRow, MonitorRow
 from greenroom.supervision.offline import edit as offline
 from greenroom.testing import Recorder, VirtualRuntime
@@ -64,7 +65,7 @@ async def test_a_passive_watcher_comes_back_for_its_down(clock: VirtualRuntime, 
     async with memory.node(spec, runtime=clock) as system:
         await clock.run(bind(system, "/t/pool/w", T))
         await clock.advance(10.0)
-        assert "/t/pool/w" not in system.cells
+        assert "/t/pool/w" not in system.kernel.cells
         await clock.run(tell(system, T, End()))
         assert await clock.run(seen(system, "/t/pool/w")) == [(T, "RuntimeError")]
 
@@ -108,7 +109,7 @@ async def test_a_light_watcher_loses_its_monitors_with_its_incarnation(ground: G
         await bind(system, W, T)
         assert not relations(ground)
         await tell(system, W, End())
-        assert not system.monitors.bound
+        assert not system.kernel.part(Monitors).bound
         await tell(system, T, End())
         assert await seen(system, W) == []
 
@@ -141,7 +142,7 @@ async def test_a_down_arrives_when_the_incarnation_is_over(ground: Ground, durab
         await bind(system, W, T)
         await system.ref(T).tell(End(how=how))
         await system.ref(W).ask(Seen())
-        await system.committer.flush()
+        await system.kernel.commits.flush()
         rows = [row for row in ground.rows(MessageRow) if row.type == "Down"]
         assert len(rows) == (1 if durable else 0)
         assert await system.ref(W).ask(Seen()) == [], "on_stop is still at it"
@@ -157,12 +158,12 @@ async def test_a_transaction_commits_before_what_is_queued(ground: Ground) -> No
     """So it can't delete a monitor that is still to be written: its Down has a commit of its own, behind that one."""
     async with ground.node(trio(handler_timeout_s=None), settings=Settings(transaction_timeout_s=60.0)) as system:
         await bind(system, V, T)
-        before = set(system.monitors.related(T).watched)
+        before = set(system.kernel.part(Monitors).related(T).watched)
         await system.ref(T).tell(End(how="hold"))
-        while not system.writer.held:
+        while not system.kernel.committer.held:
             await asyncio.sleep(0)
         system.ref(W).tell(Bind(to=[T]))
-        while not system.monitors.related(T).watched.keys() - before:
+        while not system.kernel.part(Monitors).related(T).watched.keys() - before:
             await asyncio.sleep(0)
         Mortal.gate.set()
         assert await seen(system, W) == [(T, "normal")]
@@ -182,7 +183,7 @@ async def test_a_watcher_that_retires_while_its_down_is_on_the_way(ground: Groun
         await bind(system, watcher, T)
         await system.ref(T).tell(End(how="normal"))
         await system.ref(watcher).tell(End(how="retire"))
-        await system.committer.flush()
+        await system.kernel.commits.flush()
         await patient(_gone(system, watcher))
         assert not ground.rows(MessageRow)
         Mortal.gate.set()
@@ -193,9 +194,9 @@ async def test_a_watcher_that_retires_while_its_down_is_on_the_way(ground: Groun
 
 async def _gone(system: Any, address: str) -> None:
     events = Recorder(system)
-    if address in system.cells:
+    if address in system.kernel.cells:
         await events.until("actor.retired", address)
-    await system.committer.flush()
+    await system.kernel.commits.flush()
 
 
 # -- the next life -----------------------------------------------------------------------------------------------
@@ -233,7 +234,7 @@ async def test_many_passive_targets_cost_no_cells_at_boot(memory: Ground) -> Non
     async with memory.node(spec) as system:
         await bind(system, W, *(f"/t/pool/{number}" for number in range(50)))
     async with memory.node(spec) as system:
-        assert sum(address.startswith("/t/pool/") for address in system.cells) <= 1
+        assert sum(address.startswith("/t/pool/") for address in system.kernel.cells) <= 1
         assert await seen(system, W) == []
         await tell(system, "/t/pool/7", End())
         assert await seen(system, W) == [("/t/pool/7", "RuntimeError")]
@@ -315,7 +316,7 @@ async def test_a_crash_at_any_commit(memory: MemoryGround, how: str) -> None:
             held = len(relations(image))
             wanted = len(await system.ref(W).ask(Bindings()))
             assert downs + held == wanted
-            if T in system.cells:  # it has retired in this very life
+            if T in system.kernel.cells:  # it has retired in this very life
                 await tell(system, T, End())
             assert len(await seen(system, W)) == wanted
         assert not relations(image)

@@ -27,6 +27,7 @@ from greenroom import (
     TerminateChild,
     handler,
 )
+from greenroom.actors.extensions.monitors.registry import Monitors
 from greenroom.persistence.store.rows import ActorRow, DeadLetterRow, MessageRow, MonitorRow
 
 TARGETS = ["/t/durable", "/t/light", "/t/pool/a"]
@@ -139,7 +140,7 @@ async def live(ground: Ground, system: ActorSystem, pending: list[tuple[str, Any
                 case "idle":
                     await system.idle()
                 case "flush":
-                    await system.committer.flush()
+                    await system.kernel.commits.flush()
                 case "turn":
                     await asyncio.sleep(0)
                 case "node":
@@ -172,12 +173,12 @@ async def finish(system: ActorSystem) -> None:
         try:
             await system.ref("/t").ask(RestartChild(id=name))
         except GreenroomError:
-            assert system.cells[f"/t/{name}"].status == "up"
+            assert system.kernel.cells[f"/t/{name}"].status == "up"
     await system.idle()
     for target in TARGETS:
         await system.ref(target).tell(End(how="custom"))
     await system.idle()
-    assert not system.monitors.bound
+    assert not system.kernel.part(Monitors).bound
 
 
 def check(ground: Ground) -> None:

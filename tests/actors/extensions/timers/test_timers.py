@@ -32,7 +32,8 @@ from tick_actors import (
 )
 
 from greenroom import Actor, handler
-from greenroom.actors.extensions.timers import registry as timers_module
+from greenroom.actors.extensions.timers import queue
+from greenroom.actors.extensions.timers.registry import Timers
 from greenroom.persistence.store.rows import MessageRow, TimerRow
 from greenroom.testing import VirtualRuntime
 
@@ -127,7 +128,7 @@ async def test_a_full_mailbox_waits_for_room(clock: VirtualRuntime, memory: Grou
         await clock.run(plan(system, "once", name="once", after_s=8))
         await system.ref(T).tell(Cancel(name="nobody", then="wait"))
         await clock.advance(20.5)
-        assert system.cells[T].mailbox.count == 3
+        assert system.kernel.cells[T].mailbox.count == 3
         Ticker.gate.set()
         found = await clock.run(ticks(system))
         assert found[:3] == [("", 20.5)] * 3
@@ -234,7 +235,7 @@ async def test_replaced_timers_leave_nothing_behind(clock: VirtualRuntime, memor
         for _ in range(5000):
             system.ref(T).tell(Plan(after_s=1000))
         await clock.run(system.idle())
-        assert len(system.timers._heap) < 2 * timers_module.STALE_MAX
+        assert len(system.kernel.part(Timers)._queue) < 2 * queue.STALE_MAX
         await clock.advance(1001)
         assert await times(clock, system) == [1000.0]
 
@@ -244,11 +245,11 @@ async def test_many_at_one_moment(clock: VirtualRuntime, memory: Ground) -> None
     async with memory.node(tree(Hoard), runtime=clock) as system:
         await clock.run(system.ref("/t/hoard").tell(Plan()))
         await clock.run(system.idle())
-        while clock._fire_next(100.0) and not system.timers.busy:
+        while clock._fire_next(100.0) and not system.kernel.part(Timers).busy:
             """The first may be the committer's."""
-        assert system.timers.busy
+        assert system.kernel.part(Timers).busy
         await clock.run(system.idle())
-        assert len(system.cells["/t/hoard"].incarnation.actor.state) == 2000  # type: ignore[union-attr]
+        assert len(system.kernel.cells["/t/hoard"].incarnation.actor.state) == 2000  # type: ignore[union-attr]
 
 
 class Hoard(Actor[list[str]]):

@@ -37,6 +37,7 @@ from greenroom import (
     TerminateChild,
     handler,
 )
+from greenroom.actors.extensions.timers.registry import Timers
 from greenroom.persistence.store.rows import DeadLetterRow, MessageRow, TimerRow
 from greenroom.supervision.node.administration import Administration
 from greenroom.supervision.offline import edit as offline
@@ -72,7 +73,7 @@ async def test_one_without_rows_loses_them(clock: VirtualRuntime, memory: Ground
         assert not timers(memory)
         await clock.run(system.ref(T).tell(Quit()))
         await clock.run(system.idle())
-        assert not system.timers.of(T)
+        assert not system.kernel.part(Timers).of(T)
         await clock.advance(10)
         assert await times(clock, system) == []
 
@@ -83,7 +84,7 @@ async def test_retire_takes_them_along(ground: Ground) -> None:
         await plan(system, "kept too", to="/t/pool/b", after_s=1000)
         await plan(system, "new", to=P, after_s=1000, name="new", then="retire")
         assert timers(ground) == [("/t/pool/b", "Tick")]
-        assert not system.timers.of(P)
+        assert not system.kernel.part(Timers).of(P)
 
 
 async def test_administration_retires_them(ground: Ground) -> None:
@@ -95,7 +96,7 @@ async def test_administration_retires_them(ground: Ground) -> None:
         assert timers(ground) == [(P, "Tick")], "they are like its mailbox, which stays"
         await administer("actors.retire", P, b"")
         assert not timers(ground)
-        assert not system.timers.of(P)
+        assert not system.kernel.part(Timers).of(P)
         await plan(system, to=P, after_s=1000)
     await offline.retire(ground.store(), P)
     assert not timers(ground)
@@ -109,7 +110,7 @@ async def test_a_tick_brings_a_passive_actor_back(clock: VirtualRuntime, memory:
         events = Recorder(system)
         await clock.run(plan(system, to=P, every_s=100))
         await clock.advance(90)
-        assert P not in system.cells
+        assert P not in system.kernel.cells
         await clock.advance(120)
         assert len(events.of("actor.passivated", P)) == 3
         assert await times(clock, system, P) == [100.0, 200.0]
@@ -120,11 +121,11 @@ async def test_a_passive_actor_without_rows_would_lose_them_and_stays(clock: Vir
     async with memory.node(spec, runtime=clock) as system:
         await clock.run(plan(system, to=P, after_s=100))
         await clock.advance(99)
-        assert P in system.cells
+        assert P in system.kernel.cells
         await clock.advance(2)
         assert await times(clock, system, P) == [100.0]
         await clock.advance(20)
-        assert P not in system.cells
+        assert P not in system.kernel.cells
 
 
 async def test_a_stopped_child_has_one_tick_waiting(clock: VirtualRuntime, memory: Ground) -> None:
@@ -135,7 +136,7 @@ async def test_a_stopped_child_has_one_tick_waiting(clock: VirtualRuntime, memor
         root = system.ref("/t")
         await clock.run(root.ask(TerminateChild(id="ticker")))
         await clock.advance(9)
-        assert system.cells[T].mailbox.count == 2
+        assert system.kernel.cells[T].mailbox.count == 2
         await clock.run(root.ask(RestartChild(id="ticker")))
         await clock.advance(4)
         assert await clock.run(ticks(system)) == [("every", 9.0), ("once", 9.0), ("every", 10.0), ("every", 12.0)]
@@ -148,7 +149,7 @@ async def test_a_child_that_waits_for_its_restart(clock: VirtualRuntime, memory:
         for _ in range(2):  # the first restart is immediate
             await system.ref(T).tell(Quit())
         await clock.advance(9)
-        assert system.cells[T].mailbox.count == 1
+        assert system.kernel.cells[T].mailbox.count == 1
         await clock.advance(4)
         assert await times(clock, system) == [10.0, 12.0]
 
@@ -162,7 +163,7 @@ async def test_a_child_that_is_deleted_and_comes_again(clock: VirtualRuntime, me
         await clock.run(root.ask(TerminateChild(id="child")))
         await clock.run(root.ask(DeleteChild(id="child")))
         await clock.advance(9)
-        assert [*system.timers.asleep] == [address]
+        assert [*system.kernel.part(Timers).asleep] == [address]
         await clock.run(root.ask(StartChild(spec=child)))
         await clock.advance(2)
         assert await times(clock, system, address) == [9.0, 10.0]
@@ -174,7 +175,7 @@ async def test_a_supervisor_that_the_tree_has_no_more(clock: VirtualRuntime, mem
         await clock.run(plan(system, to="/t/pool/b", after_s=HOUR))
     async with memory.node(tree(Ticker), runtime=clock) as system:  # it is kept, stopped, and what is below it
         await clock.advance(100)
-        assert [*system.timers.asleep] == [P]
+        assert [*system.kernel.part(Timers).asleep] == [P]
         assert len(memory.rows(MessageRow)) == 1
     async with memory.node(POOL, runtime=clock) as system:
         await clock.advance(3)
@@ -245,7 +246,7 @@ class Chain(Ticker):
     @handler
     async def plan(self, message: Plan) -> None:
         self.schedule(Tick(label="0"), after_s=0)
-        await self.system.committer.flush()
+        await self.system.kernel.commits.flush()
 
     @handler
     async def tick(self, message: Tick) -> None:  # type: ignore[override]
@@ -261,7 +262,7 @@ async def test_a_tick_that_was_lost_comes_again_as_itself(memory: MemoryGround) 
     later = Later()
     async with memory.node(tree(Ticker), runtime=later) as system:
         await plan(system, every_s=HOUR)
-        (timer,) = system.timers.of(T).values()
+        (timer,) = system.kernel.part(Timers).of(T).values()
         expected = timer.tick().uid
     image = memory.image()
     found: list[list[str]] = []
@@ -355,7 +356,7 @@ class Slow(Ticker):
     async def tick(self, message: Tick) -> None:  # type: ignore[override]
         """Long enough to get a row."""
         await Ticker.gate.wait()
-        self.state.ticks.append(("", self.system.runtime.now() - EPOCH))
+        self.state.ticks.append(("", self.system.kernel.runtime.now() - EPOCH))
 
 
 # -- wall clocks -------------------------------------------------------------------------------------------------
@@ -366,7 +367,7 @@ async def test_a_clock_that_is_set_back(ground: Ground) -> None:
     async with ground.node(tree(Ticker), runtime=later) as system:
         await plan(system, after_s=1000)
         later.ahead_s = 0
-        system.timers._due()
+        system.kernel.part(Timers)._due()
         assert await labels(system) == []
         await cancel(system)
     assert not timers(ground)

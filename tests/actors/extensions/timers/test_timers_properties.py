@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tick_actors import EPOCH, T, Tick
 
 from greenroom import Actor, ActorSystem, Message, Reject, RestartChild, StoreUnavailable, TerminateChild, handler
+from greenroom.actors.extensions.timers.registry import Timers
 from greenroom.persistence.store.rows import ActorRow, MessageRow, TimerRow
 from greenroom.testing import VirtualRuntime
 
@@ -50,7 +51,7 @@ class Ticker(Actor[Log]):
                 case "every":
                     self.schedule(Tick(label=name), name=name, every_s=seconds)
                 case "at":
-                    at = datetime.fromtimestamp(self.system.runtime.now() + seconds, UTC)
+                    at = datetime.fromtimestamp(self.system.kernel.runtime.now() + seconds, UTC)
                     self.schedule(Tick(label=name), name=name, at=at)
                 case _:
                     self.state.answers.append(self.cancel(name))
@@ -60,7 +61,7 @@ class Ticker(Actor[Log]):
     @handler
     def tick(self, message: Tick) -> None:
         # After a store has failed the clock stands at a moment that is no exact float.
-        self.state.ticks.append((message.label, round((self.system.runtime.now() - EPOCH) * 4) / 4))
+        self.state.ticks.append((message.label, round((self.system.kernel.runtime.now() - EPOCH) * 4) / 4))
         self.state.keys.append(self.turn.key)
 
     @handler
@@ -186,12 +187,12 @@ async def step(
                 model.change(how)
         case "run":
             await clock.advance(how)
-            system.timers.look()
+            system.kernel.part(Timers).look()
             model.run(how)
         case "sleep":  # the loop stands still
             await clock.settle()
             clock._elapsed += how
-            system.timers._due()
+            system.kernel.part(Timers)._due()
             model.rest(how)
         case "stop":
             await clock.settle()
@@ -207,7 +208,7 @@ async def step(
             with pytest.raises(StoreUnavailable):
                 await clock.run(tell(system))
             await clock.advance(0.25)
-            system.timers.look()
+            system.kernel.part(Timers).look()
             model.rest(0.25)
     await settle(clock, system)
 

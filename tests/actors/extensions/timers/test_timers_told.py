@@ -32,6 +32,7 @@ from greenroom import (
 )
 from greenroom.actors.extensions.timers import changes as timing_module
 from greenroom.actors.extensions.timers import timer as timer_module
+from greenroom.actors.extensions.timers.registry import Timers
 from greenroom.testing import Recorder, VirtualRuntime
 
 
@@ -92,7 +93,7 @@ async def test_a_mistake_says_what_to_do(memory: Ground, how: Any, kind: type[Ex
     Careless.error = None
     async with memory.node(tree(("ticker", Careless))) as system:
         await plan(system)
-        assert not system.timers.of(T)
+        assert not system.kernel.part(Timers).of(T)
     assert isinstance(Careless.error, kind)
     assert text in str(Careless.error)
 
@@ -159,7 +160,7 @@ async def test_each_tick_is_a_message_of_its_own(clock: VirtualRuntime, memory: 
     async with memory.node(as_ticker(Spoiler, durable=durable), runtime=clock) as system:
         await clock.run(plan(system))
         await clock.advance(3)
-        assert system.cells[T].incarnation.actor.state == [[1], [], [1], [1]]  # type: ignore[union-attr]
+        assert system.kernel.cells[T].incarnation.actor.state == [[1], [], [1], [1]]  # type: ignore[union-attr]
 
 
 async def test_who_the_sender_is(clock: VirtualRuntime, memory: Ground) -> None:

@@ -27,6 +27,7 @@ from tick_actors import (
 )
 
 from greenroom import Actor, ChildSpec, Resume, Suspend, TurnClosed, handler
+from greenroom.actors.extensions.timers.registry import Timers
 from greenroom.persistence.store.rows import TimerRow
 from greenroom.testing import VirtualRuntime
 
@@ -44,7 +45,7 @@ async def test_a_turn_that_fails_schedules_and_cancels_nothing(
     clock: VirtualRuntime, memory: Ground, spec: Any
 ) -> None:
     async with memory.node(spec, runtime=clock) as system:
-        if system.cells[T].durable:  # without rows the timer would end with the incarnation
+        if system.kernel.cells[T].durable:  # without rows the timer would end with the incarnation
             await clock.run(plan(system, "kept", every_s=10))
             await clock.run(plan(system, "never", after_s=1, then="fail"))
             await clock.run(cancel(system, then="fail"))
@@ -53,14 +54,14 @@ async def test_a_turn_that_fails_schedules_and_cancels_nothing(
         else:
             await clock.run(plan(system, "never", after_s=1, then="fail"))
             await clock.advance(10)
-            assert not system.timers.of(T)
+            assert not system.kernel.part(Timers).of(T)
 
 
 async def test_the_row_is_there_with_the_turn_and_not_before(ground: Ground) -> None:
     async with ground.node(tree(Ticker)) as system:
         await system.ref(T).tell(Plan(after_s=100, then="wait"))
         await system.ref(T).tell(Plan(after_s=100, name="second"))
-        await system.committer.flush()
+        await system.kernel.commits.flush()
         assert not timers(ground)
         Ticker.gate.set()
         await system.idle()
@@ -104,20 +105,20 @@ async def test_a_transaction_that_replaces_one_which_ticks(ground: Ground, then:
         await ref.tell(Plan(label="new", after_s=100, then=then))
         if then != "transaction":
             await Ticker.waits.wait()
-        await system.committer.wait(system.committer.position if then == "transaction" else 0)
+        await system.kernel.commits.wait(system.kernel.commits.position if then == "transaction" else 0)
         later.ahead_s = 60
-        system.timers._due()  # and on we go, before its commit
+        system.kernel.part(Timers)._due()  # and on we go, before its commit
         if then == "transaction":
             await ref.ask(Resume())
         Ticker.gate.set()
         expected = [] if then == "wait inside" else ["old"]
         assert await labels(system) == expected, "the one that it held back is replaced"
-        await system.committer.flush()
+        await system.kernel.commits.flush()
         (row,) = ground.rows(TimerRow)
-        (timer,) = system.timers.of(T).values()
+        (timer,) = system.kernel.part(Timers).of(T).values()
         assert row == timer.row(timer.due)
         later.ahead_s = 200
-        system.timers._due()
+        system.kernel.part(Timers)._due()
         assert await labels(system) == [*expected, "new"]
 
 
@@ -129,8 +130,8 @@ async def test_what_a_transaction_has_held_back(ground: Ground) -> None:
         await system.ref(T).tell(Plan(after_s=1000, then="wait inside"))
         await Ticker.waits.wait()
         later.ahead_s = 60
-        system.timers._due()
-        assert system.cells[T].mailbox.count == 0
+        system.kernel.part(Timers)._due()
+        assert system.kernel.cells[T].mailbox.count == 0
         Ticker.gate.set()
         assert await labels(system) == ["other"]
 
@@ -145,7 +146,7 @@ async def test_schedule_in_the_last_turn(clock: VirtualRuntime, memory: Ground) 
 
 async def test_outside_a_turn(clock: VirtualRuntime, memory: Ground) -> None:
     async with memory.node(tree(Ticker), runtime=clock) as system:
-        actor = system.cells[T].incarnation.actor  # type: ignore[union-attr]
+        actor = system.kernel.cells[T].incarnation.actor  # type: ignore[union-attr]
         with pytest.raises(TurnClosed):
             actor.schedule(Tick(), after_s=1)
         with pytest.raises(TurnClosed):

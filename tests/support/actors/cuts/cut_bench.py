@@ -32,7 +32,8 @@ from greenroom import (
     TerminateChild,
     handler,
 )
-from greenroom.actors.execution.lifecycle import cut_off
+from greenroom.actors.execution.exits import Exits
+from greenroom.actors.execution.shutdown import cut_off
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 
@@ -142,13 +143,13 @@ class Worker(Clerk):
 
     def strike(self, message: Do) -> None:
         Worker.struck.add(message.number)
-        turn = self.system.cells[self.address].turn
+        turn = self.system.kernel.cells[self.address].turn
         assert turn is not None
         error = RuntimeError("cut off")
         if message.how == "charged":
-            self.system.background(cut_off(turn, lambda: error), "cut off")
+            self.system.kernel.background(cut_off(turn, lambda: error), "cut off")
         else:  # as an exit signal over a link does; its supervisor starts it again
-            self.system.exits.fell(turn.cell, ExitReason.killed("cut off"))
+            self.system.kernel.part(Exits).fell(turn.cell, ExitReason.killed("cut off"))
 
     async def ask(self, message: Do) -> None:
         assert await self.system.ref("/t/other").ask(Slow(number=message.number)) == message.number
@@ -213,7 +214,7 @@ class Bench:
         async with patience():
             await self.system.ref("/t/other").tell(Put(number=0))
             await self.system.idle()
-        assert self.system.gave_up is None
+        assert self.system.kernel.gave_up is None
         unlocked(self.ground)
 
     async def numbers(self, address: str) -> Counter[int]:
@@ -270,7 +271,7 @@ class Bench:
         Clerk.gate.clear()
         narrow = self.system.ref("/t/narrow")
         narrow.tell(Hold())
-        while self.system.cells[narrow.address].mailbox.count:
+        while self.system.kernel.cells[narrow.address].mailbox.count:
             await asyncio.sleep(0)
         narrow.tell(Put(number=0))
         asyncio.get_running_loop().call_later(0.003, Clerk.gate.set)

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from greenroom.actors.delivery.ask import Asks
 from greenroom.actors.delivery.keys import Keys
 from greenroom.actors.delivery.ref import Receipt
 from greenroom.actors.delivery.tell import Delivery
 from greenroom.actors.mailbox.envelope import Ask
-from greenroom.actors.recovery.scan import Pending
+from greenroom.actors.recovery.scan import Scan
 from greenroom.persistence.commit.committer import Committer
 from greenroom.persistence.commit.effects import Effects, Entry, Told
 from greenroom.persistence.store.rows import Head, TimerRow
@@ -108,10 +107,10 @@ def _inbox_row_dropped() -> None:
     """The inbox row is deleted, and what it says is inserted in the next commit."""
     accept = Delivery.accept
 
-    def late(self: Delivery, cell: Any, envelope: Any, deletes: Any = ()) -> int:
+    def late(self: Delivery, cell: Any, envelope: Any, deletes: Any = (), guilty: Any = None) -> int:
         if not deletes:
             return accept(self, cell, envelope)
-        committer = self._system.committer
+        committer = self.kernel.commits
         position = committer.submit(Effects(deletes=deletes))
         committer.when(position, lambda _: accept(self, cell, envelope))
         return position
@@ -123,10 +122,10 @@ def _inbox_row_kept() -> None:
     """The inbox row is deleted a little later than what it says is inserted."""
     accept = Delivery.accept
 
-    def late(self: Delivery, cell: Any, envelope: Any, deletes: Any = ()) -> int:
+    def late(self: Delivery, cell: Any, envelope: Any, deletes: Any = (), guilty: Any = None) -> int:
         position = accept(self, cell, envelope)
         if deletes:
-            committer = self._system.committer
+            committer = self.kernel.commits
             committer.when(position, lambda _: committer.submit(Effects(deletes=deletes)))
         return position
 
@@ -135,12 +134,12 @@ def _inbox_row_kept() -> None:
 
 def _boot(read: Callable[[list[Head], float], list[Head]]) -> None:
     """What the boot finds on disk isn't what is there."""
-    settle = Pending._settle
+    settle = Scan._settle
 
-    def other(self: Pending, heads: list[Head], tried: Any) -> None:
-        settle(self, read(heads, self._system.runtime.now()), tried)
+    def other(self: Scan, heads: list[Head], tried: Any) -> None:
+        settle(self, read(heads, self._kernel.runtime.now()), tried)
 
-    Pending._settle = other  # type: ignore[method-assign]
+    Scan._settle = other  # type: ignore[method-assign]
 
 
 def _delay_forgotten() -> None:
@@ -170,11 +169,11 @@ def _keys_in_memory() -> None:
 def _reply_before_commit() -> None:
     """Who asks from outside hears at once, and not when what the answer rests on is on disk."""
 
-    def answer(self: Asks, ask: Ask, result: Any, after: int) -> None:
+    def answer(ask: Ask, result: Any, after: int, commits: Any) -> None:
         if not ask.future.done():
             ask.future.set_result((result, after))
 
-    Asks.answer = answer  # type: ignore[method-assign]
+    Ask.answer = answer  # type: ignore[method-assign]
 
 
 BUGS: dict[str, Callable[[], None]] = {

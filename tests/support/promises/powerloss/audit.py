@@ -134,7 +134,7 @@ async def _recover(path: Path, retold: list[int], options: str) -> Books:
                 if address.rpartition("/")[2] in VAULTS:
                     purses.append(book.purse)
             children = {str(child.id) for child in await system.ref("/p").ask(WhichChildren())}
-            boot = system.boot
+            boot = system.kernel.boot
             items, dead = _by_sql(path)
             keyed = await _retell(system, path, retold) if retold else None
         with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as connection:
@@ -156,7 +156,7 @@ async def _settled(system: ActorSystem, path: Path) -> dict[str, int]:
         left: dict[str, int] = {}
         for _ in range(ROUNDS_MAX):
             await system.idle()
-            await system.committer.flush()
+            await system.kernel.commits.flush()
             left = {
                 table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
                 for table in ("message", "attempt", "timer", "inbox")

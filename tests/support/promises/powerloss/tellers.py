@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from greenroom import ActorSystem, AskFailed, ChildSpec, Client, StartChild, StoreError
+from greenroom.actors.recovery.reset import Reset
 from greenroom.persistence.maintenance.backup import back_up
 from greenroom.persistence.runtime import Runtime
 from powerloss.workload import CLIENT, DESK, KEYED, MOVER, VAULTS, Clerk, Move, Number, Order, Take
@@ -44,7 +45,7 @@ class Tellers:
         self._say = say
 
     async def play(self) -> None:
-        self._say("boot", self._system.boot)
+        self._say("boot", self._system.kernel.boot)
         await asyncio.gather(
             self._one_by_one(0),
             self._in_bursts(1),
@@ -67,7 +68,7 @@ class Tellers:
     async def _refused(self, sent: Number, error: StoreError | AskFailed) -> None:
         """A disk that fails refuses some: without a trace, or nobody knows. Then the node is reset."""
         self._say("refused", *sent, getattr(error, "outcome", "unknown"))
-        while self._system.recovery.resetting:
+        while self._system.kernel.part(Reset).resetting:
             await asyncio.sleep(RESETTING_S)
 
     async def _one_by_one(self, teller: int) -> None:

@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from greenroom.actors.delivery.ask import Asks
 from greenroom.actors.delivery.keys import Keys
 from greenroom.actors.delivery.ref import Receipt
 from greenroom.actors.delivery.tell import Delivery
-from greenroom.actors.execution.executor import Handling
+from greenroom.actors.execution.executor import Executor
 from greenroom.actors.extensions.monitors import registry as monitors
 from greenroom.actors.extensions.timers.timer import Timer
+from greenroom.actors.kernel.router import Router
 from greenroom.actors.kernel.state import DurableState
 from greenroom.actors.kernel.turn import OPEN, Turn
 from greenroom.actors.mailbox import envelope
-from greenroom.actors.recovery.reset import Recovery
-from greenroom.actors.system import ActorSystem
+from greenroom.actors.mailbox.envelope import Ask
+from greenroom.actors.recovery.caution import Caution
+from greenroom.actors.recovery.reset import Reset
 from greenroom.persistence.commit import committer
 from greenroom.persistence.commit.committer import Committer
 from greenroom.persistence.commit.effects import Effects, Told, fold
@@ -85,17 +86,17 @@ def dead_letter_keeps_message(effects: Effects) -> None:
 
 
 def reply_before_commit(patch: pytest.MonkeyPatch) -> None:
-    def bad(self: Asks, ask: Any, result: Any, after: int) -> None:
-        if not ask.future.done():
-            ask.future.set_result((result, after))
+    def bad(self: Ask, result: Any, after: int, commits: Any) -> None:
+        if not self.future.done():
+            self.future.set_result((result, after))
 
-    patch.setattr(Asks, "answer", bad)
+    patch.setattr(Ask, "answer", bad)
 
 
 def receipt_before_commit(patch: pytest.MonkeyPatch) -> None:
     def bad(self: Receipt) -> Iterator[None]:
-        assert self._system is not None
-        self._system.committer.request()
+        assert self._kernel is not None
+        self._kernel.commits.request()
         return iter(())
 
     patch.setattr(Receipt, "__await__", bad)
@@ -103,9 +104,9 @@ def receipt_before_commit(patch: pytest.MonkeyPatch) -> None:
 
 def no_fence_of_incarnations(patch: pytest.MonkeyPatch) -> None:
     """A handler that was abandoned comes to its end after all, and its turn is finished."""
-    finish = Handling._finish
+    finish = Executor._finish
 
-    async def bad(self: Handling, turn: Turn, result: Any, spec: Any) -> str:
+    async def bad(self: Executor, turn: Turn, result: Any, spec: Any) -> str:
         cell = turn.cell
         if turn.interrupt is not None and cell.incarnation is not turn.incarnation and cell.turn is None:
             current, cell.incarnation = cell.incarnation, turn.incarnation
@@ -114,7 +115,7 @@ def no_fence_of_incarnations(patch: pytest.MonkeyPatch) -> None:
             cell.incarnation = current
         return await finish(self, turn, result, spec)
 
-    patch.setattr(Handling, "_finish", bad)
+    patch.setattr(Executor, "_finish", bad)
 
 
 def no_fence_of_epochs(patch: pytest.MonkeyPatch) -> None:
@@ -122,12 +123,17 @@ def no_fence_of_epochs(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_suspects(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Recovery, "note_suspects", nothing)
+    patch.setattr(Reset, "suspect", nothing)
 
 
 def run_ahead_in_spite_of_suspects(patch: pytest.MonkeyPatch) -> None:
     """And so elision: a message that isn't a row runs, and a suspect without a row can't be charged."""
-    patch.setattr(ActorSystem, "cautious", property(never, nothing), raising=False)
+
+    def bad(self: Caution, position: int, arrive: Callable[[], object]) -> None:
+        arrive()
+
+    patch.setattr(Caution, "active", property(never))
+    patch.setattr(Caution, "after", bad)
 
 
 def delivered_before_the_finish(patch: pytest.MonkeyPatch) -> None:
@@ -139,7 +145,7 @@ def delivered_before_the_finish(patch: pytest.MonkeyPatch) -> None:
             copy = envelope.Envelope(message.address, message.uid, message.message, message.tag, message.body)
             assert self.sends is not None
             self.sends.pop()
-            self.cell.system.delivery.accept(cell, copy)
+            self.cell.kernel.part(Delivery).accept(cell, copy)
 
     patch.setattr(Turn, "send", bad)
 
@@ -207,12 +213,12 @@ def keys_not_remembered(patch: pytest.MonkeyPatch) -> None:
 
 
 def last_first(patch: pytest.MonkeyPatch) -> None:
-    deliver = Delivery.deliver
+    deliver = Router.deliver
 
-    def bad(self: Delivery, sender: Any, sends: Any, after: int) -> None:
+    def bad(self: Router, sender: Any, sends: Any, after: int) -> None:
         deliver(self, sender, sends[::-1], after)
 
-    patch.setattr(Delivery, "deliver", bad)
+    patch.setattr(Router, "deliver", bad)
 
 
 BUGS: dict[str, Plant] = {

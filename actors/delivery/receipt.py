@@ -1,0 +1,77 @@
+"""Receipt: what a tell gives back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import Any
+
+from ...persistence.errors import StoreDataError, StoreFull, StoreUnavailable
+from ..kernel.kernel import Kernel
+from ..kernel.turn import current_turn
+from ..messages.message import Message
+
+__all__ = ("DONE", "Receipt")
+
+
+class Receipt:
+    """Awaiting it waits until the message is on disk. The tell has taken effect without that.
+
+    Inside a turn it is done at once: the message commits with the turn.
+
+    Raises:
+        StoreFull, StoreUnavailable: nothing was kept; `undelivered` is the message.
+        StoreDataError: the database refuses this message (it is too big, say); `undelivered` is the message.
+        MailboxFull, KeyConflict: of a tell that had to wait in line.
+    """
+
+    __slots__ = ("_admitted", "_kernel", "_message", "_position")
+
+    def __init__(
+        self,
+        kernel: Kernel | None,
+        position: int,
+        message: Message | None,
+        admitted: asyncio.Future[int] | None = None,
+    ) -> None:
+        self._kernel = kernel
+        self._position = position
+        self._message = message
+        self._admitted = admitted
+
+    def __await__(self) -> Generator[Any, None, None]:
+        kernel = self._kernel
+        if kernel is None:
+            return
+        try:
+            if self._admitted is not None:
+                self._position = yield from asyncio.shield(self._admitted)
+                self._admitted = None
+            position, commits = self._position, kernel.commits
+            if position > commits.committed and kernel.committer.pace.quick and current_turn.get() is None:
+                yield  # one round of the loop: turns in hand go first, and so does whoever else has something to tell
+                if position > commits.committed:
+                    kernel.committer.commit_here()
+            if position > commits.committed:
+                yield from commits.landing(position)  # raises what was lost
+            elif (error := commits.lost(position)) is not None:
+                raise error
+        except (StoreFull, StoreUnavailable, StoreDataError) as error:
+            raise error.handing_back(self._message) from None
+
+    @property
+    def committed(self) -> bool:
+        """Whether the message is on disk by now (or was told inside a turn, which commits it)."""
+        kernel = self._kernel
+        if kernel is None:
+            return True
+        position, admitted = self._position, self._admitted
+        if admitted is not None:
+            if not admitted.done() or admitted.cancelled() or admitted.exception() is not None:
+                return False
+            position = admitted.result()
+        return position <= kernel.commits.committed and kernel.commits.lost(position) is None
+
+
+DONE = Receipt(None, 0, None)
+"""The receipt of a tell that has nothing to wait for."""

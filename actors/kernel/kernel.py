@@ -1,0 +1,337 @@
+"""Kernel: what every part of a node shares. It knows no feature.
+
+A part is given the kernel and, by name, the parts that it calls. A feature's part is found by its class:
+`kernel.part(Timers)`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from loguru import logger
+
+from ...persistence.commit.committer import Committer
+from ...persistence.commit.effects import Effects, Entry
+from ...persistence.errors import GreenroomError, StoreDataError, StoreError, StoreFull, StoreUnavailable
+from ...persistence.events import Events
+from ...persistence.runtime import Runtime
+from ...persistence.store.contract import Store
+from ...persistence.store.rows import OwnerRow, Row
+from ..definition.handlers import HandlerSpec
+from ..mailbox.delayed import Delayed
+from ..mailbox.envelope import Envelope
+from ..mailbox.index import MailIndex
+from ..messages.message import Message, tag_of
+from ..messages.signals import Exit, ExitReason
+from .errors import SystemStopped
+from .hooks import Activator, Caution, Extension, Hooks, Owed, Routing, Scheduler
+from .idle import Idle
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .cell import Cell
+
+__all__ = ("Kernel",)
+
+T = TypeVar("T")
+
+THREE_DIGITS = tuple(f"{number:03x}" for number in range(0x1000))
+
+
+class Kernel:
+    """One node's kernel: one store, one commit order, one clock."""
+
+    scheduler: Scheduler
+    router: Routing
+    activator: Activator
+    """The three are set when the node is put together (system.py, and supervision/node)."""
+
+    def __init__(self, store: Store, runtime: Runtime, owner: OwnerRow, settings: Settings) -> None:
+        self.store = store
+        self.runtime = runtime
+        self.settings = settings
+        self.boot = owner.epoch
+        self.attempts = store.attempts
+        self.events = Events(runtime.now)
+        self.jitter = runtime.random()
+        self.cells: dict[str, Cell] = {}
+        self.committer = Committer(
+            store,
+            runtime,
+            commit_no=owner.commit_no,
+            refused=_refused,
+            broken=self._broken,
+            bug=self.bug,
+            at_work=self._at_work,
+        )
+        self.commits = self.committer.queue
+        self.delayed = Delayed(runtime, self._redeliver, self.maybe_idle)
+        self.index = MailIndex()
+        self.handlers: dict[type[Message], HandlerSpec] = {}
+        """Handlers of messages that every actor answers."""
+        self.hooks = Hooks(())
+        self.caution: Caution | None = None
+        """While suspects exist; None in ordinary times."""
+        self.stepping: Any = None
+        """The turn whose code is on the CPU at this moment; the watchdog reads it."""
+        self.on_broken: Callable[[StoreError, bool], object] = _unheard
+        """Called when the store has failed, and everything uncommitted is gone."""
+        self.closing = False
+        self.struck = False
+        """Whether a Ctrl-C was raised in a task of the node's own."""
+        self.over = False
+        """Whether nothing can be told any more: it is closing, or it gave up."""
+        self.resetting = False
+        """Whether the tree is being reset from the store."""
+        self.inbox_read = False
+        """Whether the inbox was read since the boot."""
+        self.gave_up: GreenroomError | None = None
+        """Set when the root has exited: the node is over."""
+        self.gave_up_error: Callable[[ExitReason], GreenroomError] = _gave_up
+        """Makes the error of a root that exited."""
+        self.root: Cell | None = None
+        self.idle = Idle()
+        self.background_tasks: dict[asyncio.Task[Any], None] = {}
+        self.services: list[asyncio.Task[Any]] = []
+        self.ended = asyncio.Event()
+        """Set when the root has exited by itself, or the store is lost for good."""
+        self._parts: dict[type, Any] = {}
+        self._extensions: list[Extension] = []
+        self._last_id = 0
+        self._incarnations = 0
+        self._uids = 0
+        self._uid_prefix = runtime.uid()[:20]
+        self._uid_block = f"{self._uid_prefix}{0:09x}"
+
+    # -- parts -------------------------------------------------------------------------------------------
+
+    def add_parts(self, *parts: object) -> None:
+        """Make parts known by their classes. Those that are extensions are hooked in, in this order."""
+        self._parts.update((type(part), part) for part in parts)
+        self._extensions += [part for part in parts if isinstance(part, Extension)]
+        self.hooks = Hooks(self._extensions)
+
+    def part(self, kind: type[T]) -> T:
+        """The part of this class."""
+        return cast(T, self._parts[kind])
+
+    # -- identity ----------------------------------------------------------------------------------------
+
+    def next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    @property
+    def last_id(self) -> int:
+        """The highest sequence number that was given."""
+        return self._last_id
+
+    def seen_id(self, row_id: int) -> None:
+        self._last_id = max(self._last_id, row_id)
+
+    def next_uid(self) -> str:
+        """128 bits: 80 random ones of this boot, and a counter."""
+        self._uids = number = self._uids + 1
+        if not number & 0xFFF:
+            self._uid_block = f"{self._uid_prefix}{number >> 12:09x}"
+        return self._uid_block + THREE_DIGITS[number & 0xFFF]
+
+    def next_incarnation(self) -> int:
+        self._incarnations += 1
+        return self._incarnations
+
+    def wrap(self, address: str, message: Message) -> Envelope:
+        """An envelope for a message that travelled without one."""
+        return Envelope(address, self.next_uid(), message, tag_of(type(message)), None)
+
+    @property
+    def root_address(self) -> str:
+        return "/" if self.root is None else self.root.address
+
+    # -- exits and addresses -------------------------------------------------------------------------------
+
+    def exited(self, cell: Cell, end: Exit | None) -> None:
+        """An incarnation is over: features that have to do with it hear of that. None: a first start that failed."""
+        for ended in self.hooks.ended:
+            ended(cell, end)
+
+    def owed(self, end: Exit, after: int, *, ahead: bool = False) -> list[Owed]:
+        """What an exit will owe to others. Changes nothing."""
+        found = []
+        for exiting in self.hooks.exiting:
+            owed = exiting(end, after, ahead=ahead)
+            if owed is not None:
+                found.append(owed)
+        return found
+
+    def rows_of(self, address: str) -> list[tuple[type[Row], Any]]:
+        """The rows of features that belong to an address, by kind and key."""
+        return [row for rows in self.hooks.rows_of for row in rows(address)]
+
+    def forget(self, address: str) -> None:
+        """The address is being deleted: features forget what memory holds of it."""
+        for forget in self.hooks.forget:
+            forget(address)
+
+    def keeps(self, cell: Cell) -> bool:
+        """Whether a feature needs the cell in memory."""
+        return any(keeps(cell) for keeps in self.hooks.keeps)
+
+    # -- tasks -----------------------------------------------------------------------------------------------
+
+    def background(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """A task of the node's own, or of a TaskSupervisor; it is cancelled at the stop."""
+        task = self.runtime.spawn(coroutine, name)
+        self.background_tasks[task] = None
+        task.add_done_callback(self._background_done)
+        return task
+
+    def disown(self, task: asyncio.Task[Any]) -> None:
+        """It swallows its cancellation: nobody waits for it any more."""
+        self.background_tasks.pop(task, None)
+        self.maybe_idle()
+
+    def serve(self, coroutine: Coroutine[Any, Any, Any], name: str) -> None:
+        """A task that runs as long as the node, and doesn't keep it from being idle."""
+        task = self.runtime.spawn(coroutine, name)
+        self.services.append(task)
+        task.add_done_callback(self._service_done)
+
+    def _service_done(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.bug(error)
+
+    def _background_done(self, task: asyncio.Task[Any]) -> None:
+        self.background_tasks.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.bug(error)
+        self.maybe_idle()
+
+    # -- the store ---------------------------------------------------------------------------------------------
+
+    def _broken(self, error: StoreError, charged: bool) -> None:
+        self.on_broken(error, charged)
+
+    def _redeliver(self, address: str, entry: Envelope | int) -> None:
+        self.router.redeliver(address, entry)
+
+    def _at_work(self) -> bool:
+        return self.scheduler.waiting
+
+    def store_failed(self, error: StoreError) -> None:
+        """A read, or a held transaction, failed as the committer does."""
+        self.committer.fail(error)
+
+    def refusal(self, failure: StoreError, undelivered: object) -> StoreError:
+        """The error of a tell while the store is broken. It hands the message back."""
+        if isinstance(failure, StoreFull | StoreUnavailable):
+            return failure.handing_back(undelivered)
+        if isinstance(failure, StoreDataError):
+            return StoreUnavailable("the tree is being reset from the database", undelivered=undelivered)
+        return failure
+
+    def report_damage(self, error: Exception, effect: str, address: object = None) -> None:
+        """A row is damaged, and the node goes on.
+
+        Args:
+            effect: what comes of that, in words.
+            address: the one it is about, as the damaged row has it.
+        """
+        about = address if isinstance(address, str) else self.root_address
+        self.events.emit("store.row_damaged", about, text=str(error), effect=effect)
+
+    # -- idleness ------------------------------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        return not (
+            self.scheduler.busy
+            or self.commits.pending
+            or self.commits.failure is not None
+            or self.delayed.retries
+            or self.delayed.overdue
+            or self.background_tasks
+            or self.resetting
+            or any(extension.busy for extension in self.hooks.busy)
+        )
+
+    @property
+    def watched(self) -> bool:
+        """Whether anything depends on idleness at the moment."""
+        return bool(self.idle) or self.caution is not None
+
+    def maybe_idle(self) -> None:
+        """Wake those who wait for idleness, if it may have come."""
+        if not self.watched:
+            return
+        if self.caution is not None and self.inbox_read and self.is_idle:
+            self.caution.rested()
+        if self.is_idle or self.gave_up is not None or self.commits.pending:
+            self.idle.wake()
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the event loop ends under the node (asyncio.Runner: at a second Ctrl-C)."""
+        return self.struck or self.committer.cancelled
+
+    def check_running(self) -> None:
+        """
+        Raises:
+            SystemStopped, StoreError: nothing can be told at the moment.
+        """
+        if self.over:
+            raise SystemStopped
+        if self.commits.failure is not None:
+            raise self.commits.failure
+
+    def close_doors(self) -> None:
+        """Nothing can be told any more."""
+        self.over = True
+        for cell in self.cells.values():
+            cell.light = False
+
+    def root_exited(self, reason: ExitReason) -> None:
+        if not self.closing:
+            self.give_up(self.gave_up_error(reason))
+
+    def bug(self, error: BaseException) -> None:
+        """An exception in a task of the node's own: end the node rather than run on half dead."""
+        if isinstance(error, Exception):
+            logger.opt(exception=error).error("greenroom itself failed")
+        else:  # a Ctrl-C has hit this task; it goes through to the caller that runs the loop
+            self.struck = True
+        if not isinstance(error, GreenroomError):
+            bug = GreenroomError(repr(error))
+            bug.__cause__ = error
+            error = bug
+        self.give_up(error)
+
+    def give_up(self, error: GreenroomError) -> None:
+        """The node is over: nothing can be told any more, and asks are refused."""
+        if self.gave_up is not None:
+            return
+        self.gave_up = error
+        self.close_doors()
+        self.events.emit("node.gave_up", self.root_address, reason=type(error).__name__, text=str(error))
+        for cell in self.cells.values():
+            cell.refuse_asks()
+        self.ended.set()
+        self.maybe_idle()
+
+
+def _refused(entry: Entry, error: StoreDataError) -> Effects | None:
+    """The database refuses data: their owner answers for them. None if they have none."""
+    guilty = entry.guilty
+    return None if guilty is None else cast("Effects | None", guilty.refused(entry, error))
+
+
+def _unheard(error: StoreError, charged: bool) -> None:  # noqa: ARG001 - nothing is put together yet
+    raise error
+
+
+def _gave_up(reason: ExitReason) -> GreenroomError:
+    return GreenroomError(f"the root exited: {reason}")

@@ -1,0 +1,90 @@
+"""Leaving: a turn that ends its incarnation, and may retire its actor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from ...persistence.store.rows import ActorRow, AttemptRow, MessageRow, Row
+from ..mailbox.envelope import Envelope
+from ..messages.signals import Exit, ExitReason
+from .cell import STARTING
+from .hooks import Owed, Participant
+from .turn import Turn
+
+__all__ = ("Leaving", "belongings")
+
+
+def belongings(
+    address: str, messages: Iterable[int], others: Iterable[tuple[type[Row], Any]]
+) -> list[tuple[type[Row], Any]]:
+    """All rows that belong to an address, by kind and key. They are deleted when its actor retires, by a turn or by
+    administration, on a running node or without one.
+
+    Monitors and links have two ends, so they aren't among them: an exit ends them. The row by which an actor is a child
+    is its supervisor's.
+
+    Args:
+        messages: the ids of the messages that wait for it.
+        others: rows of features, its timers say (`Extension.rows_of`).
+    """
+    rows: list[tuple[type[Row], Any]] = [(ActorRow, address)]
+    for message in messages:
+        rows += [(MessageRow, message), (AttemptRow, message)]
+    return [*rows, *others]
+
+
+class Leaving(Participant):
+    """The exit that one turn decides."""
+
+    rank: ClassVar[int] = 2
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._owed: Sequence[Owed] = ()
+
+    def stop(self, reason: ExitReason) -> None:
+        """The incarnation ends after the turn; state and mailbox stay."""
+        if not self._turn.retiring:
+            self._turn.exit = reason
+
+    def retire(self) -> None:
+        """The incarnation ends after the turn, and all that belongs to its address is deleted in the turn's commit."""
+        turn = self._turn
+        turn.exit = ExitReason.normal()
+        turn.retiring = True
+        if turn.cell.kernel.index.scanning:
+            turn.waits = True
+
+    async def ready(self) -> None:
+        if self._turn.retiring:
+            await self._turn.cell.kernel.index.complete()  # because all of its mail is deleted
+
+    def prepare(self, inserts: list[Envelope], ahead: bool) -> int:
+        turn, cell = self._turn, self._turn.cell
+        kernel, size = cell.kernel, 0
+        if turn.retiring:
+            rows = belongings(cell.address, cell.row_ids(), kernel.rows_of(cell.address))
+            for kind, key in (*rows, *kernel.activator.retired(cell)):
+                turn.delete(kind, key)
+        if turn.exit is not None and (turn.message is not None or turn.retiring or cell.status is STARTING):
+            end = Exit(cell.address, turn.incarnation.number, turn.exit, turn.uid, retired=turn.retiring)
+            self._owed = kernel.owed(end, turn.after, ahead=ahead)
+            for owed in self._owed:
+                told, deletes, more = owed.entries(kernel.next_id)
+                inserts += told
+                size += more
+                for kind, key in deletes:
+                    turn.delete(kind, key)
+        return size
+
+    def apply(self) -> None:
+        turn, cell = self._turn, self._turn.cell
+        for owed in self._owed:
+            owed.decided(turn.after)
+        if turn.retiring:
+            cell.retiring = True
+            cell.kernel.forget(cell.address)
+            cell.forget_mail({key for kind, key in turn.deletes or () if kind is MessageRow})
+        if turn.exit is not None:
+            cell.leaving = (turn.exit, turn.uid, 0)
