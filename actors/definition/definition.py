@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,9 +16,6 @@ from ..messages.types import class_path, shown, type_argument, unstorable
 from .handlers import MARK, HandlerMark, HandlerSpec, fallback_spec, read_handler
 from .options import OPTION_NAMES, Backoff, Options, near_miss
 from .versions import check_name, check_upgrade, join_type, state_version
-
-if TYPE_CHECKING:
-    from ..actor import Actor
 
 __all__ = ("RESERVED", "Backoff", "Definition", "HandlerSpec", "Options", "stored_name")
 
@@ -79,7 +76,7 @@ class Definition:
         "upgrades",
     )
 
-    def __init__(self, cls: type[Actor[Any]], root: type[Actor[Any]]) -> None:
+    def __init__(self, cls: type[Any], root: type[Any]) -> None:
         """Read `cls`, a subclass of `root` (`Actor`).
 
         Raises:
@@ -163,7 +160,7 @@ _WAITS = frozenset(("GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WIT
 """`await`, `async for` and `async with`, as the compiler (3.11 and later) writes them."""
 
 
-def _upgrades(cls: type[Actor[Any]], root: type[Actor[Any]], version: int) -> bool:
+def _upgrades(cls: type[Any], root: type[Any], version: int) -> bool:
     overridden = getattr(cls.upgrade, "__func__", None) is not getattr(root.upgrade, "__func__", None)
     if overridden and version == 1:  # a renamed field would be filled by its default, and its old value lost
         raise TypeError(

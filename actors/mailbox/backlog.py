@@ -15,13 +15,10 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .envelope import Ask, Envelope
 from .mailbox import SYSTEM, Entry, Mailbox, PriorityRow, priority_of, replace_rows
-
-if TYPE_CHECKING:
-    from .index import MailIndex
 
 __all__ = ("FEW", "Backlog", "Rows")
 
@@ -96,6 +93,13 @@ class Rows:
                 yield PriorityRow.of(row_id, priority)
 
 
+class Scanned(Protocol):
+    """The index of mail on disk (index.py)."""
+
+    scanning: bool
+    """Whether there are messages on disk that nobody knows of yet."""
+
+
 class Backlog(Mailbox):
     """`queue` and `lanes` are the front; `count` counts all.
 
@@ -105,7 +109,7 @@ class Backlog(Mailbox):
 
     __slots__ = ("_index", "_on_mail", "behind", "parked", "rows")
 
-    def __init__(self, index: MailIndex, on_mail: Callable[[], object]) -> None:
+    def __init__(self, index: Scanned, on_mail: Callable[[], object]) -> None:
         """
         Args:
             on_mail: called when there is something to handle again, after it was parked.

@@ -77,7 +77,7 @@ class ChildTable:
         spec = self.renewed.pop(child.address, None)
         if spec is None:
             return
-        child.spec = spec
+        child.respecify(spec)
         if isinstance(spec, ChildSpec):
             resolution = resolve_spec(spec)
             child.redefine(resolution.cls.__definition__, resolution.options, resolution.kwargs)

@@ -43,10 +43,7 @@ class Children:
             StartFailed
         """
         self.tree.children.renew(child)
-        asking = self.cell.asking
-        if asking is None:
-            asking = self.cell.asking = []
-        asking.append(child)  # a start that asks its own supervisor would wait for ever: it gets AskCycle
+        self.cell.waits_for(child)  # a start that asks its own supervisor would wait for ever: it gets AskCycle
         try:
             await start_cell(child)
         except Ignore as ignored:
@@ -55,7 +52,7 @@ class Children:
                 self.forget(child)
             return False
         finally:
-            asking.remove(child)
+            self.cell.has_waited_for(child)
         return True
 
     async def stop_in_reverse(self, children: list[Cell]) -> None:

@@ -107,7 +107,7 @@ class TaskSupervisor(Actor[None], TaskHost):
                 f"{cell.address}: a TaskSupervisor under a template would leave memory when no message comes. "
                 "Give it a ChildSpec of its own"
             )
-        cell.at_end = self._orphaned
+        cell.on_end(self._orphaned)
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Cancel every task and wait for them; the shutdown time ends the wait."""

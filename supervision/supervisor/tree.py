@@ -241,7 +241,7 @@ class Tree:
         check_child(spec, above)
         check_change(cell, spec, self.children)
         table = self.children
-        cell.spec = spec
+        cell.respecify(spec)
         table.renewed.pop(cell.address, None)
         if spec.template is not None and spec.strategy == "dynamic":
             self.activation.templates[cell.address] = resolve_spec(spec.template)

@@ -93,7 +93,7 @@ class RelationChanges(Participant):
 
     def _checked(self, ref: ActorRef, what: str) -> str:
         if not isinstance(ref, ActorRef):
-            raise TypeError(f'{what}({ref!r:.100}): it takes a reference, self.system.ref("/bank/ledger")')
+            raise TypeError(f'{what}({ref!r:.100}): it takes a reference, such as system.ref("/bank/ledger")')
         if not ref.belongs_to(self._kernel):
             raise ValueError(f"{what}({ref.address}): that is an actor of another node")
         if ref.address == self._cell.address:

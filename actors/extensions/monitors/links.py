@@ -4,7 +4,7 @@
         trap_exits = True
 
         async def on_start(self) -> None:
-            self.link(self.system.ref("/plant/valve"))
+            self.link(valve)  # an ActorRef
 
         @handler
         def exited(self, message: Exited) -> None: ...

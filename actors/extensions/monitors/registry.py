@@ -3,7 +3,7 @@
     class Broker(Actor[Book]):
         @handler
         def hire(self, message: Hire) -> None:
-            self.monitor(self.system.ref(message.worker))
+            self.monitor(worker)  # an ActorRef
 
         @handler
         def down(self, message: Down) -> None:
