@@ -1,26 +1,14 @@
-"""One actor's life. A message flows through these files in this order:
+"""Actors: what an address is, and how a message becomes a turn. The floors, from the lowest up:
 
-    message, ref          what is told, and to whom             client, letterbox   from another process, and
-    delivery, admission   into the mailbox; or in line          inbox               taken in by the node
-    envelope, mailbox     on its way, waiting                   delays              waiting for a moment
-    pending, backlog      what waits on disk, and whose it is   due_rows            and for a moment
-    runner                the task that takes it up             stepping            the handler's code, step by step
-    handling, dispatch    one message becomes one turn          turn, state         what the turn collects, and leaves
-    plain_turns           or a row of them do, the quick way    batches             or several become one
-    failures              what a failure is charged to          asks, keys          replies; idempotency
-    exiting, lifecycle    the end and the start of a life       cell, incarnation   an address; one life of it
-    monitors, relations   who is told of whose exit             intents             what a turn monitors and links
-    links                 who exits with whom                   groups              told under one name
-    tasks, task           coroutines beside the actors, under a TaskSupervisor (supervision/tasks)
-    timers, timer         what comes due, and its ticks         timing, schedule    what a turn schedules, for when
-    stash                 what is put aside for later           fair_share          who held the loop for long
-    introspection         what every actor answers              suspension          one that is held
-    trace, tracing        its turns as they end                 watching, stack     how they are seen; where it waits
-    recovery, watchdog    after a crash; when the loop hangs    refusals            who answers for refused data
-    damage                what of the store can't be believed
-    system                all of it together
+messages                what is told
+definition, mailbox     what a class declares; what waits for an actor
+kernel                  what an address is at run time, and what a turn commits; it knows no feature
+delivery, execution     how a message comes in; the runner of a turn
+extensions              features that hook into the kernel: monitors, timers, stash, groups, introspection, tasks
+recovery, remote        after a crash or a broken store; other processes
+system, actor           the faces: what users hold, and what they subclass
+testing                 what tests of actors need
 
-    stored_state, versions, aliases   what older code has stored, as the code of now has it
-
-What users declare: actor, handlers, options, definition, types. What they see of failures: errors, exits.
+A room may import the floors below its own, and nothing else (`make contracts`). docs/architecture.md has the way of a
+message in five files, and how a feature hooks in.
 """

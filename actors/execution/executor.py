@@ -43,6 +43,7 @@ class Pool(Protocol):
 
     def is_cancelled_start(self, task: asyncio.Task[Any] | None) -> bool:
         """Whether this is the task of the node's start, and somebody has cancelled it."""
+        ...
 
 
 class Executor:

@@ -84,6 +84,7 @@ class Owed(Protocol):
 
     def entries(self, next_id: Callable[[], int]) -> tuple[list[Envelope], list[tuple[type[Row], Any]], int]:
         """Messages to insert, rows to delete, and bytes."""
+        ...
 
     def decided(self, position: int) -> None:
         """The exit has this place in the commit order, and what it owes with it."""
@@ -206,6 +207,7 @@ class Activator(Protocol):
 
     def activate(self, parent: Cell, key: str) -> Cell | None:
         """The cell of a new child of `parent`, or None if it takes none."""
+        ...
 
     def forget(self, cell: Cell) -> None:
         """A child has retired: nobody starts it again."""
@@ -235,22 +237,26 @@ class Scheduler(Protocol):
     @property
     def busy(self) -> bool:
         """Whether any cell is ready or set aside, or any runner is at work."""
+        ...
 
     @property
     def waiting(self) -> bool:
         """Whether any cell waits for a runner."""
+        ...
 
     def ready_cell(self, cell: Cell) -> None:
         """Take a cell up. Its `queued` is set by the caller."""
 
     def has_queued(self, cell: Cell) -> bool:
         """Whether a cell waits for a runner, or was set aside."""
+        ...
 
     def leave_behind(self, task: asyncio.Task[Any]) -> None:
         """The handler in which this runner waits was abandoned: nobody waits for it any more."""
 
     def is_cancelled_start(self, task: asyncio.Task[Any] | None) -> bool:
         """Whether this is the task of the node's start, and somebody has cancelled it."""
+        ...
 
 
 class Caution(Protocol):
@@ -265,12 +271,15 @@ class Caution(Protocol):
     @property
     def active(self) -> bool:
         """Whether suspects exist, so that there is no run-ahead."""
+        ...
 
     def suspect(self, uid: str) -> bool:
         """Whether a message is a suspect."""
+        ...
 
     def acquit(self, uid: str) -> bool:
         """Whether a message was a suspect; it is none any more."""
+        ...
 
     def after(self, position: int, arrive: Callable[[], object]) -> None:
         """Let something told arrive once its position is on disk."""
@@ -283,9 +292,11 @@ class Caution(Protocol):
 
     async def run_waiting(self, cell: Cell) -> str | None:
         """The suspect that waits for its solo run has it now, if it is this cell's; else None."""
+        ...
 
     async def run_suspect(self, cell: Cell, envelope: Envelope) -> str:
         """A suspect has come to its turn: everything else waits while it runs."""
+        ...
 
     def rested(self) -> None:
         """The node is idle: suspects that haven't come back never will."""
@@ -326,3 +337,4 @@ class Guilty(Protocol):
 
     def refused(self, entry: Entry, error: Any) -> Any:
         """What is to be committed in place of the entry; None if nobody answers for it."""
+        ...

@@ -161,7 +161,7 @@ class Ask(Envelope):
 
         commits.when(after, gate)
 
-    def refuse(self, error: Exception) -> None:
+    def refuse(self, error: BaseException) -> None:
         """It gets no reply. Does nothing if it has an outcome already."""
         if not self.future.done():
             self.future.set_exception(error)
