@@ -11,6 +11,6 @@ __all__ = ("suspect",)
 
 def suspect(system: ActorSystem, uid: str, address: str) -> None:
     """From now on the message is a suspect. No solo run is under way."""
-    system.kernel.part(Reset).suspect((Started(0, uid, address, "started"),))
+    system.kernel.part(Reset).suspect((Started(slot=0, verdict="started", uid=uid, address=address),))
     assert system.kernel.caution is not None
     system.kernel.caution.solo = False

@@ -43,7 +43,7 @@ SPEC = tree(
 async def test_a_stop_has_the_shutdown_times_below_it(memory: MemoryGround, address: str, seconds: float) -> None:
     async with memory.node(SPEC) as system:
         activator: Any = system.kernel.activator
-        commands = ChildCommands(system, activator)
+        commands = ChildCommands(system.kernel, activator)
         assert await commands.patience(address, "actors.stop") == seconds
         assert await commands.patience(address, "actors.start") == START_S + ORDER_S
         assert await commands.patience(address, "actors.restart") == seconds + START_S + ORDER_S

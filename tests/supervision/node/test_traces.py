@@ -32,7 +32,7 @@ async def test_pages_are_sent_again_until_they_have_arrived(
 ) -> None:
     monkeypatch.setattr(traces, "PAGE", 3)
     async with memory.node(SPEC) as system:
-        followed = Traces(system)
+        followed = Traces(system.kernel)
         page = await followed.poll("/t/notes", None)
         assert (page["turns"], page["last"], page["more"]) == ([], 0, False)
         for number in range(5):
@@ -54,7 +54,7 @@ async def test_what_nobody_fetches_is_dropped_and_counted(
 ) -> None:
     monkeypatch.setattr(traces, "KEPT_MAX", 2)
     async with memory.node(SPEC) as system:
-        followed = Traces(system)
+        followed = Traces(system.kernel)
         page = await followed.poll("/t/notes", None)
         for number in range(5):
             system.ref("/t/notes").tell(Note(number=number))
@@ -65,7 +65,7 @@ async def test_what_nobody_fetches_is_dropped_and_counted(
 
 async def test_the_lease(memory: MemoryGround, clock: VirtualRuntime) -> None:
     async with memory.node(SPEC, runtime=clock) as system:
-        followed = Traces(system)
+        followed = Traces(system.kernel)
         page = await followed.poll("/t/notes", None)
         again = {"trace": page["trace"], "after": 0}
         for _ in range(3):
@@ -79,7 +79,7 @@ async def test_the_lease(memory: MemoryGround, clock: VirtualRuntime) -> None:
 
 async def test_it_is_left(memory: MemoryGround) -> None:
     async with memory.node(SPEC) as system:
-        followed = Traces(system)
+        followed = Traces(system.kernel)
         page = await followed.poll("/t/notes", None)
         system.ref("/t/notes").tell(Note(number=1))
         await system.idle()
@@ -91,7 +91,7 @@ async def test_it_is_left(memory: MemoryGround) -> None:
 async def test_there_is_a_limit(memory: MemoryGround, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "FOLLOWED_MAX", 2)
     async with memory.node(SPEC) as system:
-        followed = Traces(system)
+        followed = Traces(system.kernel)
         await followed.poll("/t/notes", None)
         await followed.poll("/t/pool/later", None)
         with pytest.raises(TooManyTraces, match="2 traces are being followed"):
@@ -101,4 +101,4 @@ async def test_there_is_a_limit(memory: MemoryGround, monkeypatch: pytest.Monkey
 async def test_an_address_that_nothing_can_have(memory: MemoryGround) -> None:
     async with memory.node(SPEC) as system:
         with pytest.raises(ActorNotFound):
-            await Traces(system).poll("/t/nobody", None)
+            await Traces(system.kernel).poll("/t/nobody", None)

@@ -204,8 +204,8 @@ MUTATIONS = (
     Mutation(
         "a failed start is retried by a message, so that administration works in between",
         RESTARTS,
-        "            system.kernel.router.post(cell, message, urgent=False)\n            return\n",
-        "            system.kernel.router.post(cell, message, urgent=True)\n            return\n",
+        "            kernel.router.post(cell, message, urgent=False)\n            return\n",
+        "            kernel.router.post(cell, message, urgent=True)\n            return\n",
         ("test_hanging_restart_loop",),
     ),
     Mutation(
