@@ -21,8 +21,8 @@ PAGES = sorted(
 )
 SEMANTICS = sorted((DOCS / "semantics").glob("*.md"))
 SEMANTICS_LINES_MAX = 120
-INVENTED = {"tests/test_bank.py"}
-"""Files of the reader's own project, which an example names."""
+INVENTED = {"tests/test_bank.py", "actors/extensions/notes", "tests/actors/extensions/notes"}
+"""Files of an example: of the reader's own project, of a feature that there isn't."""
 
 _FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"`[^`\n]*`")
