@@ -28,12 +28,15 @@ from loguru import logger
 from pulse import Pulse
 from stacks import ask_for_stacks
 
+import greenroom
 from greenroom import Actor, Message, Request, handler, start
 
 CALLS_FIRST = ((1, 3000), (3000, 12000), (3000, 12000))
 """Function calls of a life before the first Ctrl-C: while it boots, or works."""
 CALLS_NEXT = ((1, 60), (1, 60), (1, 600), (1, 1500))
 TELLERS = 4
+OURS = str(Path(greenroom.__file__).parent)
+"""Where the calls that count are defined. A clone's folder may be called greenroom, too, and hold all of `.venv`."""
 
 
 class Put(Message):
@@ -99,7 +102,7 @@ def interrupt_at(calls: list[int]) -> None:
     def count(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal done
         # `Worker.settle` is what asyncio calls to wake somebody.
-        if "greenroom" in frame.f_code.co_filename and frame.f_code.co_name != "settle":
+        if frame.f_code.co_filename.startswith(OURS) and frame.f_code.co_name != "settle":
             done += 1
             if left and done >= left[0]:
                 left.pop(0)
