@@ -37,18 +37,18 @@ STOPPED: Final = "stopped"
 GONE: Final = "gone"
 
 SCAN: Final = "the scan"
-"""What holds a cell whose mail all waits for the scan of what is on disk."""
+"""Holds a cell whose mail all waits for the scan of the messages on disk."""
 
 
 class Line(Protocol):
     """Outside tells that wait before a mailbox (delivery/admission.py)."""
 
     def refuse(self, error: Callable[[object], GreenroomError]) -> None:
-        """None of them will get in; each gets an error that hands its message back."""
+        """Nothing in the line gets in; each teller gets an error that hands its message back."""
 
 
 class Cell:
-    """One address."""
+    """One address at run time."""
 
     __slots__ = (
         "__weakref__",
@@ -107,7 +107,7 @@ class Cell:
         """Makes the constructor's arguments anew for each incarnation."""
         self.supervisor = supervisor
         self.spec = spec
-        """What the supervisor made it from; opaque here."""
+        """The spec from which the supervisor made it; opaque here."""
         self.on_demand = on_demand
         """Whether its first message starts it, rather than its supervisor."""
         self.capacity = options.capacity
@@ -122,39 +122,42 @@ class Cell:
         """The commit position that everything it has seen so far rests on."""
         self.turn: Turn | None = None
         self.queued = False
-        """Whether it is in the ready queue, set aside, or in a runner's hands."""
+        """Whether it is in the ready queue, set aside for a solo run, or in a runner's hands."""
         self.runner = -1
-        """The slot of the runner that has it in hand."""
+        """The slot of the runner that has it in hand; -1 if none has."""
         self.held_by: object = None
-        """Why it isn't scheduled although it has mail: the receiver that it overfilled, or `SCAN`."""
+        """The reason why it isn't scheduled although it has mail: the receiver that it overfilled, or `SCAN`."""
         self.leaving: tuple[ExitReason, str, int] | None = None
-        """Set when a turn ends the incarnation: reason, the message's uid, its attempt."""
+        """Set when a turn ends the incarnation: the reason, the message's uid, the number
+        of its failed attempts before."""
         self.retiring = False
         """Whether the turn that ended the incarnation deleted state and mailbox."""
         self.last_exit = 0
-        """The incarnation that ended last."""
+        """The number of the incarnation that ended last."""
         self.quiet: asyncio.Future[None] | None = None
-        """Resolved when no runner has it in hand; only while somebody waits for that."""
+        """Resolved when no runner has it in hand. Exists only while somebody waits for that."""
         self.admission: Line | None = None
-        """Outside tells that wait for room or for a key, in order."""
+        """Tells from outside that wait for room or for a key, in order."""
         self.asking: list[Cell] | None = None
         """Cells that its turn has asked and waits for: edges of the wait-for graph."""
         self.at_end: Callable[[], object] | None = None
-        """Called once when the incarnation is over, however it ended: for what it has beside its turns."""
+        """Called once when the incarnation is over, however it ended. It ends the work that the
+        incarnation has beside its turns."""
         self.on_room: list[Callable[[], object]] | None = None
         """Called when the mailbox is under its capacity again."""
         self.alone = 0
-        """How many messages are to be handled one by one, after a batch failed."""
+        """The number of messages that are to be handled one by one, because a batch failed."""
         self.held_s = 0.0
-        """For how many seconds a step of its handler that waits has just held the loop (execution/fair_share.py)."""
+        """Seconds for which the last step of a waiting handler has held the loop (execution/fair_share.py)."""
         self.last_used = 0.0
-        """When its last message was handled, in the monotonic seconds of a sweep."""
+        """The time when its last message was handled, in the monotonic seconds of a sweep."""
 
     def __repr__(self) -> str:
         return f"<Cell {self.address} {self.status}, {self.mailbox.count} waiting>"
 
     def redefine(self, definition: Definition, options: Options, make_args: Callable[[], dict[str, Any]]) -> None:
-        """Between two incarnations: another class, or other options, from the next one on. `durable` stays."""
+        """Take another class, or other options, between two incarnations. They hold from the next
+        incarnation on; `durable` stays."""
         if definition is not self.definition:
             self.state = DurableState(self, definition, self.durable)
         self.definition = definition
@@ -164,12 +167,13 @@ class Cell:
         self.make_args = make_args
 
     def respecify(self, spec: Any) -> None:
-        """Its supervisor made it from another spec."""
+        """Note that its supervisor has made it from another spec."""
         self.spec = spec
 
     @property
     def suspended(self) -> bool:
-        """Whether it handles nothing but system messages (extensions/introspection); it is up, in a runner's hands."""
+        """Whether it handles nothing but system messages (extensions/introspection). It
+        is up then, in a runner's hands."""
         return self.mailbox.held
 
     @property
@@ -195,7 +199,7 @@ class Cell:
         self.mailbox = mailbox
 
     def take(self, slot: int) -> int:
-        """A runner takes it in hand; returns the one that had it before, -1 if none did."""
+        """A runner takes it in hand. Returns the slot of the runner that had it before, -1 if none did."""
         before, self.runner = self.runner, slot
         return before
 
@@ -214,7 +218,7 @@ class Cell:
         self.queued = False
 
     def park(self) -> None:
-        """All of its mail waits for the scan: it isn't scheduled until some may be handled."""
+        """All of its mail waits for the scan: it isn't scheduled until some of the mail may be handled."""
         self.held_by = SCAN
         self.let_go()
 
@@ -224,7 +228,7 @@ class Cell:
             self.held_by = None
 
     def used(self, now_s: float) -> None:
-        """Somebody has had to do with it, at that moment in monotonic seconds."""
+        """Something has used it, at that moment in monotonic seconds."""
         self.last_used = now_s
 
     def line_up(self, line: Line) -> None:
@@ -238,7 +242,7 @@ class Cell:
         self.light = not self.durable and not self.kernel.over
 
     def waits_for(self, cell: Cell) -> None:
-        """Its turn has asked another."""
+        """Its turn has asked another cell."""
         if self.asking is None:
             self.asking = []
         self.asking.append(cell)
@@ -252,7 +256,7 @@ class Cell:
         self.at_end = callback
 
     def rest_on(self, position: int) -> None:
-        """It rests on this place in the commit order, and the turn that it is in."""
+        """It rests on this commit position, and so does the turn that it is in."""
         self.after = position
         if self.turn is not None:
             self.turn.after = position
@@ -277,7 +281,7 @@ class Cell:
         return self.on_demand and self.supervisor is not None and self.supervisor.status is UP
 
     def has_room(self) -> None:
-        """Tell those who wait for it, if the mailbox has got short enough, or isn't drained any more."""
+        """Call the callbacks that wait for room, if the mailbox has got short enough, or isn't drained any more."""
         if self.on_room is not None and (
             self.mailbox.count < self.options.capacity or self.status in (DOWN, STOPPED, GONE)
         ):
@@ -286,7 +290,7 @@ class Cell:
                 callback()
 
     def give_back(self, envelopes: Iterable[Envelope], *, alone: bool = False) -> None:
-        """Put messages back at the head, uncharged. Asks aren't: they have been answered."""
+        """Put messages back at the head, uncharged. Asks aren't put back, because they have been answered."""
         entries = [entry for entry in envelopes if not isinstance(entry, Ask)]
         for entry in entries:
             entry.forget_object()
@@ -303,7 +307,8 @@ class Cell:
         return [int(row_id) for row_id in ids if row_id]
 
     def forget_mail(self, ids: Container[int]) -> None:
-        """It retires: these rows go with it. What came since then is for the next actor at the address."""
+        """Forget these rows, because the actor retires and they go with it. Mail that came since is for
+        the next actor at the address."""
         self.kernel.delayed.drop(self.address, ids)
         entries, self.mailbox = self.mailbox.entries(), Mailbox()
         for entry in entries:
@@ -329,7 +334,7 @@ class Cell:
     # -- the end of an incarnation ---------------------------------------------------------------------
 
     def fence(self, status: str) -> None:
-        """No incarnation any more: whatever still runs of it can commit nothing."""
+        """End the incarnation: whatever still runs of it can commit nothing."""
         for fenced in self.kernel.hooks.fenced:
             fenced(self)
         self.incarnation = None
@@ -348,13 +353,13 @@ class Cell:
             at_end()
 
     def refuse_asks(self) -> None:
-        """Nothing will answer them."""
+        """Refuse the asks that wait, because nothing will answer them."""
         for entry in self.mailbox.entries():
             if isinstance(entry, Ask):
                 entry.refuse(ActorNotFound(self.address, f"it is {self.status}"))
 
     def reset(self, error: StoreError) -> None:
-        """The store failed: forget everything, it will be read again."""
+        """Forget everything, because the store failed. It will be read again."""
         for fenced in self.kernel.hooks.fenced:
             fenced(self)
         turn, self.turn = self.turn, None

@@ -53,7 +53,7 @@ class SystemStopped(ActorError):
 
 
 class TurnClosed(ActorError):
-    """The turn is over: what was sent, scheduled or written now could not be part of it."""
+    """The turn is over: a send, a timer or a state change that is made now can't be part of it."""
 
     def __init__(self, address: str) -> None:
         self.address = address

@@ -38,20 +38,20 @@ __all__ = ("Refusals", "Verdict", "charge", "judge", "letter_effects", "park", "
 
 RESETS_MAX = 10
 PERIOD_S = 60.0
-"""So many resets within so many seconds are borne for data that nobody answers for."""
+"""A node bears `RESETS_MAX` resets within so many seconds for data that nobody answers for."""
 WARY_MAX = 10_000
-"""Actors that are remembered for a refused start or stop; the oldest are forgotten."""
+"""The number of actors that are remembered for a refused start or stop; the oldest are forgotten."""
 
 
 class Verdict(NamedTuple):
     reason: ExitReason
     cause: str
     park: bool
-    """A dead letter at once, whatever `max_attempts` says."""
+    """The message is a dead letter at once, whatever `max_attempts` says."""
     exits: bool
-    """Whether the actor exits too."""
+    """The actor exits, too."""
     after_s: float | None
-    """The backoff the handler asked for."""
+    """The backoff in seconds that the handler asked for; None if it asked for none."""
 
 
 def judge(options: Options, error: BaseException) -> Verdict:
@@ -77,10 +77,10 @@ def charge(
     after_s: float | None = None,
     owed: Sequence[Owed] = (),
 ) -> None:
-    """One failed attempt of one message: redelivery after a backoff, or a dead letter.
+    """Charge one failed attempt to one message: it is redelivered after a backoff, or becomes a dead letter.
 
     Args:
-        owed: what the exit that the failure is owes to others; it commits with the attempt.
+        owed: messages and deletions that are owed to others if the failure is an exit; they commit with the attempt.
     """
     kernel = cell.kernel
     envelope.attempts += 1
@@ -119,7 +119,7 @@ def park(kernel: Kernel, envelope: Envelope, reason: ExitReason, cause: str, owe
 
 
 def _submit(kernel: Kernel, effects: Effects, owed: Sequence[Owed]) -> int:
-    """Submit the effects of a failure, with those of the exit that it is.
+    """Submit the effects of a failure, and of the exit that it may be.
 
     Raises:
         StoreFull, StoreUnavailable
@@ -136,7 +136,7 @@ def _submit(kernel: Kernel, effects: Effects, owed: Sequence[Owed]) -> int:
 
 
 def letter_effects(kernel: Kernel, envelope: Envelope, reason: ExitReason, cause: str) -> Effects:
-    """The dead letter in, the message out."""
+    """The effects of parking: the dead letter is inserted, the message is deleted."""
     body = envelope.body
     if body is None:
         body = ENCODER.encode(envelope.message)
@@ -175,7 +175,7 @@ def report_parked(kernel: Kernel, envelope: Envelope, reason: ExitReason, cause:
 
 
 class Refusals:
-    """Refused data of one node: who answers, and which actors had some in a start or stop."""
+    """Refused data of one node: the party that answers for them, and the actors whose start or stop wrote some."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
@@ -186,7 +186,7 @@ class Refusals:
         self._resets: deque[float] = deque(maxlen=RESETS_MAX)
 
     def of_turn(self, turn: Any, error: StoreDataError) -> Effects | None:
-        """What is committed in place of a turn's refused effects; None if nobody answers for them."""
+        """The effects to commit in place of a turn's refused ones; None if nobody answers for them."""
         asked = turn
         while isinstance(asked.envelope, Ask):
             ask = asked.envelope
@@ -215,7 +215,7 @@ class Refusals:
         return Effects(rows=(row,))
 
     def _started(self, turn: Any, error: StoreDataError) -> Effects | None:
-        """The turn of an `on_start` or `on_stop`."""
+        """Answer for the turn of an `on_start` or `on_stop`."""
         cell = turn.cell
         if self.wary(cell):
             return None
@@ -231,7 +231,7 @@ class Refusals:
         return cell.address in self._wary
 
     def bears(self, error: StoreError) -> bool:
-        """Whether the node bears one more reset that nobody answers for. If not, it has given up now."""
+        """Whether the node bears one more reset that nobody answers for. If not, it has given up by the return."""
         if not isinstance(error, StoreDataError):
             return True
         now, resets = self._kernel.runtime.monotonic(), self._resets

@@ -1,8 +1,9 @@
-"""Hooks: what stands above the kernel, as the kernel sees it.
+"""Hooks: the parts above the kernel, as the kernel sees them.
 
-A feature is a folder under `extensions/`. It hooks in by two classes: an `Extension`, its part of a node, and a
-`Participant`, its part of one turn. The others here are roles that one object has: the tree (`Activator`), the pool of
-runners (`Scheduler`), the care after a crash (`Caution`), the way to mailboxes (`Routing`).
+A feature is a folder under `extensions/`. It hooks in by two classes: an `Extension`, its part of a node,
+and a `Participant`, its part of one turn. The others here are roles that one object has: the tree
+(`Activator`), the pool of runners (`Scheduler`), the care after a crash (`Caution`), the way to mailboxes
+(`Routing`), the owner of data (`Guilty`).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ __all__ = (
 
 
 class Instance(Protocol):
-    """An actor's instance, which users' classes are. `Actor` stands above the kernel."""
+    """An actor's instance, of a user's class. The kernel has this protocol because `Actor` stands above the kernel."""
 
     state: Any
     _context: Any
@@ -58,13 +59,13 @@ class Participant:
     """The order of participants: keys 0, relations 1, leaving 2, timers 3, stash 4, a journal 9."""
 
     async def ready(self) -> None:
-        """Before the finish: look up what it needs. Only called if `turn.waits`; the highest rank comes first.
+        """Look up the data that it needs, before the finish. Called only if `turn.waits`; the highest rank comes first.
 
-        What it raises fails the turn.
+        An exception that it raises fails the turn.
         """
 
     def prepare(self, inserts: list[Envelope], ahead: bool) -> int:
-        """The finish: its rows become the turn's. Returns their size in bytes. It may change only the turn.
+        """Add its rows to the turn, at the finish. Returns their size in bytes. It may change only the turn.
 
         Args:
             inserts: messages that get a row with the turn; it may add some, each with an id.
@@ -73,43 +74,44 @@ class Participant:
         return 0
 
     def apply(self) -> None:
-        """The turn's effects have their place in the commit order: change what is in memory."""
+        """Change memory, because the turn's effects have their position in the commit queue."""
 
     def withdraw(self) -> None:
-        """The turn came to nothing."""
+        """Undo its preparations, because the turn came to nothing."""
 
 
 class Owed(Protocol):
-    """What an exit owes to others. It commits with the exit."""
+    """Messages and deletions that are owed to others because of an exit. They commit with the exit."""
 
     def entries(self, next_id: Callable[[], int]) -> tuple[list[Envelope], list[tuple[type[Row], Any]], int]:
-        """Messages to insert, rows to delete, and bytes."""
+        """The messages to insert, the rows to delete, and the bytes of both."""
         ...
 
     def decided(self, position: int) -> None:
-        """The exit has this place in the commit order, and what it owes with it."""
+        """The exit has this position in the commit queue, and the owed messages with it."""
 
 
 class Extension:
     """A feature's part of a node. Every method does nothing by default, and one that isn't overridden costs nothing.
 
-    They are called once a start, a stop or a boot, never once a message. Order is that of the tuple in `system.py`.
+    The methods are called once a start, a stop or a boot, never once a message, in the order
+    of `add_parts` in `system.py`.
     """
 
     async def load(self) -> None:
-        """The boot, or a store that is back: read rows."""
+        """Read rows: at the boot, or when the store is back."""
 
     async def catch_up(self) -> None:
-        """Everything is read, and nothing has started."""
+        """Catch up on missed work. Everything is read, and nothing has started."""
 
     async def look_round(self) -> None:
-        """The tree has started."""
+        """Look round: the tree has started."""
 
     def reset(self) -> None:
-        """The store has failed: every incarnation is gone, without an exit."""
+        """Forget everything that is read again. The store has failed, and every incarnation is gone without an exit."""
 
     def close(self) -> None:
-        """The node stops: let go of timers."""
+        """Let go of timers, because the node stops."""
 
     def built(self, cell: Cell) -> None:
         """An instance was made for the cell's new incarnation; nothing of it has run."""
@@ -121,10 +123,11 @@ class Extension:
         """The cell is about to have no incarnation any more. That may be no exit: passivation, say."""
 
     def ended(self, cell: Cell, end: Exit | None) -> None:
-        """An incarnation is over; `end` is None for a first start that failed, which is no exit."""
+        """An incarnation is over. `end` is None for a first start that failed, because that is no exit."""
 
     def exiting(self, end: Exit, after: int, *, ahead: bool = False) -> Owed | None:
-        """What an exit will owe, to be committed with it. Changes nothing.
+        """The messages and deletions that an exit will owe to others, to be committed with it;
+        None if nothing. Changes nothing.
 
         Args:
             after: the position that the exit rests on.
@@ -137,7 +140,8 @@ class Extension:
         return ()
 
     def forget(self, address: str) -> None:
-        """The rows of `rows_of` go in a commit that has its place: memory forgets them, too."""
+        """Forget the address in memory. Its rows (`rows_of`) are deleted by a commit that
+        has its position in the queue."""
 
     def holding(self, cell: Cell) -> None:
         """The cell's turn is about to hold the write transaction."""
@@ -171,7 +175,7 @@ _HOOKS = (
 
 
 class Hooks:
-    """The methods of all extensions that are overridden, a tuple for each hook."""
+    """The overridden methods of all extensions, a tuple for each hook."""
 
     __slots__ = ("busy", *_HOOKS)
 
@@ -190,7 +194,7 @@ class Hooks:
     holding: tuple[Callable[[Cell], object], ...]
     keeps: tuple[Callable[[Cell], bool], ...]
     busy: tuple[Extension, ...]
-    """Extensions that may be busy."""
+    """The extensions that may be busy."""
 
     def __init__(self, extensions: Sequence[Extension]) -> None:
         for name in _HOOKS:
@@ -210,7 +214,7 @@ class Activator(Protocol):
         ...
 
     def forget(self, cell: Cell) -> None:
-        """A child has retired: nobody starts it again."""
+        """A child has retired: it isn't started again."""
 
     def started(self, cell: Cell) -> None:
         """A cell is up; if it is a supervisor, mail may start its children now."""
@@ -228,7 +232,7 @@ class Activator(Protocol):
         ...
 
     async def reload(self) -> None:
-        """The store failed, and is back: forget what it may not know."""
+        """Forget everything that may not hold any more, because the store failed and is back."""
 
 
 class Scheduler(Protocol):
@@ -262,11 +266,11 @@ class Scheduler(Protocol):
 class Caution(Protocol):
     """The care after a crash, while there are suspects: messages that were started and not finished when the node died.
 
-    None in ordinary times. recovery/caution.py
+    It is None in ordinary times (recovery/caution.py).
     """
 
     solo: bool
-    """While a suspect runs alone, or the boot prepares for it: only requests of actors are served."""
+    """Only requests of actors are served, because a suspect runs alone or the boot prepares for that."""
 
     @property
     def active(self) -> bool:
@@ -282,16 +286,16 @@ class Caution(Protocol):
         ...
 
     def after(self, position: int, arrive: Callable[[], object]) -> None:
-        """Let something told arrive once its position is on disk."""
+        """Call `arrive`, which delivers a told message, once the position is on disk."""
 
     def serve(self, cell: Cell) -> None:
-        """During a solo run an actor was asked something."""
+        """During a solo run, an actor was asked something."""
 
     def outside(self) -> None:
         """No handler is in flight any more."""
 
     async def run_waiting(self, cell: Cell) -> str | None:
-        """The suspect that waits for its solo run has it now, if it is this cell's; else None."""
+        """Run the suspect that waits for its solo run, if it is this cell's. Returns None if it isn't."""
         ...
 
     async def run_suspect(self, cell: Cell, envelope: Envelope) -> str:
@@ -306,7 +310,7 @@ class Routing(Protocol):
     """The way to mailboxes (kernel/router.py)."""
 
     def resolve(self, address: str) -> Cell:
-        """The cell at an address, made by its supervisor's template if there was none.
+        """The cell at an address. Its supervisor's template makes it if there was none.
 
         Raises:
             ActorNotFound
@@ -320,21 +324,21 @@ class Routing(Protocol):
         """Forget a cell that is gone, or that left memory."""
 
     def deliver(self, sender: Cell, sends: list[tuple[Cell, Envelope]], after: int) -> None:
-        """The sends of a finished turn, into the mailboxes of their receivers."""
+        """Put the sends of a finished turn into the mailboxes of their receivers."""
 
     def redeliver(self, address: str, entry: Envelope | int) -> None:
-        """A delayed or retried message whose moment has come."""
+        """Deliver a delayed or retried message whose moment has come."""
 
     def post(self, cell: Cell, signal: Message, *, urgent: bool = True) -> None:
-        """A system signal; no capacity limits it. An urgent one passes every message."""
+        """Put a system signal into a mailbox; no capacity limits it. An urgent one passes every message."""
 
     def when_room(self, cell: Cell, callback: Callable[[], object]) -> None:
         """Call back when the mailbox is under its capacity, or its actor stops."""
 
 
 class Guilty(Protocol):
-    """An entry of the commit order names who answers for it, if the database refuses its data."""
+    """The party that answers for an entry of the commit queue, if the database refuses its data."""
 
     def refused(self, entry: Entry, error: Any) -> Any:
-        """What is to be committed in place of the entry; None if nobody answers for it."""
+        """The effects to commit in place of the entry; None if nobody answers for it."""
         ...

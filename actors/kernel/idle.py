@@ -8,7 +8,7 @@ __all__ = ("Idle",)
 
 
 class Idle:
-    """The futures of those who wait for a node to be idle."""
+    """The futures of the callers that wait for a node to be idle."""
 
     def __init__(self) -> None:
         self._waiting: list[asyncio.Future[None]] = []
@@ -18,7 +18,7 @@ class Idle:
         return bool(self._waiting)
 
     async def wait(self) -> None:
-        """Return when it may be idle: the caller looks for itself."""
+        """Return when it may be idle. The caller checks whether it is."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         await future

@@ -14,7 +14,7 @@ __all__ = ("Incarnation",)
 
 
 class Incarnation:
-    """Numbered by (boot epoch, counter). A zombie still holds its own, and that is how it is told apart."""
+    """One life, numbered by (boot epoch, counter). A zombie still holds its own, and is told apart by that."""
 
     __slots__ = ("actor", "cell", "context", "exit_signal", "kernel", "number", "run", "started")
 
@@ -24,18 +24,18 @@ class Incarnation:
         self.number = number
         self.actor: Instance = None  # type: ignore[assignment]  # set by the start, before anything runs
         self.context: Context = copy_context()
-        """Handlers run in it, so that context variables behave as if the incarnation were a task."""
+        """set by the start, before anything runs"""
         self.run: Callable[..., Any] = self.context.run
-        """How its turns enter the context; if they are observed, by way of the observer (extensions/introspection)."""
+        """Enters the context with a turn; if turns are observed, by way of the observer (extensions/introspection)."""
         self.started = cell.kernel.runtime.now()
-        """In epoch seconds."""
+        """The time of its start, in epoch seconds."""
         self.exit_signal: ExitReason | None = None
-        """Of an exit signal that came over a link while it started."""
+        """The reason of an exit signal that came over a link while it started."""
 
     @property
     def address(self) -> str:
         return self.cell.address
 
     def exit_later(self, reason: ExitReason) -> None:
-        """An exit signal came while it starts: it comes up first, and exits then."""
+        """Note an exit signal that came while it starts: it comes up first, and exits then."""
         self.exit_signal = reason

@@ -1,4 +1,4 @@
-"""Kernel: what every part of a node shares. It knows no feature.
+"""Kernel: the state that every part of a node shares. It knows no feature.
 
 A part is given the kernel and, by name, the parts that it calls. A feature's part is found by its class:
 `kernel.part(Timers)`.
@@ -41,7 +41,7 @@ THREE_DIGITS = tuple(f"{number:03x}" for number in range(0x1000))
 
 
 class Kernel:
-    """One node's kernel: one store, one commit order, one clock."""
+    """One node's kernel: one store, one commit queue, one clock."""
 
     scheduler: Scheduler
     router: Routing
@@ -73,22 +73,22 @@ class Kernel:
         """Handlers of messages that every actor answers."""
         self.hooks = Hooks(())
         self.caution: Caution | None = None
-        """While suspects exist; None in ordinary times."""
+        """The care after a crash, while suspects exist; None in ordinary times."""
         self.stepping: Any = None
         """The turn whose code is on the CPU at this moment; the watchdog reads it."""
         self.on_broken: Callable[[StoreError, bool], object] = _unheard
         """Called when the store has failed, and everything uncommitted is gone."""
         self.closing = False
-        self.struck = False
+        self.interrupted = False
         """Whether a Ctrl-C was raised in a task of the node's own."""
         self.over = False
-        """Whether nothing can be told any more: it is closing, or it gave up."""
+        """Whether nothing can be told any more, because the node is closing, or gave up."""
         self.resetting = False
         """Whether the tree is being reset from the store."""
         self.inbox_read = False
         """Whether the inbox was read since the boot."""
         self.gave_up: GreenroomError | None = None
-        """Set when the root has exited: the node is over."""
+        """The error with which the node is over, because the root has exited or the store is lost."""
         self.gave_up_error: Callable[[ExitReason], GreenroomError] = _gave_up
         """Makes the error of a root that exited."""
         self.root: Cell | None = None
@@ -143,7 +143,7 @@ class Kernel:
         return self._incarnations
 
     def wrap(self, address: str, message: Message) -> Envelope:
-        """An envelope for a message that travelled without one."""
+        """Make an envelope for a message that travelled without one."""
         return Envelope(address, self.next_uid(), message, tag_of(type(message)), None)
 
     @property
@@ -153,12 +153,12 @@ class Kernel:
     # -- exits and addresses -------------------------------------------------------------------------------
 
     def exited(self, cell: Cell, end: Exit | None) -> None:
-        """An incarnation is over: features that have to do with it hear of that. None: a first start that failed."""
+        """Tell features that an incarnation is over. `end` is None for a first start that failed."""
         for ended in self.hooks.ended:
             ended(cell, end)
 
     def owed(self, end: Exit, after: int, *, ahead: bool = False) -> list[Owed]:
-        """What an exit will owe to others. Changes nothing."""
+        """The messages and deletions that an exit will owe to others, of every feature. Changes nothing."""
         found = []
         for exiting in self.hooks.exiting:
             owed = exiting(end, after, ahead=ahead)
@@ -171,7 +171,7 @@ class Kernel:
         return [row for rows in self.hooks.rows_of for row in rows(address)]
 
     def forget(self, address: str) -> None:
-        """The address is being deleted: features forget what memory holds of it."""
+        """Tell features to forget an address in memory, because it is being deleted."""
         for forget in self.hooks.forget:
             forget(address)
 
@@ -182,19 +182,19 @@ class Kernel:
     # -- tasks -----------------------------------------------------------------------------------------------
 
     def background(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """A task of the node's own, or of a TaskSupervisor; it is cancelled at the stop."""
+        """Start a task of the node's own, or of a TaskSupervisor; the stop cancels it."""
         task = self.runtime.spawn(coroutine, name)
         self.background_tasks[task] = None
         task.add_done_callback(self._background_done)
         return task
 
     def disown(self, task: asyncio.Task[Any]) -> None:
-        """It swallows its cancellation: nobody waits for it any more."""
+        """Wait for a task no longer, because it swallows its cancellation."""
         self.background_tasks.pop(task, None)
         self.maybe_idle()
 
     def serve(self, coroutine: Coroutine[Any, Any, Any], name: str) -> None:
-        """A task that runs as long as the node, and doesn't keep it from being idle."""
+        """Start a task that runs as long as the node, and doesn't keep it from being idle."""
         task = self.runtime.spawn(coroutine, name)
         self.services.append(task)
         task.add_done_callback(self._service_done)
@@ -221,7 +221,7 @@ class Kernel:
         return self.scheduler.waiting
 
     def store_failed(self, error: StoreError) -> None:
-        """A read, or a held transaction, failed as the committer does."""
+        """Report that a read or a user transaction failed, as the committer reports a commit."""
         self.committer.fail(error)
 
     def refusal(self, failure: StoreError, undelivered: object) -> StoreError:
@@ -233,11 +233,11 @@ class Kernel:
         return failure
 
     def report_damage(self, error: Exception, effect: str, address: object = None) -> None:
-        """A row is damaged, and the node goes on.
+        """Report that a row is damaged, and that the node goes on.
 
         Args:
-            effect: what comes of that, in words.
-            address: the one it is about, as the damaged row has it.
+            effect: the consequence, in words.
+            address: the address that it concerns, as the damaged row has it.
         """
         about = address if isinstance(address, str) else self.root_address
         self.events.emit("store.row_damaged", about, text=str(error), effect=effect)
@@ -263,7 +263,7 @@ class Kernel:
         return bool(self.idle) or self.caution is not None
 
     def maybe_idle(self) -> None:
-        """Wake those who wait for idleness, if it may have come."""
+        """Wake the callers that wait for idleness, if it may have come."""
         if not self.watched:
             return
         if self.caution is not None and self.inbox_read and self.is_idle:
@@ -276,7 +276,7 @@ class Kernel:
     @property
     def cut_short(self) -> bool:
         """Whether the event loop ends under the node (asyncio.Runner: at a second Ctrl-C)."""
-        return self.struck or self.committer.cancelled
+        return self.interrupted or self.committer.cancelled
 
     def check_running(self) -> None:
         """
@@ -289,7 +289,7 @@ class Kernel:
             raise self.commits.failure
 
     def close_doors(self) -> None:
-        """Nothing can be told any more."""
+        """Refuse from now on everything that is told."""
         self.over = True
         for cell in self.cells.values():
             cell.light = False
@@ -299,11 +299,11 @@ class Kernel:
             self.give_up(self.gave_up_error(reason))
 
     def bug(self, error: BaseException) -> None:
-        """An exception in a task of the node's own: end the node rather than run on half dead."""
+        """End the node, because a task of its own raised an exception: it must not run on half dead."""
         if isinstance(error, Exception):
             logger.opt(exception=error).error("greenroom itself failed")
         else:  # a Ctrl-C has hit this task; it goes through to the caller that runs the loop
-            self.struck = True
+            self.interrupted = True
         if not isinstance(error, GreenroomError):
             bug = GreenroomError(repr(error))
             bug.__cause__ = error
@@ -311,7 +311,7 @@ class Kernel:
         self.give_up(error)
 
     def give_up(self, error: GreenroomError) -> None:
-        """The node is over: nothing can be told any more, and asks are refused."""
+        """End the node: nothing can be told any more, and asks are refused."""
         if self.gave_up is not None:
             return
         self.gave_up = error
@@ -324,7 +324,7 @@ class Kernel:
 
 
 def _refused(entry: Entry, error: StoreDataError) -> Effects | None:
-    """The database refuses data: their owner answers for them. None if they have none."""
+    """Let the owner of refused data answer for them. None if they have none."""
     guilty = entry.guilty
     return None if guilty is None else cast("Effects | None", guilty.refused(entry, error))
 

@@ -18,11 +18,11 @@ __all__ = ("Leaving", "belongings")
 def belongings(
     address: str, messages: Iterable[int], others: Iterable[tuple[type[Row], Any]]
 ) -> list[tuple[type[Row], Any]]:
-    """All rows that belong to an address, by kind and key. They are deleted when its actor retires, by a turn or by
+    """All rows that belong to an address, by kind and key. They are deleted when its actor retires: by a turn or by
     administration, on a running node or without one.
 
-    Monitors and links have two ends, so they aren't among them: an exit ends them. The row by which an actor is a child
-    is its supervisor's.
+    Monitors and links aren't among them, because they have two ends: an exit ends them. The row by which an actor
+    is a child is its supervisor's.
 
     Args:
         messages: the ids of the messages that wait for it.
@@ -44,12 +44,12 @@ class Leaving(Participant):
         self._owed: Sequence[Owed] = ()
 
     def stop(self, reason: ExitReason) -> None:
-        """The incarnation ends after the turn; state and mailbox stay."""
+        """End the incarnation after the turn; state and mailbox stay."""
         if not self._turn.retiring:
             self._turn.exit = reason
 
     def retire(self) -> None:
-        """The incarnation ends after the turn, and all that belongs to its address is deleted in the turn's commit."""
+        """End the incarnation after the turn, and delete all that belongs to its address in the turn's commit."""
         turn = self._turn
         turn.exit = ExitReason.normal()
         turn.retiring = True
@@ -58,7 +58,7 @@ class Leaving(Participant):
 
     async def ready(self) -> None:
         if self._turn.retiring:
-            await self._turn.cell.kernel.index.complete()  # because all of its mail is deleted
+            await self._turn.cell.kernel.index.complete()  # all of its mail is deleted, so all of it has to be known
 
     def prepare(self, inserts: list[Envelope], ahead: bool) -> int:
         turn, cell = self._turn, self._turn.cell

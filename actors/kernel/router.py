@@ -1,4 +1,4 @@
-"""Router: addresses to cells, and what was told into mailboxes."""
+"""Router: from addresses to cells, and from senders into mailboxes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Router:
     # -- addresses -----------------------------------------------------------------------------------------
 
     def resolve(self, address: str) -> Cell:
-        """The cell at an address, made by its supervisor's template if there was none.
+        """The cell at an address. Its supervisor's template makes it if there was none.
 
         Raises:
             ActorNotFound
@@ -56,7 +56,7 @@ class Router:
         self.move_in(cell)
 
     def move_in(self, cell: Cell) -> None:
-        """Mail that waits on disk for this cell moves into its mailbox."""
+        """Move mail that waits on disk for this cell into its mailbox."""
         index = self._kernel.index
         cell.swap(index.mailbox_of(cell.address, cell.mailbox, durable=cell.durable, on_mail=cell.unpark))
 
@@ -71,10 +71,10 @@ class Router:
     # -- arrival ---------------------------------------------------------------------------------------------
 
     def deliver(self, sender: Cell, sends: list[tuple[Cell, Envelope]], after: int) -> None:
-        """The sends of a finished turn, into the mailboxes of their receivers."""
+        """Put the sends of a finished turn into the mailboxes of their receivers."""
         caution = self._kernel.caution
         if caution is not None and after > self._kernel.commits.committed:
-            # No lambda: the variables that it closes over would cost every turn.
+            # No lambda, because the variables that it closes over would cost every turn.
             caution.after(after, partial(self._deliver, sender, sends, after))
         else:
             self._deliver(sender, sends, after)
@@ -96,20 +96,21 @@ class Router:
                 self._hold_back(sender, cell)
 
     def arrive(self, cell: Cell, envelope: Envelope) -> None:
-        """Something told from outside, into its mailbox, or to wait for its moment."""
+        """Put a message from outside into its mailbox, or let it wait for its moment."""
         if envelope.due is not None:
             self._kernel.delayed.delay(cell.address, envelope, envelope.due)
         else:
             cell.push(envelope, envelope.priority)
 
     def arrive_late(self, cell: Cell, envelope: Envelope) -> None:
-        """The same for what has waited for its commit: its receiver may have left memory meanwhile, or retired."""
+        """Do the same for a message that has waited for its commit. Its receiver may have
+        left memory meanwhile, or retired."""
         receiver = self.successor(envelope) if cell.status is GONE else cell
         if receiver is not None:
             self.arrive(receiver, envelope)
 
     def redeliver(self, address: str, entry: Envelope | int) -> None:
-        """A delayed or retried message whose moment has come."""
+        """Deliver a delayed or retried message whose moment has come."""
         try:
             cell = self.resolve(address)
         except ActorNotFound:
@@ -118,7 +119,8 @@ class Router:
         cell.push(entry, getattr(entry, "priority", 0))
 
     def successor(self, envelope: Envelope) -> Cell | None:
-        """The receiver retired after it was told: the cell that has the address now. Without one it is parked."""
+        """The cell that has the address now, because the receiver retired after the message was
+        told. Without one it is parked."""
         try:
             return self.resolve(envelope.address)
         except ActorNotFound as error:
@@ -126,7 +128,7 @@ class Router:
             return None
 
     def hand_on(self, cell: Cell) -> None:
-        """Pass on what came to an actor after the turn that retired it, before it was gone."""
+        """Pass on messages that came to an actor after the turn that retired it, before it was gone."""
         for entry in list(cell.mailbox.entries()):
             if isinstance(entry, Envelope) and type(entry) is not Ask:
                 heir = self.successor(entry)
@@ -134,13 +136,14 @@ class Router:
                     heir.push(entry, entry.priority)
 
     def post(self, cell: Cell, signal: Message, *, urgent: bool = True) -> None:
-        """A system signal; no capacity limits it. An urgent one passes every message."""
+        """Put a system signal into a mailbox; no capacity limits it. An urgent one passes every message."""
         cell.push(signal, SYSTEM if urgent else 0)
 
     # -- back-pressure -----------------------------------------------------------------------------------------
 
     def _hold_back(self, sender: Cell, receiver: Cell) -> None:
-        """Don't schedule a sender until its receiver has room; never in a circle, and never for one that is down."""
+        """Don't schedule a sender until its receiver has room; never in a circle, and
+        never for a receiver that is down."""
         if sender.held_by is not None or receiver.status not in (UP, STARTING):
             return
         other: object = receiver

@@ -1,4 +1,4 @@
-"""Settings: what a node can set for its system."""
+"""Settings: the values that a node can set for its system."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ..messages.aliases import Aliases
 __all__ = ("REPLY_RETENTION_S", "Settings")
 
 REPLY_RETENTION_S = 60.0
-"""How long the reply of an ask from another process waits to be fetched."""
+"""Seconds for which the reply of an ask from another process waits to be fetched."""
 
 
 class Settings:
-    """What a node can set for its system; the defaults are DESIGN's."""
+    """The values that a node can set for its system; the defaults are DESIGN's."""
 
     def __init__(
         self,
@@ -33,17 +33,17 @@ class Settings:
         if incidents_kept < 1:
             raise ValueError(f"Settings(incidents_kept={incidents_kept!r}): write a whole number of at least 1")
         self.incidents_kept = incidents_kept
-        """The newest are kept (supervision/supervisor/incidents.py)."""
+        """The number of incidents that are kept, the newest ones (supervision/supervisor/incidents.py)."""
         if dead_letters_kept < 1:
             raise ValueError(f"Settings(dead_letters_kept={dead_letters_kept!r}): write a whole number of at least 1")
         self.dead_letters_kept = dead_letters_kept
-        """The newest are kept (actors/recovery/housekeeping.py)."""
+        """The number of dead letters that are kept, the newest ones (actors/recovery/housekeeping.py)."""
         for name, seconds in (("dead_letters_kept_s", dead_letters_kept_s), ("housekeeping_s", housekeeping_s)):
             if not seconds > 0:
                 raise ValueError(f"Settings({name}={seconds!r}): write a number of seconds above 0")
         self.dead_letters_kept_s = dead_letters_kept_s
-        """Since it was parked."""
+        """Seconds for which a dead letter is kept, since it was parked."""
         self.housekeeping_s = housekeeping_s
-        """Between two rounds."""
+        """Seconds between two rounds of the housekeeping."""
         self.aliases = aliases or Aliases()
-        """What renamed classes are called in old rows. `start` checks them, and adds those of the config file."""
+        """The names of renamed classes in old rows. `start` checks them, and adds those of the config file."""

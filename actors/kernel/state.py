@@ -1,5 +1,5 @@
-"""DurableState: the bytes behind an actor's state. They are the truth; the object is only what the next turn works
-on."""
+"""DurableState: the bytes behind an actor's state. The bytes are the truth; the next turn works on the
+object, which is made from them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ encode = ENCODER.encode
 
 
 class DurableState:
-    """Of one address. Every durable actor has a row, a stateless one too: it is what makes it known."""
+    """The state of one address. Every durable actor has a row, a stateless one too, because the row makes it known."""
 
     __slots__ = ("_cell", "_decoder", "address", "has_object", "known", "last", "loaded", "outdated", "writes")
 
@@ -36,17 +36,17 @@ class DurableState:
         self.has_object = durable and definition.state_type is not None
         """Whether there is a state to keep."""
         self.writes = durable
-        """Whether a finish may have something to write: a stateless actor has only its first row."""
+        """Whether a finish may have something to write. A stateless actor has only its first row."""
         self.loaded = not durable
         self.known = False
         """Whether it has a row, on disk or on its way."""
         self.last: bytes | None = None
-        """The bytes of the last finished turn: what a restart restores."""
+        """The bytes of the last finished turn. A restart restores them."""
         self.outdated: bytes | None = None
-        """What `last` was after the load, if the row has another name or version than the class now writes."""
+        """The value of `last` after the load, if the row has another name or version than the class now writes."""
 
     def forget(self, *, loaded: bool) -> None:
-        """As if nothing were known. `loaded`: there is certainly no row; else it is to be read again."""
+        """Go back to knowing nothing. `loaded`: there is certainly no row; else it is to be read again."""
         durable = self._cell.durable
         self.writes = durable
         self.known = False
@@ -54,12 +54,12 @@ class DurableState:
         self.loaded = loaded or not durable
 
     async def load(self) -> None:
-        """Read the row, unless what it says is known.
+        """Read the row, unless its content is known.
 
         Raises:
             StoreFull, StoreUnavailable: the tree is being reset.
-            RecordCorrupt: it is damaged. StateError: it is another class's, or can't be upgraded. Nothing is
-                overwritten.
+            RecordCorrupt: the row is damaged. StateError: it is another class's, or can't be
+                upgraded. Nothing is overwritten.
         """
         if self.loaded:
             return
@@ -91,7 +91,7 @@ class DurableState:
             actor.state = actor.initial_state()
 
     def restore(self, actor: Instance) -> None:
-        """Back to the last finished bytes."""
+        """Go back to the last finished bytes."""
         if self.has_object and self.last is not None:
             actor.state = self._decode(self.last, "the last finished state doesn't decode")
 
@@ -123,13 +123,13 @@ class DurableState:
         return state if state != self.last or not self.known else None
 
     def _same(self, decoded: Any, state: bytes, live: Any) -> bool:
-        """For types without equality: their bytes have to do."""
+        """Compare by bytes, because the type may have no equality."""
         if self._decode(state, "") == decoded:
             return False
         return type(decoded) is type(live) and ENCODER.encode(decoded) == state
 
     def finished(self, state: bytes) -> None:
-        """A turn with these bytes has its place in the commit order."""
+        """A turn with these bytes has its position in the commit queue."""
         if self.has_object:
             self.last = state
         else:
@@ -138,10 +138,10 @@ class DurableState:
         self.known = True
 
     def rewrite(self, due: bool) -> None:
-        """Whether the next finished turn writes a row of an old name or version anew, changed or not.
+        """Set whether the next finished turn writes a row of an old name or version anew, changed or not.
 
-        Turns of messages do. `on_start` and `on_stop` don't: a tree that doesn't start leaves no row that the code of
-        before couldn't read.
+        Turns of messages do. `on_start` and `on_stop` don't, because a tree that doesn't start must leave no row
+        that the older code couldn't read.
         """
         if self.last is not self.outdated:
             self.outdated = None  # a turn has written it

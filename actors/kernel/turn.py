@@ -1,6 +1,6 @@
-"""Turn: the handling of one message, and everything it does, as one unit.
+"""Turn: one message and everything that its handler does, as one unit of work.
 
-The states, and the order of what happens at the finish, are in docs/semantics/turn.md.
+The states of a turn, and the steps of its finish in their order, are in docs/semantics/turn.md.
 """
 
 from __future__ import annotations
@@ -40,43 +40,45 @@ NO_INSERTS: Final = ((), 100)
 
 
 class Turn(Handled):
-    """What one message collects until it commits.
+    """The effects that one message collects until they commit.
 
-    If that is nothing but the acknowledgement, the state and what it sent, it stands in the commit order itself.
+    If these are nothing but the acknowledgement, the state and the sends, the turn itself is
+    the entry of the commit queue.
     """
 
-    # What each turn has is in slots. What few turns have is a class attribute until it is set: a turn is made for every
-    # message, and most have nothing of it.
+    # Attributes that each turn has are in slots. An attribute that few turns have is a class attribute until it is set,
+    # because a turn is made for every message.
     __slots__ = ("__dict__", "after", "cell", "envelope", "incarnation", "message", "position", "status", "uid")
 
     eventful: int = 0
-    """Whether there is more to finish than ack and state: nothing, `SENDS` without keys, or `ANYTHING`."""
+    """Says whether there is more to finish than acknowledgement and state: 0 (no),
+    `SENDS` without keys, or `ANYTHING`."""
     sends: list[tuple[Cell, Envelope]] | None = None
     participants: list[Participant] | None = None
-    """What features have to do with it, in the order of their ranks; None for nearly all turns."""
+    """The parts of features in this turn, in the order of their ranks; None for nearly all turns."""
     waits: bool = False
-    """Whether a participant has to be made ready before the finish: an idempotency key is looked up, say."""
+    """Whether a participant has to be made ready before the finish: to look up an idempotency key, say."""
     ordinal: int = 0
     rows: list[Row] | None = None
     deletes: list[tuple[type[Row], Any]] | None = None
     batch: list[Envelope] | None = None
     """All envelopes of a batch handler's turn, the first one included."""
     exit: ExitReason | None = None
-    """The incarnation ends after this turn, for this reason (kernel/leaving.py)."""
+    """The reason for which the incarnation ends after this turn (kernel/leaving.py); None if it goes on."""
     retiring: bool = False
-    """Whether state and mailbox are deleted with that."""
+    """Whether state and mailbox are deleted with the incarnation's end."""
     put_aside: bool = False
     """Whether its message stays with the actor, and isn't acknowledged."""
     held: Callable[[Any, Any], Awaitable[None]] | None = None
-    """Set while `transaction` holds the write slot: ends it, with the result or the error, and the turn."""
+    """Set while the turn holds a user transaction: ends it and the turn, with the result or the error."""
     interrupt: Callable[[], BaseException | None] | None = None
-    """Why the runtime cancelled the handler: the error to charge, or None for a stop without a charge."""
+    """Set when the runtime cancelled the handler: makes the error to charge, or None for a stop without a charge."""
     task: asyncio.Task[Any] | None = None
     """The task that waits inside the handler, while it does."""
     coroutine: Any = None
-    """The handler that was waited for, and"""
+    """The suspended handler, to be looked at (extensions/introspection/stack.py)."""
     since: float = 0.0
-    """when that began, in epoch seconds. For whoever looks at it; 0 if it never waited."""
+    """The time when the wait inside the handler began, in epoch seconds; 0 if it never waited."""
 
     def __init__(self, incarnation: Incarnation, envelope: Envelope | None, message: Message | None, uid: str) -> None:
         self.cell: Cell = incarnation.cell
@@ -86,9 +88,9 @@ class Turn(Handled):
         self.uid = uid
         after = self.cell.after
         self.after = after if envelope is None or envelope.after < after else envelope.after
-        """The position that the turn rests on; its own, once finished."""
+        """The commit position that the turn rests on; its own, once it is finished."""
         self.position = 0
-        """Its own place in the commit order; 0 if it had nothing to commit."""
+        """Its own position in the commit queue; 0 if it had nothing to commit."""
         self.status = OPEN
 
     # -- what handlers see ---------------------------------------------------------------------------
@@ -108,11 +110,13 @@ class Turn(Handled):
     async def settled(self) -> None:
         """Return once everything that this turn rests on is committed.
 
-        A handler that acts on the outside world awaits it first: what it saw can't be undone by a crash then.
+        A handler that acts on the outside world awaits it first. The state and messages that it saw
+        can't be undone by a crash then.
 
         Raises:
             TurnClosed: the turn is over.
-            StoreFull, StoreUnavailable: what it rests on was lost; the turn is discarded, the message redelivered.
+            StoreFull, StoreUnavailable: something that it rests on was lost; the turn is
+                discarded, the message redelivered.
             RuntimeError: inside `transaction()`, which began with a settled turn.
         """
         self.check_open()
@@ -142,7 +146,7 @@ class Turn(Handled):
         self.sends.append((cell, envelope))
 
     def record(self, *rows: Row) -> None:
-        """Rows that commit with the turn."""
+        """Add rows that commit with the turn."""
         if self.rows is None:
             self.rows = []
             self.eventful = ANYTHING
@@ -178,7 +182,8 @@ class Turn(Handled):
         return None
 
     async def make_ready(self) -> None:
-        """Look up what has to be known before the finish. Nothing may be awaited between this and the finish.
+        """Let participants look up what they need, before the finish. Nothing may be
+        awaited between this and the finish.
 
         Raises:
             KeyConflict: a key was used for another message. StoreError
@@ -190,7 +195,7 @@ class Turn(Handled):
         return self.sends is not None and any(receiver is cell for receiver, _ in self.sends)
 
     def finish(self, result: Any = None, reply: Callable[[Any], Any] | None = None) -> None:
-        """The handler returned: submit the effects, deliver the sends, answer the asker. Never raises."""
+        """Submit the effects, deliver the sends and answer the asker, because the handler returned. Never raises."""
         cell = self.cell
         if self.status is not OPEN or cell.incarnation is not self.incarnation:
             self.discard()
@@ -212,7 +217,7 @@ class Turn(Handled):
                     self.after = self.position = commits.put(effects, effects.size)
                 self.close(result, state)
                 return
-            # What nearly all turns are: it goes into the commit order itself.
+            # Nearly all turns come here: the turn itself goes into the commit queue.
             self.ack = 0 if envelope is None else envelope.id
             self.inserts, size = NO_INSERTS if self.sends is None else self._inserts()
             self.state = state
@@ -235,7 +240,8 @@ class Turn(Handled):
             envelope.answer(result, self.after, commits)
 
     def _inserts(self) -> tuple[list[Envelope], int]:
-        """What it sent to durable actors, each with its place in the mailbox now; and about how many bytes."""
+        """The messages that it sent to durable actors, each with its id from now on; and
+        about how many bytes they take."""
         next_id = self.cell.kernel.next_id
         inserts: list[Envelope] = []
         size = 100
@@ -247,10 +253,10 @@ class Turn(Handled):
         return inserts, size
 
     def effects(self, state: bytes | None, *, ahead: bool = False) -> Effects | None:
-        """What has to be committed, or None if there is nothing.
+        """The effects to commit, or None if there are none.
 
         Args:
-            ahead: it commits at once, before what is queued: a held transaction's.
+            ahead: the turn commits before the queue, because it holds a user transaction.
         """
         cell, envelope = self.cell, self.envelope
         ack = 0 if envelope is None else envelope.id
@@ -285,7 +291,7 @@ class Turn(Handled):
         )
 
     def close(self, result: Any, state: bytes | None) -> None:
-        """What the finish does once the effects have their place in the commit order."""
+        """Do the rest of the finish, once the effects have their position in the commit queue."""
         cell, after = self.cell, self.after
         self.status = FINISHED
         cell.after = after
@@ -301,10 +307,11 @@ class Turn(Handled):
             participant.apply()
 
     def discard(self, because: BaseException | None = None) -> None:
-        """Fenced off: leave no trace. The caller takes care of the message; an asker is told here.
+        """End the turn without a trace, because it is fenced off. The caller takes care of the
+        message; an asker is refused here.
 
         Args:
-            because: what `on_start` or `on_stop` raised; for observers of the turn.
+            because: the exception of `on_start` or `on_stop`; for observers of the turn.
         """
         if self.status is OPEN:
             self.status = DISCARDED
@@ -318,7 +325,8 @@ class Turn(Handled):
             envelope.refuse(AskFailed(self.cell.address, reason))
 
     def fail(self, error: BaseException) -> None:
-        """The handler raised: roll back; charge the message, and the actor too unless the error was an expected one."""
+        """Roll back, because the handler raised. The message is charged, and the actor exits unless
+        the error was an expected one."""
         cell, envelope = self.cell, self.envelope
         if self.status is not OPEN or cell.incarnation is not self.incarnation:
             self.discard()
@@ -332,7 +340,7 @@ class Turn(Handled):
         if isinstance(error, answering):
             verdict = verdict._replace(cause="rejected", park=True, exits=False)
         if self.batch is not None and len(self.batch) > 1:
-            # Nobody knows which one it was: each is tried alone, and that is when it is charged.
+            # Nobody knows which message is guilty. So each is tried alone, and is charged then.
             cell.give_back(self.batch, alone=True)
             cell.state.restore(self.incarnation.actor)
             return
@@ -360,7 +368,8 @@ class Turn(Handled):
             cell.state.restore(self.incarnation.actor)
 
     def refused(self, entry: object, error: StoreDataError) -> Effects | None:
-        """The database refuses what it wrote: a failed attempt of its message, or of the message of its asker."""
+        """The database refuses data of this turn: its message is charged a failed
+        attempt, or the message of its asker."""
         return self.cell.kernel.part(Refusals).of_turn(self, error)
 
 
