@@ -1,4 +1,4 @@
-"""Definition: what an actor class declares, worked out once when the class is defined.
+"""Definition: the declarations of an actor class, worked out once when the class is defined.
 
 decorator, handlers         `@handler`, and one handler as the runtime reads it
 options, definition         the class options; the whole class

@@ -1,4 +1,4 @@
-"""Decoding: the message that a stored body is to an actor of a class."""
+"""Decoding: from a stored body to the message that it is for an actor of a class."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Receiver(Protocol):
 
 
 def decode_body(receiver: Receiver, tag: str, body: bytes) -> Message:
-    """The message that a stored body is to this actor.
+    """The message that a stored body is for this actor.
 
     Raises:
         UnknownMessageType, UndecodableMessage
@@ -49,7 +49,7 @@ def decode_body(receiver: Receiver, tag: str, body: bytes) -> Message:
 
 
 def means(receiver: Receiver, tag: str, cls: type[Message]) -> bool:
-    """Whether a stored tag is a message class's to this actor."""
+    """Whether a stored tag means this message class to this actor."""
     return (receiver.definition.type_for(tag) or _renamed(receiver, tag)) is cls
 
 
@@ -60,6 +60,6 @@ def _renamed(receiver: Receiver, tag: str) -> type[Message] | None:
 
 
 def _retagged(body: bytes, cls: type[Message]) -> bytes:
-    """The body of a message whose class was renamed, as one of the class now. The fields stay byte for byte."""
+    """The body of a message whose class was renamed, as a body of the class now. The fields stay byte for byte."""
     fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     return ENCODER.encode({**fields, TAG_FIELD: tag_of(cls)})

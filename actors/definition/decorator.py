@@ -37,8 +37,8 @@ def handler(function: Any = None, /, *, external: bool = False) -> Any:
     the handler of a `Request` returns is the reply.
 
     Args:
-        external: the handler acts on the outside world; it starts only when everything its turn rests on
-            is committed, as if it began with `await self.turn.settled()`.
+        external: the handler acts on the outside world. It starts only when everything its turn rests on is committed,
+            as if it began with `await self.turn.settled()`.
 
     Raises:
         TypeError: when the class is defined, if the method can't be a handler.

@@ -1,4 +1,4 @@
-"""Definition: what an actor class declares, worked out once when the class is defined."""
+"""Definition: the declarations of an actor class, worked out once when the class is defined."""
 
 from __future__ import annotations
 
@@ -80,17 +80,17 @@ class Definition:
         """Read `cls`, a subclass of `root` (`Actor`).
 
         Raises:
-            TypeError: the class has a mistake; names class and member, what was found, what to write instead.
+            TypeError: the class has a mistake. The text names class and member, what was found, what to write instead.
         """
         self.cls = cls
         self.name = stored_name(cls)
-        """What rows call the class: its `name`, else its path."""
+        """The name of the class in rows: its `name`, else its path."""
         self.path = _path(cls)
-        """`module:QualName`: where the class is, whatever its `name`."""
+        """The class's place, `module:QualName`, whatever its `name`."""
         _check_members(cls)
         self.state_version = state_version(cls)
         self.stored_type = join_type(self.name, self.state_version)
-        """What the rows that it writes say of class and version."""
+        """The class and state version that it writes into rows."""
         self.options = _options(cls, root)
         self.state_type: Any = _state_type(cls, root)
         """The state's type; None for a stateless actor."""
@@ -98,7 +98,7 @@ class Definition:
             None if self.state_type is None else msgspec.json.Decoder(self.state_type)
         )
         self.handlers: dict[type, HandlerSpec] = _handlers(cls, root)
-        """Exact message type to handler."""
+        """The handlers by exact message type."""
         self.by_tag: dict[str, type[Message]] = _by_tag(cls, self.handlers)
         _check_system_requests(cls, self.handlers)
         self.has_receive = _overrides(cls, root, "receive")
@@ -106,7 +106,7 @@ class Definition:
         self.on_start_waits = _can_suspend(cls.on_start)
         self.overrides_on_stop = _overrides(cls, root, "on_stop")
         self.upgrades = _upgrades(cls, root, self.state_version)
-        """Whether old states are made new by the class's own `upgrade`, rather than by defaults alone."""
+        """Whether the class's own `upgrade` makes old states new, rather than defaults alone."""
         self._resolved: dict[type, HandlerSpec | None] = {**self.handlers}
 
     def handler_for(self, message_type: type[Message]) -> HandlerSpec | None:
@@ -127,7 +127,7 @@ class Definition:
         return found
 
     def type_for(self, tag: str) -> type[Message] | None:
-        """The message class that a stored tag means to this actor; None if there is none, or no telling.
+        """The message class that a stored tag means to this actor; None if there is none, or if it can't be told.
 
         A handled class first; then a class of that tag which a handler of a base class, or `receive`, takes:
         the one in the actor's own module, or the only one there is.
@@ -149,7 +149,7 @@ def _overrides(cls: type, root: type, hook: str) -> bool:
 
 
 def _can_suspend(function: Any) -> bool:
-    """Whether a coroutine function may suspend: only what is awaited can."""
+    """Whether a coroutine function may suspend, which only an awaited call can."""
     code = getattr(function, "__code__", None)
     if code is None or not code.co_flags & inspect.CO_COROUTINE:
         return True
@@ -283,7 +283,7 @@ def _by_tag(cls: type, handlers: dict[type, HandlerSpec]) -> dict[str, type[Mess
 def _check_system_requests(cls: type, handled: Iterable[type[Message]]) -> None:
     """
     Raises:
-        TypeError: the class handles a request that the runtime answers, or a message that is stored under its name.
+        TypeError: the class handles a request that the runtime answers, or a message that has its tag.
     """
     for message_type in handled:
         if issubclass(message_type, SystemRequest):

@@ -27,7 +27,7 @@ _SCALARS: frozenset[type] = frozenset((bool, bytes, float, int, str, type(None))
 
 
 class HandlerMark:
-    """What `@handler` leaves on a method."""
+    """The mark that `@handler` leaves on a method."""
 
     __slots__ = ("external",)
 
@@ -36,7 +36,7 @@ class HandlerMark:
 
 
 class HandlerSpec:
-    """How one type of message is handled. Read on the hot path."""
+    """The handling of one type of message. It is read on the hot path."""
 
     __slots__ = (
         "_as_is",
@@ -64,21 +64,22 @@ class HandlerSpec:
         self.message_type = message_type
         self.is_request = issubclass(message_type, Request)
         self.reply_type = reply_type
-        """What the request promises; None for a message without a reply."""
+        """The type of the reply that the request promises; None for a message without a reply."""
         self.is_async = is_async
-        """False: the result is there after the call. True: it is to be awaited."""
+        """Whether the result is to be awaited. If not, it is there after the call."""
         self.is_batch = is_batch
         self.is_plain = not (is_async or is_batch or external or keeps_runner)
-        """Whether calling it is all there is to do."""
+        """Whether a call is all there is to do."""
         self.external = external
         """Whether the turn is settled before the handler begins."""
         self.keeps_runner = keeps_runner
-        """Called with the cell after the turn: the runner stays with the cell until that returns. None: it goes on."""
+        """Called with the cell after the turn; the runner stays with the cell until it returns. None:
+        the runner goes on."""
         self._as_is: frozenset[type] | None = None
         self._decoder: msgspec.json.Decoder[Any] | None = None
 
     def passes(self, result: Any) -> bool:
-        """Whether a reply may be handed on as it is: of exactly a promised type, and deeply immutable."""
+        """Whether a reply may be handed on as it is, because it is of exactly a promised type and deeply immutable."""
         allowed = self._as_is
         if allowed is None:
             allowed = self._as_is = _shareable(self.reply_type)
@@ -112,7 +113,7 @@ class HandlerSpec:
             raise ReplyError(self.name, self.message_type.__name__, str(error)) from error
 
     def reply(self, result: Any) -> Any:
-        """What to hand to an asker inside the node: the result itself if it `passes`, else a checked copy.
+        """The reply to hand to an asker inside the node: the result itself if it `passes`, else a checked copy.
 
         Raises:
             ReplyError: it doesn't fit the request, or JSON can't carry it.
@@ -150,7 +151,7 @@ def read_handler(
     """Read a marked method of an actor class; `inherited` is the handler it overrides without saying more.
 
     Raises:
-        TypeError: it can't be a handler; says why and what to write.
+        TypeError: it can't be a handler. The text says why, and what to write.
     """
 
     def wrong(what: str, remedy: str) -> NoReturn:
@@ -207,7 +208,7 @@ def read_handler(
 
 
 def fallback_spec(receive: Callable[..., Any], message_type: type[Message]) -> HandlerSpec:
-    """How `receive` handles a type that no handler takes."""
+    """The way in which `receive` handles a type that no handler takes."""
     is_request = issubclass(message_type, Request)
     reply_type = request_reply_type(message_type) if is_request else None
     return HandlerSpec(receive, message_type, reply_type, is_async=_is_async(receive, None))
@@ -234,7 +235,7 @@ def resolved_hints(cls: type, name: str, function: Callable[..., Any]) -> dict[s
 
 
 def _override(cls: type, name: str, function: Callable[..., Any], returned: Any, inherited: HandlerSpec) -> HandlerSpec:
-    """A redefined method without annotations: it handles what the one above it handled."""
+    """A redefined method without annotations handles the type that the overridden one handled."""
 
     def wrong(what: str, remedy: str) -> NoReturn:
         raise TypeError(f"{cls.__qualname__}.{name}: {what}. {remedy}")

@@ -1,4 +1,4 @@
-"""Options: what an actor class, or a child spec over it, sets for the handling of its messages."""
+"""Options: the settings of an actor class, or of a child spec over it, for its messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Verdict = Literal["retry", "reject"]
 
 
 FLOAT_MAX = sys.float_info.max
-"""A whole number may be larger, and couldn't be stored."""
+"""The largest number of an option. A larger whole number couldn't be stored."""
 
 
 class _Draws(Protocol):
@@ -29,7 +29,7 @@ def _is_number(value: Any) -> bool:
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long a failed message waits: `initial_s`, times `factor` per further attempt, at most `max_s`.
+    """The wait of a failed message: `initial_s`, times `factor` per further attempt, at most `max_s`.
 
     `jitter` spreads each delay by that fraction either way, so that messages which failed together don't
     come back together.
@@ -72,28 +72,28 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The options of one actor class. Checked when made.
 
     Raises:
-        TypeError, ValueError: an option has a value of the wrong type or out of its range; the text names it
-            and says what to write.
+        TypeError, ValueError: an option has a value of the wrong type or out of its range. The text names it and
+            says what to write.
     """
 
     durable: bool = True
-    """False: no rows. Messages and state live in memory only, and a restart gives fresh state."""
+    """Whether the actor has rows. If not, messages and state live in memory only, and a restart gives fresh state."""
     journal: bool = False
-    """Not in this release."""
+    """Whether the actor keeps a journal. Not in this release."""
     max_attempts: int = 5
-    """A message that has failed so often becomes a dead letter."""
+    """The number of failed attempts after which a message becomes a dead letter."""
     backoff: Backoff = Backoff()
-    """How long a failed message waits for its next attempt."""
+    """The wait of a failed message for its next attempt."""
     retry_on: tuple[type[Exception], ...] = ()
     """Exceptions that roll back and retry the message without an exit."""
     reject_on: tuple[type[Exception], ...] = ()
     """Exceptions that make the message a dead letter at once, without an exit."""
     handler_timeout_s: float | None = 60.0
-    """Seconds a handler may take; None: no limit."""
+    """Seconds that a handler may take; None: no limit."""
     capacity: int = 10_000
-    """Messages the mailbox holds before tells from outside wait or fail."""
+    """Messages that the mailbox holds before tells from outside wait or fail."""
     overflow: Overflow = "wait"
-    """What a tell from outside does at a full mailbox: wait in line, or fail with `MailboxFull`."""
+    """The effect of a tell from outside on a full mailbox: it waits in line, or fails with `MailboxFull`."""
     idle_timeout_s: float | None = None
     """Seconds without a message after which the actor leaves memory; None: never."""
     trap_exits: bool = False
@@ -147,7 +147,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, **overrides)
 
     def verdict(self, error: BaseException) -> Verdict | None:
-        """What becomes of a message whose handler raised `error`; None: the actor exits.
+        """The outcome for a message whose handler raised `error`; None: the actor exits.
 
         The listed class nearest to the error's own decides, so that `retry_on = (OSError,)` and `reject_on =
         (FileNotFoundError,)` go together.

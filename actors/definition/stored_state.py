@@ -1,6 +1,8 @@
-"""From a state row to the state that the class at hand can take: its name and version looked at, upgraded if need be.
+"""Stored state: from a row to the state that the class at hand can take. Name and version are checked, and the state is
+upgraded if need be.
 
-A node does this when an actor starts, `greenroom check --against` before anything does. Nothing is written here.
+A node does this when an actor starts; `greenroom check --against` does it before anything starts.
+Nothing is written here.
 """
 
 from __future__ import annotations
@@ -25,16 +27,16 @@ UNFIT = "Give new fields a default; or raise state_version and write an `upgrade
 
 
 class Stored(NamedTuple):
-    """What a row holds, for the class at hand."""
+    """The content of a row, for the class at hand."""
 
     state: bytes
-    """As the class writes it, where that differs from what is stored."""
+    """The state, upgraded if the row has an older version than the class writes."""
     outdated: bool
     """Whether the row has another name or version than the class writes."""
 
 
 def read_stored(receiver: Receiver, row: ActorRow) -> Stored:
-    """The state of a (verified) row. That of the class's own version isn't decoded here.
+    """The state of a (verified) row. A state of the class's own version isn't decoded here.
 
     Raises:
         StateError: it is another class's, of a version to come, or can't be upgraded.
@@ -80,7 +82,7 @@ def decode_state(address: str, definition: Definition, state: bytes, what: str, 
 
 
 def _upgraded(address: str, definition: Definition, state: bytes, version: int) -> bytes:
-    """What the class's `upgrade` makes of an old state, as JSON: read as strictly as any row."""
+    """The state that the class's `upgrade` makes of an old one, as JSON that is read as strictly as any row."""
     where = f"{definition.cls.__qualname__}.upgrade"
     try:
         data = msgspec.json.decode(state)

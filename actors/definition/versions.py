@@ -1,4 +1,4 @@
-"""State versions: which shape of a state a row holds.
+"""State versions: the shape of a state that a row holds.
 
     class Account(Actor[Book]):
         state_version = 2
@@ -8,7 +8,7 @@
             return {"cents": state["balance"] * 100}
 
 The version stands in the row's type, after the class's stored name: `bank:Account` is version 1, `bank:Account@2` the
-next. Rows of before there were versions are version 1 so, and their checksums hold.
+next. So rows that are older than versions are version 1, and their checksums hold.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EXAMPLE = "`@classmethod` and `def upgrade(cls, state, version)`"
 
 
 def join_type(name: str, version: int) -> str:
-    """What a row calls the state of a class: its stored name, and the version from 2 on."""
+    """The type of a class's state in rows: the class's stored name, and the version from 2 on."""
     return name if version == 1 else f"{name}@{version}"
 
 

@@ -1,4 +1,4 @@
-"""Mailbox: what waits for an actor.
+"""Mailbox: the messages that wait for an actor.
 
 envelope                    `Envelope` and `Ask`: a message on its way
 mailbox, backlog            the window in memory on a durable mailbox; the one for many rows on disk

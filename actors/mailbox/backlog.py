@@ -1,13 +1,13 @@
-"""Backlog: the mailbox of an actor for which more waits on disk than is worth an object each.
+"""Backlog: the mailbox of an actor with so many messages on disk that an object for each is too much.
 
     front     what is in memory and goes first: bodies that have been read, what was put back, requests during the scan
     rows      ids of rows, in sequence order, eight bytes each
     behind    what came since
 
 Within a priority they go in this order; among priorities the highest goes first. While the scan of the message heads is
-under way (recovery/scan.py), nobody knows whether older mail than `behind` is still to be found: that waits.
+under way (recovery/scan.py), older mail than `behind` may still be found. So `behind` waits.
 
-It takes the place of the usual mailbox as long as there is something of the kind, so that the usual one needn't ask.
+It takes the place of the usual mailbox as long as there are such rows, so that the usual one needn't ask.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from .mailbox import SYSTEM, Entry, Mailbox, PriorityRow, priority_of, replace_r
 __all__ = ("FEW", "Backlog", "Rows")
 
 FEW = 256
-"""So many rows and fewer are entries of a usual mailbox."""
+"""With so many rows or fewer, they are entries of a usual mailbox."""
 SHRINK = 8_192
-"""Ids that have been taken, before their memory is given back."""
+"""Ids that are taken before their memory is given back."""
 
 
 class _Ids:
-    """Ids in order, taken from the front."""
+    """Ids in order, to be taken from the front."""
 
     __slots__ = ("_first", "_ids")
 
@@ -56,7 +56,7 @@ class _Ids:
             self._first = 0
 
     def give_back(self, row_id: int) -> bool:
-        """Undo the last `drop` of one, if it was that."""
+        """Undo the last `drop`, if it took this id."""
         if self._first and self._ids[self._first - 1] == row_id:
             self._first -= 1
             return True
@@ -87,7 +87,7 @@ class Rows:
         self.count += len(ids)
 
     def __iter__(self) -> Iterator[int]:
-        """Highest priority first."""
+        """The ids, those of the highest priority first."""
         for priority in sorted(self.lanes, reverse=True):
             for row_id in self.lanes[priority]:
                 yield PriorityRow.of(row_id, priority)
@@ -97,14 +97,14 @@ class Scanned(Protocol):
     """The index of mail on disk (index.py)."""
 
     scanning: bool
-    """Whether there are messages on disk that nobody knows of yet."""
+    """Whether there may be messages on disk that the index doesn't know of yet."""
 
 
 class Backlog(Mailbox):
-    """`queue` and `lanes` are the front; `count` counts all.
+    """The mailbox. `queue` and `lanes` are the front; `count` counts all.
 
-    As in any mailbox, the head of `queue` is next while `lanes` is None: so it isn't as long as anything here, or
-    behind, has a priority.
+    As in any mailbox, the head of `queue` is next while `lanes` is None: so `lanes` isn't None as long as any entry
+    here, or behind, has a priority.
     """
 
     __slots__ = ("_index", "_on_mail", "behind", "parked", "rows")
@@ -132,7 +132,7 @@ class Backlog(Mailbox):
         self._unpark()
 
     def add_behind(self, ids: Sequence[int], priority: int) -> None:
-        """Rows of messages that were told since."""
+        """Add rows of messages that were told since the scan began."""
         self.behind.add_rows(ids, priority)
         self.count += len(ids)
         if priority and self.lanes is None:
@@ -162,7 +162,7 @@ class Backlog(Mailbox):
         self._unpark()
 
     def _unpark(self) -> None:
-        """There is something to do. The caller wakes the cell."""
+        """Note that there is something to do. The caller wakes the cell."""
         if self.parked:
             self.parked = False
             self._on_mail()
@@ -171,7 +171,7 @@ class Backlog(Mailbox):
 
     @property
     def blocked(self) -> bool:
-        """Whether all that is here waits for the scan."""
+        """Whether all mail that is here waits for the scan."""
         return self._place() is None
 
     def _place(self) -> tuple[int, deque[Entry] | _Ids] | None:
@@ -214,7 +214,7 @@ class Backlog(Mailbox):
         return entry
 
     def _level(self) -> None:
-        """Where nothing has a priority any more, there are no lanes."""
+        """Drop the lanes where nothing has a priority any more."""
         if self.lanes is None:
             return
         behind = self.behind
@@ -225,7 +225,7 @@ class Backlog(Mailbox):
             self.lanes = None
 
     def _count_behind(self, lane: deque[Entry], taken: int = 1) -> None:
-        """If so many were taken from a lane of `behind`, there are fewer there."""
+        """Reduce the count of a lane of `behind`, because so many entries were taken from it."""
         behind = self.behind
         if lane is behind.queue or (behind.lanes is not None and any(lane is one for one in behind.lanes.values())):
             behind.count -= taken
@@ -286,7 +286,8 @@ class Backlog(Mailbox):
     # -- the rest ---------------------------------------------------------------------------------------
 
     def settle(self) -> Mailbox:
-        """Once the scan is over: a usual mailbox with all that is here, unless there are too many rows for that."""
+        """The mailbox to go on with, once the scan is over: a usual one with all that is here, unless there are too
+        many rows for that."""
         self._unpark()
         if self.rows.count > FEW:
             return self

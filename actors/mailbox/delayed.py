@@ -1,4 +1,4 @@
-"""Delayed: messages that wait for a moment rather than for their turn, delayed tells and retries."""
+"""Delayed: messages that wait for a moment rather than for their turn. They are delayed tells and retries."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .envelope import Envelope
 __all__ = ("Delayed",)
 
 WAKE_MAX_S = 3600.0
-"""The wall clock may be set: look again at least this often."""
+"""Seconds after which it looks again at the latest, because the wall clock may be set."""
 ROUND_MAX = 1_000
-"""Messages delivered in a row, before the loop gets its turn."""
+"""Messages that are delivered in a row before the loop gets its turn."""
 
 
 class Delayed:
-    """One heap and one timer for the whole node."""
+    """The delayed messages of the whole node: one heap and one timer."""
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class Delayed:
         self._heap: list[tuple[float, int, str, Envelope | int, bool]] = []
         self._count = 0
         self._waiting: dict[str, int] = {}
-        """How many of the heap are an address's; only of those that have some."""
+        """The number of entries of the heap, by address; only of addresses that have some."""
         self._on_disk = DelayedRows()
-        """What the boot has found, unless it has a priority or is a retry."""
+        """Rows that the boot has found, unless they have a priority or are a retry."""
         self._timer: asyncio.TimerHandle | None = None
         self.overdue = False
-        """Whether some are due, and haven't been delivered yet because there are so many."""
+        """Whether some are due and not delivered yet, because there are so many."""
         self.retries = 0
-        """Messages that wait out a backoff: the node isn't idle while there are some."""
+        """The number of messages that wait out a backoff. The node isn't idle while there are some."""
 
     def retry(self, envelope: Envelope, due: float) -> None:
         """Redeliver a message at `due` (epoch seconds)."""
@@ -68,18 +68,18 @@ class Delayed:
         return address in self._waiting or self._on_disk.has(address)
 
     def entries_of(self, address: str) -> list[Envelope | int]:
-        """What waits here for an address."""
+        """The messages that wait here for an address."""
         entries: list[Envelope | int] = []
         if address in self._waiting:
             entries += [entry for _, _, to, entry, _ in self._heap if to == address]
         return entries + self._on_disk.ids_of(address)
 
     def rows(self) -> list[int]:
-        """Those that are only on disk."""
+        """The ids of rows that are only on disk."""
         return [int(entry) for _, _, _, entry, _ in self._heap if isinstance(entry, int)] + self._on_disk.ids()
 
     def drop(self, address: str, ids: Container[int] | None = None) -> None:
-        """Forget what waits for an address: everything, or these rows."""
+        """Forget the messages that wait for an address: everything, or these rows."""
         self._on_disk.drop(address, ids)
         if address not in self._waiting:
             return

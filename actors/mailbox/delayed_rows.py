@@ -1,7 +1,7 @@
 """Delayed rows: messages on disk that wait for a moment, by the hundred thousand.
 
-Each portion of them is sorted for itself, and a heap knows whose head is next: 24 bytes for each, where an entry of
-`Delayed` takes 200.
+Each portion of them is sorted for itself, and a heap knows the portion whose head is next. A row takes 24 bytes here,
+where an entry of `Delayed` takes 200.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ("DelayedRows",)
 
 
 class _Run:
-    """Rows in the order of their due times. Those before `at` are gone."""
+    """One portion: rows in the order of their due times. The rows before `at` are gone."""
 
     __slots__ = ("at", "dues", "ids", "places")
 
@@ -34,12 +34,12 @@ class DelayedRows:
         self._heads: list[tuple[float, int, _Run]] = []
         self._runs = 0
         self._places: dict[str, int] = {}
-        """Of addresses in the lists below."""
+        """The places of addresses in the lists below."""
         self._addresses: list[str] = []
         self._counts = array("q")
 
     def add(self, rows: Iterable[tuple[float, int, str]]) -> None:
-        """Due time in epoch seconds, id, and address of each."""
+        """Add rows: the due time in epoch seconds, the id, and the address of each."""
         columns = list(zip(*sorted(rows), strict=True))
         if columns:
             self._enter(_Run(columns[0], columns[1], map(self._place, columns[2])))
@@ -62,7 +62,7 @@ class DelayedRows:
         return self._heads[0][0] if self._heads else None
 
     def pop(self) -> tuple[str, int]:
-        """Address and id of the next one."""
+        """Take the next row: its address and id."""
         _, number, run = self._heads[0]
         row_id, place = run.ids[run.at], run.places[run.at]
         run.at += 1
@@ -74,7 +74,7 @@ class DelayedRows:
         return self._addresses[place], row_id
 
     def has(self, address: str) -> bool:
-        """Whether any of an address are here."""
+        """Whether any rows of an address are here."""
         place = self._places.get(address)
         return place is not None and self._counts[place] > 0
 
@@ -88,7 +88,7 @@ class DelayedRows:
         return [row_id for _, _, run in self._heads for _, row_id, place in run.left() if place == wanted]
 
     def drop(self, address: str, ids: Container[int] | None = None) -> None:
-        """Forget those of an address: all of them, or these."""
+        """Forget the rows of an address: all of them, or these."""
         if not self.has(address):
             return
         gone = self._places[address]

@@ -26,27 +26,27 @@ NOTHING = Effects()
 
 
 def derived_uid(parent: str, ordinal: int | str) -> str:
-    """The uid of the n-th send of the turn `parent`: the same when the turn is run again."""
+    """The uid of the n-th send of the turn `parent`: It is the same when the turn is run again."""
     return blake2b(f"{parent}/{ordinal}".encode(), digest_size=16).hexdigest()
 
 
 class Envelope(Told):
     """A told message. Durable ones have a row, unless they are handled within the commit that would insert it."""
 
-    # What each message has is in slots; what few have is a class attribute until it is set.
+    # Attributes that each message has are in slots; an attribute that few have is a class attribute until it is set.
     __slots__ = ("__dict__", "address", "after", "body", "id", "message", "sender", "tag", "uid")
 
     key: str | None = None
     priority: int = 0
     due: float | None = None
     attempts: int = 0
-    """Failed ones so far."""
+    """The number of failed attempts so far."""
 
     def __init__(
         self, address: str, uid: str, message: Message | None, tag: str, body: bytes | None, sender: str = ""
     ) -> None:
         self.id = 0
-        """Sequence number: place in the mailbox, and row id; 0 for one without a row."""
+        """The sequence number: its place in the mailbox, and the row's id. It is 0 for a message without a row."""
         self.address = address
         self.uid = uid
         self.sender = sender
@@ -56,16 +56,17 @@ class Envelope(Told):
         self.tag = tag
         self.body = body
         self.after = 0
-        """The position that it rests on: its sender's turn."""
+        """The commit position that it rests on, which is that of its sender's turn."""
 
     def forget_object(self) -> None:
-        """The handler has had the object in its hands: unless that can't have changed it, the next attempt gets a
-        new one."""
+        """Forget the object, because the handler has had it in its hands. The next attempt gets a new one, unless the
+        handler can't have changed it."""
         if self.body is not None and self.message is not None and not is_deeply_immutable(type(self.message)):
             self.message = None
 
     def refused(self, entry: Entry, error: StoreDataError) -> Effects | None:
-        """The database refuses it: the teller has the error. What an actor told is its turn's to answer for."""
+        """The database refuses it: the teller gets the error. A message that an actor told is its
+        turn's to answer for."""
         if self.sender:
             return None
         logger.error("the database refused a {} told to {}: {}", self.tag, self.address, error)
@@ -100,7 +101,7 @@ class Envelope(Told):
 
     @classmethod
     def from_letter(cls, letter: DeadLetterRow, new_uid: Callable[[], str]) -> Envelope:
-        """A dead letter becomes a new message, without priority, key and failed attempts.
+        """Make a new message of a dead letter, without priority, key and failed attempts.
 
         Args:
             new_uid: called if the letter has no uid of its own, because its row was damaged.
@@ -132,7 +133,7 @@ class Ask(Envelope):
         self.tag = tag
         self.body = body
         self.future = future
-        """Gets the reply and the position it rests on, or a GreenroomError."""
+        """Gets the reply and the commit position it rests on, or a GreenroomError."""
         self.timeout_s = timeout_s
         self.asker: Any = None
         """The turn that waits; None for an outside caller."""
@@ -140,7 +141,7 @@ class Ask(Envelope):
         """Whether the database has refused what its turn wrote."""
 
     def answer(self, result: Any, after: int, commits: CommitQueue) -> None:
-        """Hand the reply over: at once inside the node, after the commit it rests on to the outside."""
+        """Hand the reply over: at once inside the node; to the outside after the commit that it rests on."""
         future = self.future
         if future.done():
             return
@@ -162,6 +163,6 @@ class Ask(Envelope):
         commits.when(after, gate)
 
     def refuse(self, error: BaseException) -> None:
-        """It gets no reply. Does nothing if it has an outcome already."""
+        """Let it end without a reply. Does nothing if it has an outcome already."""
         if not self.future.done():
             self.future.set_exception(error)

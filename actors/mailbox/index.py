@@ -16,7 +16,7 @@ __all__ = ("MailIndex", "RowIndex")
 
 
 class RowIndex:
-    """Rows by address. One row is the usual case in a large pool: it is kept as a bare id."""
+    """Rows by address. An address with one row, the usual case in a large pool, is kept as a bare id."""
 
     def __init__(self) -> None:
         self._found: dict[str, int | Rows] = {}
@@ -63,13 +63,13 @@ class MailIndex:
 
     def __init__(self) -> None:
         self.scanning = False
-        """Whether there are messages on disk that nobody knows of yet."""
+        """Whether there may be messages on disk that the index doesn't know of yet."""
         self.horizon = 0
-        """The highest id of the last life: what has a higher one was told in this life."""
+        """The highest id of the last life. A message with a higher one was told in this life."""
         self.homeless = RowIndex()
         """Mail for addresses without a cell."""
         self.late = RowIndex()
-        """The same of what came during the scan."""
+        """Mail for addresses without a cell that came during the scan."""
         self.attempts: dict[int, int] = {}
         """Failed attempts of messages that are not in memory yet, by row id."""
         self._over: asyncio.Future[None] | None = None
@@ -78,7 +78,7 @@ class MailIndex:
         """The mailbox for a cell that was made: the given one, or a `Backlog`, with the address's mail from disk in it.
 
         Args:
-            on_mail: called when a backlog that was parked has something to be handled.
+            on_mail: called when a backlog that was parked has mail that may be handled.
         """
         rows, late = self.homeless.pop(address), self.late.pop(address)
         if durable and (self.scanning or (rows is not None and rows.count > FEW)):
@@ -95,19 +95,19 @@ class MailIndex:
         return mailbox
 
     def keep(self, address: str, row_id: int, priority: int = 0) -> None:
-        """Mail for an address without a cell: it stays on disk until there is one."""
+        """Keep mail for an address without a cell: it stays on disk until there is one."""
         if row_id:
             index = self.late if self.scanning and row_id > self.horizon else self.homeless
             index.add(address, (row_id,), priority)
 
     def keep_all(self, address: str, mailbox: Mailbox) -> None:
-        """The cell is about to be forgotten, and its mail isn't: it waits for the next cell at the address."""
+        """Keep the mail of a cell that is about to be forgotten. It waits for the next cell at the address."""
         for entry in mailbox.entries():
             row_id = entry if isinstance(entry, int) else getattr(entry, "id", 0)
             self.keep(address, int(row_id), priority_of(entry))
 
     def drop(self, address: str) -> None:
-        """Forget the mail of an address without a cell: it is being deleted."""
+        """Forget the mail of an address without a cell, because the address is being deleted."""
         self.homeless.pop(address)
         self.late.pop(address)
 
@@ -120,19 +120,20 @@ class MailIndex:
         return self.attempts.pop(row_id, 0)
 
     async def complete(self) -> None:
-        """Return when the scan is over, or the tree is being reset: for what must know all the mail of an actor."""
+        """Return when the scan is over, or the tree is being reset. Callers await it that must know all
+        the mail of an actor."""
         while self.scanning:
             if self._over is None or self._over.done():
                 self._over = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._over)
 
     def say_over(self) -> None:
-        """The scan is over."""
+        """Note that the scan is over."""
         if self._over is not None and not self._over.done():
             self._over.set_result(None)
 
     def clear(self) -> None:
-        """The tree is being reset: everything will be read again."""
+        """Forget everything, because the tree is being reset: it will be read again."""
         self.scanning = False
         self.homeless.clear()
         self.late.clear()

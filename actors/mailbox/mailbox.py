@@ -1,8 +1,8 @@
 """Mailbox: the in-memory window on a durable mailbox.
 
-An entry is an `Envelope`, a bare `Message` (told to a `durable=False` actor, nothing else to know), or the int id of a
-row that is still only on disk: bodies are read when their turn comes. Where there are many of these, the mailbox is a
-`Backlog` (mailbox/backlog.py).
+An entry is an `Envelope`, a bare `Message` (told to a `durable=False` actor, with nothing else to know), or the int id
+of a row that is still only on disk: bodies are read when their turn comes. Where there are many of these, the mailbox
+is a `Backlog` (mailbox/backlog.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .envelope import Ask, Envelope
 __all__ = ("SYSTEM", "Entry", "Mailbox", "PriorityRow", "priority_of", "replace_rows")
 
 SYSTEM = 1 << 30
-"""The priority of system signals: they pass everything."""
+"""The priority of system signals, which pass everything."""
 
 Entry = Envelope | Message | int
 
@@ -44,12 +44,13 @@ def priority_of(entry: Entry) -> int:
 
 
 class Mailbox:
-    """First in, first out, within a priority; higher priorities first. Empty ones own no deque."""
+    """The messages that wait: first in, first out, within a priority; higher priorities first. Empty
+    ones own no deque."""
 
     __slots__ = ("count", "lanes", "queue")
 
     held: ClassVar[bool] = False
-    """Whether it holds everything back but system messages: the actor is suspended."""
+    """Whether it holds back everything but system messages, because the actor is suspended."""
 
     def __init__(self) -> None:
         self.queue: deque[Entry] | None = None
@@ -59,7 +60,7 @@ class Mailbox:
 
     @property
     def blocked(self) -> bool:
-        """Whether nothing of what is here may be handled yet, for older mail is being looked for (`Backlog`)."""
+        """Whether nothing that is here may be handled yet, because older mail is being looked for (`Backlog`)."""
         return False
 
     def push(self, entry: Entry, priority: int = 0) -> None:
@@ -79,7 +80,7 @@ class Mailbox:
         lane.append(entry)
 
     def add_rows(self, ids: Sequence[int], priority: int) -> None:
-        """Mail that is still only on disk, to the end of its lane."""
+        """Add mail that is still only on disk, to the end of its lane."""
         for row_id in ids:
             self.push(PriorityRow.of(row_id, priority), priority)
 
@@ -124,7 +125,7 @@ class Mailbox:
         return entry
 
     def pop_ask(self) -> Ask | None:
-        """The next request of an actor, wherever it stands: what may run beside a solo run."""
+        """The next request of an actor, wherever it stands: it may run during a solo run."""
         for lane in self._all_lanes():
             for index, entry in enumerate(lane):
                 if isinstance(entry, Ask) and entry.asker is not None:
@@ -170,7 +171,7 @@ class Mailbox:
         return self
 
     def sift(self, wanted: Callable[[Entry, int], bool]) -> Mailbox:
-        """Move the entries that are wanted, by entry and priority, into a mailbox of their own."""
+        """Move the wanted entries into a mailbox of their own. `wanted` gets an entry and its priority."""
         found = Mailbox()
         for priority, lane in [*(self.lanes or {}).items(), (0, self.queue)]:
             picked = [entry for entry in lane or () if wanted(entry, priority)]
@@ -186,7 +187,7 @@ class Mailbox:
         return found
 
     def move_into(self, other: Mailbox) -> None:
-        """Everything to the end of the other's lanes. This one isn't used any more."""
+        """Move everything to the end of the other's lanes. This one isn't used any more."""
         for priority, lane in [*(self.lanes or {}).items(), (0, self.queue)]:
             for entry in lane or ():
                 other.push(entry, priority)
@@ -201,7 +202,7 @@ class Mailbox:
 
 
 def replace_rows(lane: deque[Entry], ids: Sequence[int], envelopes: dict[int, Envelope]) -> int:
-    """Replace the ids that a lane begins with by their envelopes; returns how many have none."""
+    """Replace the ids that a lane begins with by their envelopes. Returns how many ids have none."""
     fresh: list[Entry] = []
     for row_id in ids:
         assert lane[0] == row_id

@@ -1,9 +1,9 @@
-"""Messages: what is told, as data. Read message first.
+"""Messages: the messages themselves, as data. Read message first.
 
 message, types      `Message` and `Request`, and which types can be stored
 codec               a message's bytes, and back
 signals             `ExitReason`, `Exited`, `Down`, `Exit`: how the end of an incarnation is told
 tracebacks          tracebacks as text
 errors              errors about messages, and the root of the actor layer's errors
-aliases             what renamed classes were called
+aliases             the old names of renamed classes
 """

@@ -1,4 +1,4 @@
-"""Aliases: what actor classes and messages that were renamed are called in rows that are older than that."""
+"""Aliases: the names that renamed actor and message classes have in older rows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ("Aliases",)
 class Aliases(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Old names to new ones: `Settings(aliases=Aliases(actors={"bank:Konto": "bank:Account"}))`, or `[aliases]`.
 
-    `start` checks them, and follows those that lead to each other: what a running system has leads straight to what
-    there is.
+    `start` checks them, and follows aliases that lead to other aliases, so that those of a running system lead straight
+    to the names of now.
     """
 
     actors: dict[str, str] = {}
-    """Of actor classes: what rows call them ("module:Class", or the class's `name`) to what they are called now."""
+    """Actor classes: from the name in old rows ("module:Class", or the class's `name`) to the name of now."""
     messages: dict[str, str] = {}
-    """Of message classes: the stored tag to the tag of now."""
+    """Message classes: from the stored tag to the tag of now."""

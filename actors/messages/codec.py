@@ -14,8 +14,7 @@ def round_trip(address: str, message: Message) -> tuple[bytes, Message]:
     """A message's bytes, and the message that they are.
 
     Raises:
-        UndecodableMessage: it can't be encoded, or what it encodes to isn't one of its type (a field holds a wrong
-            value).
+        UndecodableMessage: it can't be encoded, or its bytes don't decode to its type (a field holds a wrong value).
     """
     cls = type(message)
     try:

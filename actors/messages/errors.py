@@ -1,6 +1,6 @@
 """Errors about messages, replies and states, and the root of the actor layer's errors.
 
-Every error keeps what it is about as attributes and builds its own message.
+Every error keeps its subject as attributes and builds its own message.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ActorError(GreenroomError):
     """The root of the actor layer's errors."""
 
     leaves: ClassVar[dict[str, type[ActorError]]] = {}
-    """Our own leaves by name: another process that is told of one raises the same (remote/wire_errors.py)."""
+    """Our own leaves by name. Another process that is told of one raises the same (remote/wire_errors.py)."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -49,7 +49,7 @@ class ActorError(GreenroomError):
 
 
 class NotAMessage(ActorError):
-    """What was told or asked is no `Message` instance."""
+    """The object that was told or asked is no `Message` instance."""
 
     def __init__(self, obj: object) -> None:
         self.obj = obj
@@ -103,10 +103,10 @@ class UndecodableMessage(ActorError):
 
 
 class StateError(ActorError):
-    """The state can't be made, can't be encoded, or its bytes don't decode again; or a stored one isn't the class's.
+    """The state can't be made or encoded, or its bytes don't decode again; or a stored state isn't the class's.
 
     Attributes:
-        fix: what to do about it, in full sentences but for the last stop; "" if `why` says it.
+        fix: the remedy, in full sentences but for the last stop; "" if `why` says it.
     """
 
     def __init__(self, address: str, why: str, fix: str = "") -> None:
@@ -117,7 +117,7 @@ class StateError(ActorError):
 
 
 class ReplyError(ActorError):
-    """What the handler returned isn't what its request promises."""
+    """The handler returned a value that isn't what its request promises."""
 
     def __init__(self, handler: str, request_type: str, why: str) -> None:
         self.handler = handler

@@ -1,9 +1,9 @@
-"""Message and Request: what actors are told and asked.
+"""Message and Request: the types that actors are told and asked.
 
     class Deposit(Message):
         amount: int
 
-    class Balance(Request[int]):          # whoever asks it gets an int
+    class Balance(Request[int]):          # its asker gets an int
         currency: str = "EUR"
 
 A message is a frozen `msgspec.Struct` with keyword-only fields. Its stored form is JSON with the class's tag
@@ -44,11 +44,11 @@ ENCODER = msgspec.json.Encoder()
 
 Reply_co = TypeVar("Reply_co", covariant=True)
 
-# tag -> path of the class -> the class. Several classes may share a tag: an actor knows which it means.
+# tag -> path of the class -> the class. Several classes may share a tag, because an actor knows which it means.
 _REGISTRY: dict[str, dict[str, weakref.ref[type[Any]]]] = {}
 
 
-# Said twice: of two transforms mypy takes the nearest class's, and without the metaclass's it takes Message
+# It is said twice: of two transforms mypy takes the nearest class's, and without the metaclass's it takes Message
 # itself for an unfrozen class, from which no frozen one may inherit.
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class MessageMeta(StructMeta):
@@ -63,7 +63,7 @@ class MessageMeta(StructMeta):
         tag = config.setdefault("tag", name)
         if not isinstance(tag, str) or not tag:
             raise TypeError(f'class {name}: tag={tag!r} is no name; write tag="..." or leave it out')
-        # Per class, never inherited: found with one attribute access on the hot path.
+        # One for each class, never inherited: it is found with one attribute access on the hot path.
         namespace = {**namespace, "__immutable__": None, "__decoder__": None, "__tag__": tag}
         cls = super().__new__(mcls, name, bases, namespace, **config)
         if cls.__module__ != __name__:  # Message and Request themselves are never sent
@@ -76,14 +76,14 @@ _FIXED = {"frozen": True, "kw_only": True, "array_like": False, "tag_field": TAG
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Message(msgspec.Struct, metaclass=MessageMeta):
-    """The base class of everything that is told.
+    """The base class of every message that is told.
 
     Subclasses declare fields as in a dataclass. The stored tag is the class's name; `class D(Message,
     tag="deposit")` gives another, so that a class can be renamed without losing stored messages.
     """
 
     __immutable__: ClassVar[bool | None] = None
-    """Whether instances can be shared; None until first asked. Ask `is_deeply_immutable`."""
+    """Whether instances can be shared; None until it is first asked. Ask `is_deeply_immutable`."""
     __decoder__: ClassVar[msgspec.json.Decoder[Any] | None] = None
     __tag__: ClassVar[str] = ""
 
@@ -124,15 +124,15 @@ def known_tags() -> Iterator[str]:
 
 
 def classes_with_tag(tag: str) -> tuple[type[Message], ...]:
-    """The message classes that carry a tag; a class that was defined again stands only once."""
+    """The message classes that carry a tag. A class that was defined again counts only once."""
     found = (reference() for reference in _REGISTRY.get(tag, {}).values())
     return tuple(cls for cls in found if cls is not None)
 
 
 def request_reply_type(cls: Any) -> Any:
-    """What a `Request` subclass (or alias such as `Get[int]`) promises: `int` for `Request[int]`.
+    """The reply that a `Request` subclass (or alias such as `Get[int]`) promises: `int` for `Request[int]`.
 
-    `Any` where nothing is said.
+    It is `Any` where nothing is said.
 
     Raises:
         NameError: the type was given as a string that names nothing in the class's module.

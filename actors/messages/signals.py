@@ -1,6 +1,6 @@
-"""ExitReason, Exited and Down: how the end of an incarnation is told.
+"""ExitReason, Exited, Down and Exit: how the end of an incarnation is told.
 
-The exception itself never travels: an exit reason is data, so that it can be stored, sent and shown.
+The exception itself never travels. An exit reason is data, so that it can be stored, sent and shown.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ("TEXT_LIMIT_BYTES", "TRACEBACK_LIMIT_BYTES", "Down", "Exit", "ExitKin
 ExitKind = Literal["normal", "shutdown", "killed", "error"]
 
 NO_PROCESS = "NoProcess"
-"""The `error` of what didn't run when it was to be monitored or linked to. OTP: noproc."""
+"""The `error` of a monitor's or link's target that didn't run when it was set. OTP: noproc."""
 TRACEBACK_LIMIT_BYTES = 8 * 1024
 TEXT_LIMIT_BYTES = 2 * 1024
 
 
 class ExitReason(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why an incarnation ended.
+    """The reason why an incarnation ended.
 
     kind: "normal" (it was done), "shutdown" (it was told to stop), "killed" (it was given no time to
     stop) or "error" (an exception).
@@ -51,7 +51,7 @@ class ExitReason(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def no_process(cls, text: str) -> ExitReason:
-        """Of a monitor or a link to what doesn't run. OTP: noproc."""
+        """The reason of a monitor or a link to an actor that doesn't run. OTP: noproc."""
         return cls("error", error=NO_PROCESS, text=_cut(text, TEXT_LIMIT_BYTES))
 
     @classmethod
@@ -77,21 +77,21 @@ class Exited(Message):
 
     address: str
     boot: int
-    """The boot epoch of the node in which it lived: an exit of an earlier boot is only recorded."""
+    """The boot epoch of the node in which it lived. An exit of an earlier boot is only recorded."""
     incarnation: int
     reason: ExitReason
     message_uid: str | None = None
-    """The message whose handling ended it, if one did."""
+    """The uid of the message whose handling ended it, if one did."""
     attempt: int = 0
-    """Which attempt of that message failed, from 1; 0 if there was none."""
+    """The attempt of that message that failed, from 1; 0 if there was none."""
 
 
 class Down(Message):
-    """Told once to whoever monitors an actor, when it has exited for good or for now."""
+    """Told once to an actor that monitors another, when that one has exited for good or for now."""
 
     address: str
     reason: ExitReason
-    """Without its traceback, which the supervisor has. `error` is "NoProcess" if nothing ran there."""
+    """The reason without its traceback, which the supervisor has. `error` is "NoProcess" if nothing ran there."""
     monitor: str = ""
     """The id that `self.monitor(ref)` returned."""
 
@@ -101,21 +101,21 @@ class Exit(NamedTuple):
 
     address: str
     number: int
-    """The incarnation's; 0 where there was none."""
+    """The number of the incarnation; 0 where there was none."""
     reason: ExitReason
     uid: str = ""
-    """The message's whose handling ended it, if one did."""
+    """The uid of the message whose handling ended it, if one did."""
     attempt: int = 0
     retired: bool = False
     """Whether the actor is gone for good, with all that belongs to its address."""
 
     @property
     def plain(self) -> ExitReason:
-        """As a `Down` has it: the traceback is for the supervisor, and thousands may watch."""
+        """The reason as a `Down` has it, without the traceback: that is for the supervisor, and thousands may watch."""
         return msgspec.structs.replace(self.reason, traceback="") if self.reason.traceback else self.reason
 
     def signal(self, boot: int) -> Exited:
-        """As it reaches the other end of a link. OTP: a kill arrives as `killed`, and that can be trapped."""
+        """The signal that reaches the other end of a link. OTP: a kill arrives as `killed`, and that can be trapped."""
         reason = self.reason if self.reason.kind != "killed" else ExitReason.killed("killed by a link")
         return Exited(
             address=self.address,
@@ -128,10 +128,10 @@ class Exit(NamedTuple):
 
 
 def storable(reason: ExitReason) -> ExitReason:
-    """A reason that somebody made by hand, within the limits.
+    """A reason that a user made by hand, within the limits.
 
     Raises:
-        TypeError: it is none.
+        TypeError: it is no `ExitReason`.
     """
     if not isinstance(reason, ExitReason):
         raise TypeError(f'{reason!r:.100} is no reason to exit: write ExitReason("error", text="..."), or leave it out')
@@ -146,7 +146,8 @@ def storable(reason: ExitReason) -> ExitReason:
 
 
 def _cut(text: str, limit_bytes: int) -> str:
-    """At most `limit_bytes` of UTF-8, cut in the middle: the outermost call and the error both matter."""
+    """Cut a text to at most `limit_bytes` of UTF-8, in the middle, because the outermost call and the
+    error both matter."""
     if len(text) <= limit_bytes >> 2 and text.isascii():
         return text
     data = text.encode("utf-8", "backslashreplace")  # a lone surrogate can't be stored

@@ -1,6 +1,6 @@
-"""Tracebacks as text, quickly: formatting one anew takes longer than the restart that waits for it.
+"""Tracebacks as text, quickly, because formatting one anew takes longer than the restart that waits for it.
 
-What the standard library says of a frame depends on the code and on the instruction alone, so it is kept. Frames of the
+The standard library's text for a frame depends on the code and on the instruction alone, so it is kept. Frames of the
 runtime that stand before the user's own are left out.
 """
 
@@ -13,16 +13,16 @@ from types import CodeType, TracebackType
 __all__ = ("text_of", "traceback_of", "type_name")
 
 FRAMES_KEPT = 4096
-"""Formatted frames that are kept; then it begins anew."""
+"""The number of formatted frames that are kept; at one more the collection begins anew."""
 FRAMES_MAX = 64
-"""Longer tracebacks are recursions, which the standard library knows how to shorten."""
+"""Frames in a traceback. Longer ones are recursions, which the standard library knows how to shorten."""
 
 _RUNTIME = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _PACKAGE = "greenroom."
 _HEAD = "Traceback (most recent call last):\n"
 
 _ELABORATE = (BaseExceptionGroup, SyntaxError, NameError, AttributeError, ImportError)
-"""What the standard library has more to say of."""
+"""Exceptions for which the standard library has more to say."""
 
 _frames: dict[tuple[CodeType, int], str] = {}
 
@@ -30,7 +30,7 @@ _frames: dict[tuple[CodeType, int], str] = {}
 def type_name(cls: type) -> str:
     if cls.__module__ == "builtins":
         return cls.__qualname__
-    if cls.__module__.startswith(_PACKAGE):  # what is ours is called the same, in whichever file it stands
+    if cls.__module__.startswith(_PACKAGE):  # a class of ours is called the same, in whichever file it stands
         return f"{_PACKAGE}{cls.__qualname__}"
     return f"{cls.__module__}.{cls.__qualname__}"
 
@@ -43,7 +43,7 @@ def text_of(error: BaseException) -> str:
 
 
 def traceback_of(error: BaseException) -> str:
-    """As `traceback.format_exception`, without the runtime's own first frames. Never raises."""
+    """The text of `traceback.format_exception`, without the runtime's own first frames. Never raises."""
     try:
         start = _user_frames(error.__traceback__)
         if _is_plain(error):
@@ -58,7 +58,7 @@ def traceback_of(error: BaseException) -> str:
 
 
 def _user_frames(start: TracebackType | None) -> TracebackType | None:
-    """From the first frame on that isn't the runtime's; all, if all are."""
+    """The traceback from the first frame on that isn't the runtime's; all of it, if all frames are."""
     found = start
     while found is not None and found.tb_frame.f_code.co_filename.startswith(_RUNTIME):
         found = found.tb_next
@@ -66,7 +66,7 @@ def _user_frames(start: TracebackType | None) -> TracebackType | None:
 
 
 def _is_plain(error: BaseException) -> bool:
-    """Whether there is nothing to it but its frames and its text."""
+    """Whether the exception is nothing but its frames and its text."""
     return (
         error.__cause__ is None
         and (error.__context__ is None or error.__suppress_context__)

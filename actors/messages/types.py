@@ -1,6 +1,6 @@
-"""What the runtime asks about types: may it be shared, can it be stored, does it fit.
+"""Types: the questions that the runtime asks about them. May it be shared, can it be stored, does it fit?
 
-Asked when a class is defined or first used, never per message.
+They are asked when a class is defined or first used, never per message.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def shown(kind: Any) -> str:
 def type_argument(cls: Any, generic: type) -> Any:
     """The argument that `cls` gives to its one-parameter base `generic`, through any number of classes.
 
-    A TypeVar if it leaves the argument open, `Any` if it names the base without one.
+    It is a TypeVar if the class leaves the argument open, `Any` if it names the base without one.
 
     Raises:
         NameError: the argument is a string that names nothing in the class's module.
@@ -132,7 +132,7 @@ def _plain(kind: Any) -> Any:
 
 
 def union_members(kind: Any) -> tuple[Any, ...]:
-    """The alternatives of a union, without their wrappers; any other type alone."""
+    """The alternatives of a union, without their wrappers; a list of one for any other type."""
     kind = _plain(kind)
     if get_origin(kind) in (Union, types.UnionType):
         return tuple(inner for member in get_args(kind) for inner in union_members(member))
@@ -175,7 +175,7 @@ def _immutable(kind: Any, seen: set[Any]) -> bool:
     fields = _fields(kind)
     if fields is None:
         return False
-    if kind in seen:  # recursive: it is if the rest is
+    if kind in seen:  # a recursive type: it is immutable if the rest is
         return True
     seen.add(kind)
     return all(_immutable(field, seen) for field in fields)
@@ -200,7 +200,7 @@ def _fields(kind: Any) -> list[Any] | None:
 
 
 def unstorable(kind: Any) -> str:
-    """Why JSON can't carry values of this type there and back; "" if it can.
+    """The reason why JSON can't carry values of this type there and back; "" if it can.
 
     Raises:
         NameError: an annotation can't be resolved (yet).
@@ -253,7 +253,7 @@ def _leaves(info: Any, where: str, seen: set[Any]) -> Iterator[tuple[Any, str]]:
 def fits(found: Any, wanted: Any) -> bool:
     """Whether a value annotated `found` may stand where `wanted` is promised. In doubt, yes.
 
-    Only clear mistakes are meant: the reply itself is checked when it is made.
+    It finds only clear mistakes, because the reply itself is checked when it is made.
     """
     if _open(found) or _open(wanted) or found in _NEVER:
         return True
