@@ -1,5 +1,5 @@
-"""Admission: tells from outside that can't go straight into the mailbox, because it is full or their key must be
-looked up.
+"""Admission: tells from outside that can't go straight into the mailbox, because it is full or their key
+must be looked up.
 
 They wait in line, in the order told, so that a tell never passes an earlier one of the same sender.
 """
@@ -20,12 +20,12 @@ __all__ = ("Admission",)
 
 
 class Admission:
-    """The line before one mailbox. Exists only while somebody stands in it."""
+    """The line before one mailbox. It exists only while a tell stands in it."""
 
     def __init__(self, kernel: Kernel, keys: Keys, cell: Cell, accept: Callable[[Cell, Envelope], int]) -> None:
         """
         Args:
-            accept: puts a tell into the mailbox; returns its position in the commit order.
+            accept: puts a tell into the mailbox; returns its position in the commit queue.
         """
         self._kernel = kernel
         self._keys = keys
@@ -46,12 +46,12 @@ class Admission:
         return future
 
     def room(self) -> None:
-        """The mailbox has got shorter."""
+        """Let tells go on, because the mailbox has got shorter."""
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
     def refuse(self, error: Callable[[object], GreenroomError]) -> None:
-        """None in the line will get in; each gets an error that hands its message back."""
+        """Nothing in the line gets in; each teller gets an error that hands its message back."""
         for envelope, future in self._line:
             if not future.done():
                 future.set_exception(error(envelope.message))
@@ -82,6 +82,6 @@ class Admission:
 
 
 def _seen(future: asyncio.Future[int]) -> None:
-    """A caller that doesn't await the receipt doesn't want to know."""
+    """Take the error, because a caller that doesn't await the receipt doesn't want to know of it."""
     if not future.cancelled():
         future.exception()

@@ -91,7 +91,7 @@ class Asks(Extension):
             raise AskCycle((turn.cell.address, *path))
 
     async def _room(self, cell: Cell, ask: Ask) -> None:
-        """A full mailbox: wait in line for room, as long as the ask may take."""
+        """Wait in line for room, because the mailbox is full; as long as the ask may take."""
         if cell.options.overflow == "reject":
             raise MailboxFull(cell.address, cell.options.capacity, ask.message)
         while cell.mailbox.count >= cell.options.capacity and not ask.future.done():
@@ -119,7 +119,7 @@ def _path(start: Cell, goal: Cell) -> tuple[str, ...] | None:
 
 
 def _waits_for(cell: Cell) -> list[Cell]:
-    """The cells that it has asked; and for one that isn't running, its supervisor, which has to start it."""
+    """The cells that it has asked. For a cell that isn't running, its supervisor, which has to start it."""
     others = list(cell.asking or ())
     if cell.supervisor is not None and cell.status in (PASSIVE, DOWN):
         others.append(cell.supervisor)
@@ -129,7 +129,7 @@ def _waits_for(cell: Cell) -> list[Cell]:
 def _check_reachable(cell: Cell) -> None:
     """
     Raises:
-        ActorNotFound: it has been stopped, or a supervisor above it, so that nobody is going to start it.
+        ActorNotFound: it has been stopped, or a supervisor above it has, so that it isn't going to be started.
     """
     above: Cell | None = cell
     while above is not None:

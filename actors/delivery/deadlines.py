@@ -1,8 +1,7 @@
 """Deadlines: time limits by the thousand, nearly all of which are lifted before they pass.
 
-The loop's own timers cost some 4 µs each (made, kept in a heap, cancelled, swept out); a place in a bucket costs a
-tenth of
-that. The price is precision: a limit passes up to `RESOLUTION_S` late, never early.
+One of the loop's own timers costs some 4 µs (it is made, kept in a heap, cancelled, swept out); a place in a bucket
+costs a tenth of that. The price is precision: a limit passes up to `RESOLUTION_S` late, never early.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ T = TypeVar("T")
 
 
 class Deadlines(Generic[T]):
-    """Calls `passed(item)` for each item that is still in its bucket when its time has come."""
+    """Time limits: `passed(item)` is called for each item that is still in its bucket when its time has come."""
 
     def __init__(self, runtime: Runtime, passed: Callable[[T], object]) -> None:
         self._runtime = runtime
         self._passed = passed
         self._buckets: dict[int, dict[T, None]] = {}
-        """Sets that keep their order: limits that pass together pass in the order in which they were set."""
+        """Sets that keep their order, so that limits which pass together pass in the order in which they were set."""
         self._order: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, item: T, timeout_s: float) -> dict[T, None]:
-        """Give `item` so many seconds. Pop it from the bucket that is returned to lift the limit."""
+        """Give `item` so many seconds. To lift the limit, pop it from the bucket that is returned."""
         tick = int((self._runtime.monotonic() + timeout_s) / RESOLUTION_S) + 1
         bucket = self._buckets.get(tick)
         if bucket is None:
@@ -61,6 +60,6 @@ class Deadlines(Generic[T]):
         while self._order and self._order[0] * RESOLUTION_S <= now_s:
             bucket = self._buckets.pop(heapq.heappop(self._order))
             for item in list(bucket):
-                if item in bucket:  # one that passes may lift another's
+                if item in bucket:  # one limit that passes may lift another
                     self._passed(item)
         self._set_timer()

@@ -39,7 +39,7 @@ class KeyConflict(ActorError):
 
 
 class KeyDamaged(KeyConflict):
-    """The record of the idempotency key is damaged: whether this was told under it before isn't known."""
+    """The record of the idempotency key is damaged, so it isn't known whether this message was told under it before."""
 
     def __init__(self, address: str, key: str) -> None:
         self.address = address

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = ("KeyChanges", "Keys")
 
 DAMAGED = ""
-"""In place of a digest: the row was damaged."""
+"""Stands in place of a digest, because the row was damaged."""
 RECENT_MAX = 100_000
-"""Keys remembered in memory; the others are looked up in the store."""
+"""The number of keys that memory holds; the others are looked up in the store."""
 
 
 class Keys(Extension):
@@ -40,14 +40,14 @@ class Keys(Extension):
         """The position of the earlier tell of this very message under its key (0: on disk); None if there is none.
 
         Raises:
-            KeyConflict: another message was told under it. KeyDamaged: it isn't known which.
+            KeyConflict: another message was told under it. KeyDamaged: it isn't known which message was told.
         """
         assert envelope.key is not None
         await self.look_up((envelope.address, envelope.key))
         return self.seen_lately(envelope)
 
     async def look_up(self, name: tuple[str, str]) -> None:
-        """Get what the store knows of an address and key into memory.
+        """Read the store's row of an address and key into memory.
 
         Raises:
             RecordCorrupt
@@ -65,10 +65,10 @@ class Keys(Extension):
                 self._enter(name, (row.digest, row.expires, 0))
 
     def _bury(self, name: tuple[str, str], error: RecordCorrupt) -> KeyRow:
-        """The row of a key is damaged: it says that something was told, and neither what nor when.
+        """Replace the damaged row of a key: it says that something was told, and neither what nor when.
 
-        To take the tell for a repetition could lose it, to take it for new could double it. So it is refused; but not
-        for ever: a row that lies here now has expired by the end of a whole retention from now on.
+        The tell is refused, because to take it for a repetition could lose it, and to take it for new could double it.
+        It isn't refused for ever: a row that lies here now has expired by the end of a whole retention from now on.
 
         Raises:
             StoreFull, StoreUnavailable
@@ -83,7 +83,7 @@ class Keys(Extension):
         return row
 
     def seen_lately(self, envelope: Envelope) -> int | None:
-        """The same from memory alone: to look again after an await."""
+        """The answer of `seen` from memory alone, to check again after an await."""
         assert envelope.key is not None
         known = self._recent.get((envelope.address, envelope.key))
         if known is None or known[1] <= self._kernel.runtime.now():
@@ -101,7 +101,7 @@ class Keys(Extension):
         return seal(KeyRow(envelope.address, envelope.key, digest(envelope), envelope.id, expires))
 
     def remember(self, row: KeyRow, position: int) -> None:
-        """The row is in the commit order."""
+        """Note that the row has its position in the commit queue."""
         self._enter((row.address, row.key), (row.digest, row.expires, position))
 
     def _enter(self, name: tuple[str, str], known: tuple[str, float, int]) -> None:
@@ -115,12 +115,13 @@ class Keys(Extension):
         return known is not None and known[1] > self._kernel.runtime.now()
 
     def reset(self) -> None:
-        """Memory may hold keys of tells that were lost: after a reset only the store is believed."""
+        """Forget the keys in memory, because they may be of tells that were lost. After a reset only the
+        store is believed."""
         self._recent.clear()
 
 
 class KeyChanges(Participant):
-    """The keys of what one turn tells. They are looked up before its finish."""
+    """The keys of the sends of one turn. They are looked up before its finish."""
 
     rank: ClassVar[int] = 0
 

@@ -1,4 +1,4 @@
-"""Receipt: what a tell gives back."""
+"""Receipt: the result of a tell."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ("DONE", "Receipt")
 
 
 class Receipt:
-    """Awaiting it waits until the message is on disk. The tell has taken effect without that.
+    """The result of a tell, which has taken effect already. Awaiting it waits until the message is on disk.
 
-    Inside a turn it is done at once: the message commits with the turn.
+    Inside a turn it is done at once, because the message commits with the turn.
 
     Raises:
         StoreFull, StoreUnavailable: nothing was kept; `undelivered` is the message.
@@ -49,11 +49,11 @@ class Receipt:
                 self._admitted = None
             position, commits = self._position, kernel.commits
             if position > commits.committed and kernel.committer.pace.quick and current_turn.get() is None:
-                yield  # one round of the loop: turns in hand go first, and so does whoever else has something to tell
+                yield  # one round of the loop: turns in hand go first, and so do other tellers
                 if position > commits.committed:
                     kernel.committer.commit_here()
             if position > commits.committed:
-                yield from commits.landing(position)  # raises what was lost
+                yield from commits.landing(position)  # raises the error if the position was lost
             elif (error := commits.lost(position)) is not None:
                 raise error
         except (StoreFull, StoreUnavailable, StoreDataError) as error:

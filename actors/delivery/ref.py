@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 def ref_to(kernel: Kernel, address: str) -> ActorRef:
-    """A reference to the actor at an absolute address of a node. Whether there is one shows when it is told something.
+    """A reference to the actor at an absolute address of a node. The first message shows whether there is one.
 
     Raises:
         ActorNotFound: that is no absolute path.
@@ -30,7 +30,7 @@ def ref_to(kernel: Kernel, address: str) -> ActorRef:
 
 
 class ActorRef:
-    """An address, and the node in which it means something. Cheap; equal if both are."""
+    """An address, and the node in which it means something. It is cheap, and equal to another if both are."""
 
     __slots__ = ("_cell", "_delivery", "address")
 
@@ -45,7 +45,7 @@ class ActorRef:
         """Send a message. It takes effect now; awaiting the receipt waits for the commit.
 
         Args:
-            key: an idempotency key: the same key to the same mailbox within the retention counts once.
+            key: an idempotency key. The same key to the same mailbox within the retention counts once.
             delay_s: seconds before which it isn't handled.
             priority: higher ones are handled first; order holds within a priority.
 
@@ -58,7 +58,7 @@ class ActorRef:
         if cell is None or cell.status is GONE:
             cell = self.cell()
         elif turn is None and key is None and not delay_s and not priority and cell.light:
-            # The shortest way (Delivery.tell has all of it): into the mailbox of an actor without rows.
+            # The shortest way, into the mailbox of an actor without rows. All of it is in Delivery.tell.
             mailbox = cell.mailbox
             queue = mailbox.queue
             if (
@@ -93,7 +93,7 @@ class ActorRef:
         return self._delivery.asks.ask(self.cell(), request, timeout_s)
 
     def partition(self, key: str) -> ActorRef:
-        """Of a partition supervisor: the child that this key belongs to, by a hash that is the same in every life.
+        """The child of a partition supervisor that this key belongs to, by a hash that is the same in every life.
 
         Elixir: PartitionSupervisor, `{:via, PartitionSupervisor, {name, key}}`.
 

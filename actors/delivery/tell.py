@@ -1,4 +1,4 @@
-"""Tell: what was told, from the teller to the mailbox."""
+"""Tell: the way of a told message, from the teller to the mailbox."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEY_LENGTH_MAX = 500
 
 
 class Delivery:
-    """The way in: tells from outside and from turns, and asks."""
+    """The way in, for tells from outside and from turns, and for asks."""
 
     def __init__(self, kernel: Kernel, router: Router, keys: Keys, asks: Asks) -> None:
         self.kernel = kernel
@@ -60,7 +60,7 @@ class Delivery:
                         cell.wake()
                     return DONE
             elif failure is None and kernel.caution is None:
-                # The usual way: what `_envelope` and `accept` do, in as few steps as there can be.
+                # The usual way: the work of `_envelope` and `accept`, in as few steps as there can be.
                 body, message_then = round_trip(cell.address, message)
                 envelope = Envelope(cell.address, kernel.next_uid(), message_then, tag_of(cls), body)
                 envelope.id = kernel.next_id()
@@ -79,11 +79,11 @@ class Delivery:
     def accept(
         self, cell: Cell, envelope: Envelope, deletes: Sequence[tuple[Any, Any]] = (), guilty: Any = None
     ) -> int:
-        """Insert and deliver a tell from outside; returns its position in the commit order.
+        """Insert and deliver a tell from outside. Returns its position in the commit queue.
 
         Args:
             deletes: rows that go in the same commit.
-            guilty: answers if the database refuses the data; by default the envelope, and so the teller.
+            guilty: the party that answers if the database refuses the data; by default the envelope, and so the teller.
 
         Raises:
             StoreFull, StoreUnavailable: the store is broken at the moment.
@@ -133,7 +133,7 @@ class Delivery:
     def _envelope(
         self, cell: Cell, message: Message, key: str | None, delay_s: float | None, priority: int, uid: str
     ) -> Envelope:
-        # The bytes are the truth: what is handled now is what would be handled after a crash.
+        # The bytes are the truth: the message that is handled now is the one that would be handled after a crash.
         cls = type(message)
         body = None
         if cell.durable or not (cls.__immutable__ or is_deeply_immutable(cls)):
@@ -152,7 +152,7 @@ class Delivery:
     def tell_in_turn(
         self, turn: Turn, cell: Cell, message: Message, key: str | None, delay_s: float | None, priority: int
     ) -> None:
-        """Part of the turn: it leaves when the turn finishes."""
+        """Add a tell to the turn: it leaves when the turn finishes."""
         if not isinstance(message, Message):
             raise NotAMessage(message)
         if key is None and not delay_s and not priority and cell.durable:

@@ -1,4 +1,4 @@
-"""Execution: the runner of a turn. Read dispatcher and executor first, fast_path last.
+"""Execution: how a turn runs. Read dispatcher and executor first, fast_path last.
 
 dispatcher              the pool of runners
 executor                one message becomes one turn
@@ -6,6 +6,6 @@ batch, paging           several messages as one turn; bodies read from disk when
 stepping, fair_share    a handler's code step by step; a cell that held the loop for long gives it back
 start, hook_turns       a new incarnation; `on_start` and `on_stop` as turns
 shutdown, exits         the ladder by which one is stopped; how one ends by itself
-transaction             SQL of the user's own in a turn's commit
+transaction             user transactions: SQL of the user's own in a turn's commit
 fast_path               the same as the executor, in fewer steps, for plain handlers
 """

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = ("collect",)
 
 BATCH_MAX = 100
-"""Messages that a batch handler gets at most."""
+"""The number of messages that a batch handler gets at most."""
 
 
 def collect(turn: Turn, spec: HandlerSpec) -> list[Message]:
-    """The messages of a batch: those of its type that stand at the head of the mailbox."""
+    """Collect the messages of a batch: those of its type that stand at the head of the mailbox."""
     cell, envelope = turn.cell, turn.envelope
     assert turn.message is not None
     messages = [turn.message]

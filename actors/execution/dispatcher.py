@@ -25,22 +25,25 @@ __all__ = ("Dispatcher",)
 T = TypeVar("T")
 
 HELD_S = 0.001
-"""How long the loop gets while a turn holds the write slot: its SQL makes many short trips to a thread and back."""
+"""Seconds for which the loop is left alone while a turn holds a user transaction, because its SQL makes many short
+trips to a thread and back."""
 QUANTUM = 64
-"""Messages of one cell in a row, before another gets its turn."""
+"""Messages of one cell in a row before another cell gets its turn."""
 BREATH = 256
-"""Turns in a row before the loop gets its turn,"""
+"""Turns in a row before the loop gets its turn."""
 BREATH_S = 0.005
-"""or seconds: handlers may be slow, and commits, timers and the watchdog's heartbeat need the loop."""
+"""Seconds before the loop gets its turn, because handlers may be slow, and commits, timers and the watchdog's
+heartbeat need the loop."""
 BREATH_WANTED_S = 0.001
-"""The same while a commit is wanted: an actor that always has something to do mustn't keep everybody else waiting."""
+"""The value of `BREATH_S` while a commit is wanted, because an actor that always has something to do mustn't keep
+all others waiting."""
 STRIDE = 32
-"""Light turns in a row without a look at the clock, while such a row takes less than"""
+"""Light turns in a row without a look at the clock, while such a row takes less than `STRIDE_S` seconds."""
 STRIDE_S = 0.001
 PARKED_MAX = 8
-"""Idle runners that are kept."""
+"""The number of idle runners that are kept."""
 CLOSE_S = 1.0
-"""How long runners may take to end after their cancellation, at the stop of the node."""
+"""Seconds that runners may take to end after their cancellation, at the stop of the node."""
 
 
 class Dispatcher:
@@ -52,19 +55,20 @@ class Dispatcher:
         self.executor = Executor(kernel, self, exits)
         self.ready: deque[Cell] = deque()
         self.resting = 0
-        """Runners that a handler keeps, and that have nothing to do: they don't keep the node from being idle."""
+        """The number of runners that a handler keeps, and that have nothing to do. They don't keep the
+        node from being idle."""
         self.after_solo: list[Callable[[], object]] = []
-        """Called when a solo run is over."""
+        """Callbacks for the end of a solo run."""
         self.closed = False
         self._set_aside: list[Cell] = []
         """Cells that wait for the solo run to be over."""
         self._awake = 0
-        """Runners that are taking cells, or are about to."""
+        """The number of runners that are taking cells, or are about to."""
         self._inside = 0
-        """Runners that wait inside a handler."""
+        """The number of runners that wait inside a handler."""
         self._parked: list[asyncio.Future[None]] = []
         self._tasks: dict[asyncio.Task[None], None] = {}
-        """In order, as everything that a simulation is to repeat."""
+        """The runners' tasks, in order, because a simulation has to repeat everything."""
         self._left_behind: set[asyncio.Task[Any] | None] = set()
         """Runners stuck in handlers that swallowed their cancellation."""
         self._slots = list(range(kernel.attempts.slots - 1, -1, -1))
@@ -81,7 +85,7 @@ class Dispatcher:
         return bool(self.ready)
 
     def ready_cell(self, cell: Cell) -> None:
-        """Take a cell up. Its `queued` is set by the caller."""
+        """Take a cell up. The caller has set its `queued`."""
         self.ready.append(cell)
         if not self._awake:
             self._wake_one()
@@ -120,7 +124,8 @@ class Dispatcher:
             while not self.closed:
                 if not ready:
                     if lingers:
-                        # The asker that was just answered may ask again: to be here then costs half of being woken.
+                        # The asker that was just answered may ask again. A runner that is still here then costs half
+                        # as much as one that has to be woken.
                         lingers = False
                         attempts.clear(slot)
                         await breathe()
@@ -170,7 +175,7 @@ class Dispatcher:
                         outcome = await self.aside(waiting)
                         if outcome is not GO_ON:
                             break
-                        now = taken = clock()  # to wait isn't to hold the loop
+                        now = taken = clock()  # a wait doesn't count as holding the loop
                         held_s, cell.held_s = cell.held_s, 0.0
                         stride = 1
                     else:
@@ -200,7 +205,7 @@ class Dispatcher:
                     await (kernel.runtime.sleep(HELD_S) if kernel.committer.held else breathe())
                     breathed = stepped = clock()
         finally:
-            # Whatever ended it (the stop; a handler that cancels its own task): the pool must not notice.
+            # The pool must not notice how the task ended: by the stop, or by a handler that cancels its own task.
             if parked is not None and parked in self._parked:
                 self._parked.remove(parked)
             else:
@@ -217,7 +222,7 @@ class Dispatcher:
         if cell.on_demand:
             cell.last_used = self._kernel.runtime.monotonic()
             if not cell.mailbox.count and cell.incarnation is not None:
-                # There may be thousands of them, and none is to keep its last turn, and so its last message, alive.
+                # There may be thousands of such actors. None is to keep its last turn alive, and so its last message.
                 cell.incarnation.context.run(current_turn.set, None)
         if cell.quiet is not None:
             cell.now_quiet()
@@ -231,7 +236,7 @@ class Dispatcher:
     # -- waiting -------------------------------------------------------------------------------------------
 
     async def aside(self, coro: Coroutine[Any, Any, T] | Generator[Any, Any, T]) -> T:
-        """Await; if that really suspends, another runner has the queue meanwhile."""
+        """Await something. If that really suspends, another runner has the queue meanwhile."""
         try:
             yielded = coro.send(None)
         except StopIteration as stop:
@@ -260,7 +265,7 @@ class Dispatcher:
                 self._outside_again()
 
     def leave_behind(self, task: asyncio.Task[Any]) -> None:
-        """The handler in which this runner waits was abandoned: nobody waits for it any more."""
+        """Note that the handler in which this runner waits was abandoned: nothing waits for the runner any more."""
         if task in self._tasks and task not in self._left_behind:
             self._left_behind.add(task)
             self._outside_again()
@@ -273,7 +278,8 @@ class Dispatcher:
     # -- solo runs --------------------------------------------------------------------------------------------
 
     def is_cancelled_start(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether this is the task of the node's start, which makes solo runs itself, and somebody has cancelled it."""
+        """Whether this is the task of the node's start, which makes solo runs itself, and that task
+        has been cancelled."""
         return task is not None and task not in self._tasks and task.cancelling() > 0
 
     @property
@@ -282,7 +288,7 @@ class Dispatcher:
         return self._inside > 0
 
     def serve(self, cell: Cell) -> None:
-        """During a solo run: an actor was asked something, or it is its suspect's turn."""
+        """During a solo run, let a cell go on: its actor was asked something, or it is its suspect's turn."""
         if cell in self._set_aside:
             self._set_aside.remove(cell)
             self.ready_cell(cell)
@@ -291,7 +297,7 @@ class Dispatcher:
         return cell in self.ready or cell in self._set_aside
 
     def end_solo(self) -> None:
-        """Everything else goes on after a solo run."""
+        """Let everything else go on after a solo run."""
         for cell in [cell for cell in self.ready if not cell.mailbox.count]:  # its message had its solo run
             self.ready.remove(cell)
             cell.queued = False
@@ -306,7 +312,7 @@ class Dispatcher:
         return self._slots.pop()
 
     def clear_if_free(self, slot: int) -> None:
-        """Wipe what the last life left in a slot, unless it has a new owner already."""
+        """Wipe the record that the last life left in a slot, unless the slot has a new owner already."""
         if slot in self._slots:
             self._kernel.attempts.clear(slot)
 
@@ -317,12 +323,12 @@ class Dispatcher:
     # -- the end ----------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """The tree is being reset: nothing that was ready is any more."""
+        """Empty the queue, because the tree is being reset: no cell is ready any more."""
         self.ready.clear()
         self._set_aside.clear()
 
     async def close(self) -> None:
-        """End the runners; those that hang in a handler are cancelled, and left behind if they swallow it."""
+        """End the runners. Those that hang in a handler are cancelled, and left behind if they swallow it."""
         self.closed = True
         parked, self._parked = self._parked, []
         for future in parked:

@@ -1,4 +1,5 @@
-"""Executor: one message becomes one turn. The way most of them take is short and never waits; the rest is below it."""
+"""Executor: one message becomes one turn. Most messages take the usual way, which is short and never waits; the other
+ways stand below it."""
 
 from __future__ import annotations
 
@@ -30,11 +31,11 @@ GO_ON: Final = "go on"
 LET_GO: Final = "let go"
 SET_ASIDE: Final = "set aside"
 LOST: Final = "lost"
-"""The incarnation was abandoned or reset meanwhile: the cell isn't this runner's any more."""
+"""The incarnation was abandoned or reset meanwhile, so the cell isn't this runner's any more."""
 
 
 class Pool(Protocol):
-    """What the executor needs of the dispatcher."""
+    """The dispatcher, as the executor sees it."""
 
     closed: bool
 
@@ -42,7 +43,7 @@ class Pool(Protocol):
         """Await inside a handler."""
 
     def is_cancelled_start(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether this is the task of the node's start, and somebody has cancelled it."""
+        """Whether this is the task of the node's start, and that task has been cancelled."""
         ...
 
 
@@ -55,14 +56,15 @@ class Executor:
         self._exits = exits
         self.share = FairShare(kernel.runtime, kernel.commits)
         self.unfinished: tuple[Turn, Any] | None = None
-        """A plain turn whose sends carry keys: they have to be looked up before its finish."""
+        """A plain turn whose sends carry keys, which have to be looked up before its finish."""
         self.turns = 0
-        """Turns begun since the start, those of runners that are at it right now not yet counted."""
+        """The number of turns begun since the start. Those of runners that are at it right now aren't counted yet."""
 
     # -- the usual way -----------------------------------------------------------------------------------
 
     def next_message(self, cell: Cell, slot: int) -> Coroutine[Any, Any, str] | None:
-        """Handle the next message of a cell; what can't be done at once is returned, to be awaited."""
+        """Handle the next message of a cell. A coroutine is returned, to be awaited, if the message can't
+        be handled at once."""
         caution = self._kernel.caution
         if cell.status is not UP or (caution is not None and caution.solo and not cell.definition.cls._supervises):
             return self._unusual(cell, slot)
@@ -158,14 +160,14 @@ class Executor:
         return await self._finish(turn, result, spec)
 
     async def finish_later(self) -> str:
-        """The finish of the plain turn that couldn't be finished at once."""
+        """Finish the plain turn that couldn't be finished at once."""
         unfinished, self.unfinished = self.unfinished, None
         assert unfinished is not None
         turn, result = unfinished
         return await self._finish(turn, result, turn.cell.handlers[type(turn.message)])
 
     async def _finish(self, turn: Turn, result: Any, spec: HandlerSpec) -> str:
-        """The finish of a turn that may have to wait: for keys, for a held transaction, for caution after a crash."""
+        """Finish a turn that may have to wait: for keys, for a user transaction, for caution after a crash."""
         kernel, cell = self._kernel, turn.cell
         if turn.interrupt is not None and turn.interrupt() is not None:
             return await self._interrupted(turn, asyncio.CancelledError())  # too late is too late
@@ -188,7 +190,7 @@ class Executor:
         return GO_ON
 
     async def _interrupted(self, turn: Turn, error: BaseException) -> str:
-        """A handler that waited raised, or was cancelled by the runtime."""
+        """End the turn of a waiting handler that raised, or that the runtime cancelled."""
         cell, interrupt = turn.cell, turn.interrupt
         if interrupt is not None:
             task = asyncio.current_task()
@@ -203,7 +205,8 @@ class Executor:
             raise error
         if turn.held is not None:
             await turn.held(error, None)
-        if isinstance(error, KeyboardInterrupt):  # as where a handler doesn't wait: whoever runs the loop is to know
+        # The caller that runs the loop has to know of a Ctrl-C, as where a handler doesn't wait.
+        if isinstance(error, KeyboardInterrupt):
             turn.fail(error)
             raise error
         if cell.turn is not turn:
@@ -252,7 +255,7 @@ class Executor:
         return self._wait_inside(turn, coro, yielded, spec)
 
     async def _keep(self, turn: Turn, spec: HandlerSpec, keep: Callable[[Cell], Awaitable[str]]) -> str:
-        """A handler after whose turn the runner stays with the cell."""
+        """Run a handler after whose turn the runner stays with the cell."""
         cell = turn.cell
         try:
             result = turn.incarnation.run(call, turn, spec.function, turn.incarnation.actor, turn.message)
@@ -267,7 +270,7 @@ class Executor:
     # -- what isn't the usual way -------------------------------------------------------------------------------
 
     async def _unusual(self, cell: Cell, slot: int) -> str:
-        """For a cell that isn't up, and during a solo run."""
+        """Handle a cell that isn't up, or any cell during a solo run."""
         caution = self._kernel.caution
         if caution is not None and caution.solo and not cell.definition.cls._supervises:
             outcome = await caution.run_waiting(cell)
@@ -289,7 +292,8 @@ class Executor:
         return LET_GO
 
     async def _activate(self, cell: Cell, slot: int) -> str:
-        """The first message of an address starts its actor. A start that fails is charged to that message."""
+        """Start an actor, because its address has got its first message. A start that fails is
+        charged to that message."""
         if not cell.may_start():
             return LET_GO
         if cell.mailbox.blocked:
@@ -318,7 +322,7 @@ class Executor:
         return GO_ON if cell.mailbox.count else LET_GO
 
     async def _park(self, cell: Cell) -> str:
-        """All that it has may be behind mail that is still to be found."""
+        """Park the cell, because all that it has may be behind mail that is still to be found."""
         mailbox = cell.mailbox
         if not isinstance(mailbox, Backlog) or not mailbox.blocked:
             return GO_ON

@@ -1,4 +1,4 @@
-"""Exits: how an incarnation ends by itself, and who is told."""
+"""Exits: how an incarnation ends by itself, and how others are told."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Exits:
         self._router = router
 
     async def leave(self, cell: Cell) -> None:
-        """A turn has ended the incarnation: run `on_stop`, then tell the supervisor."""
+        """Leave, because a turn has ended the incarnation: run `on_stop`, then tell the supervisor."""
         assert cell.leaving is not None
         (reason, uid, attempt), cell.leaving = cell.leaving, None
         incarnation = cell.incarnation
@@ -66,13 +66,13 @@ class Exits:
         self._router.post(cell.supervisor, signal)
 
     def exit_by_link(self, cell: Cell, reason: ExitReason) -> None:
-        """An exit signal came over a link: the actor, which is up, exits for the same reason."""
+        """End an actor that is up, because an exit signal came over a link. It exits for the signal's reason."""
         assert cell.incarnation is not None
         cell.status = STOPPING  # no new turn
         self._kernel.background(self._exit_by_link(cell, cell.incarnation, reason), f"greenroom exit of {cell.address}")
 
     async def _exit_by_link(self, cell: Cell, incarnation: Incarnation, reason: ExitReason) -> None:
-        """Cut the running turn off, without a charge to its message; then as every exit."""
+        """Cut the running turn off, without a charge to its message. After that it is like every exit."""
         abandoned = cell.turn is not None and not await cut_off(cell.turn, lambda: None)
         if cell.status is not STOPPING or cell.incarnation is not (None if abandoned else incarnation):
             return  # stopped by its supervisor, or reset, meanwhile
@@ -87,7 +87,7 @@ class Exits:
         self.ended(cell, incarnation.number, reason, uid, attempt)
 
     def _publish(self, cell: Cell, number: int, reason: ExitReason, retired: bool) -> None:
-        """Failures at once; an end that a turn decided, after the commit of that turn."""
+        """Publish the exit: a failure at once; an end that a turn decided, after the commit of that turn."""
         events, commits = self._kernel.events, self._kernel.commits
 
         def emit(lost: StoreError | None = None) -> None:
@@ -111,7 +111,7 @@ class Exits:
             commits.when(cell.after, emit)
 
     async def cut_off(self, turn: Turn, error: HandlerTimeout | TransactionTimeout) -> None:
-        """A handler's time is up: cancel it; if it swallows that, abandon it, and let the actor exit."""
+        """Cancel a handler whose time is up. If it swallows that, abandon it, and let the actor exit."""
         cell = turn.cell
         number = turn.incarnation.number
         if await cut_off(turn, lambda: error):
@@ -128,7 +128,7 @@ class Exits:
             self.ended(cell, number, reason, turn.uid, attempts)
 
     def start_refused(self, cell: Cell, reason: ExitReason, *, final: bool) -> None:
-        """An actor that its first message should have started didn't start: that message is charged."""
+        """Charge the message by which an actor should have been started, because the start failed."""
         kernel = self._kernel
         kernel.events.emit("actor.start_failed", cell.address, error=reason.error, text=reason.text)
         if not cell.mailbox.count:

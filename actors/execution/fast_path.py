@@ -1,7 +1,7 @@
 """Fast path: a row of messages that plain methods handle, one after another, in as few steps as there can be.
 
-Nothing differs from `Executor.begin` but the time it takes. Both functions stop at the first entry that is
-anything else, and return how many they have handled; they are for cells that are up, outside solo runs.
+Nothing differs from `Executor.begin` but the time it takes. Both functions stop at the first entry that is anything
+else, and return how many messages they have handled. They are for cells that are up, outside solo runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ("run_durable", "run_light")
 
 
 def run_light(executor: Executor, cell: Cell, limit: int) -> int:
-    """Messages told in memory to an actor without rows. Requests may stand among them."""
+    """Handle messages that were told in memory to an actor without rows. Requests may stand among them."""
     mailbox, handlers, incarnation, kernel = cell.mailbox, cell.handlers, cell.incarnation, cell.kernel
     assert incarnation is not None
     run, actor = incarnation.run, incarnation.actor
@@ -80,7 +80,7 @@ def run_light(executor: Executor, cell: Cell, limit: int) -> int:
 
 
 def run_durable(executor: Executor, cell: Cell, slot: int, limit: int) -> int:
-    """Messages told to an actor with rows, first attempts, while there are no suspects."""
+    """Handle messages that were told to an actor with rows: first attempts, while there are no suspects."""
     mailbox, handlers, incarnation, kernel = cell.mailbox, cell.handlers, cell.incarnation, cell.kernel
     assert incarnation is not None
     actor, run, note = incarnation.actor, incarnation.run, kernel.attempts.note

@@ -1,4 +1,4 @@
-"""Hook turns: `on_start` and `on_stop`, each a turn of its own, at most so many seconds long."""
+"""Hook turns: `on_start` and `on_stop`, each a turn of its own with a time limit in seconds."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .transaction import WriteSlot
 __all__ = ("CANCEL_GRACE_S", "drive", "end", "run", "run_on_stop")
 
 CANCEL_GRACE_S = 1.0
-"""How long a cancelled handler may take to end before its incarnation is abandoned."""
+"""Seconds that a cancelled handler may take to end before its incarnation is abandoned."""
 
 
 async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, left_s: float | None) -> ExitReason:
-    """The `on_stop` turn; returns the reason, changed if it failed or was cut off."""
+    """Run `on_stop` as a turn. Returns the reason of the exit, changed if the turn failed or was cut off."""
     if not cell.definition.overrides_on_stop or reason.kind == "killed":
         return reason
     actor = incarnation.actor
@@ -63,7 +63,8 @@ def _stop_failed(cell: Cell, reason: ExitReason, failure: ExitReason) -> ExitRea
 
 
 async def end(turn: Turn, failure: BaseException | None) -> BaseException | None:
-    """The end of an `on_start` or `on_stop` turn, which may hold a transaction. Returns why it failed, if it has.
+    """End an `on_start` or `on_stop` turn, which may hold a user transaction. Returns the error for which it
+    failed, if it has.
 
     If the database has refused such a turn of this actor, it waits for its commit, in a transaction of its own.
     """
@@ -91,7 +92,7 @@ async def end(turn: Turn, failure: BaseException | None) -> BaseException | None
 async def drive(turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: float | None) -> Any:
     """Run `on_start` or `on_stop` as a turn.
 
-    In a task of its own, so that one that swallows its cancellation can be left behind.
+    It runs in a task of its own, so that one that swallows its cancellation can be left behind.
 
     Raises:
         HandlerTimeout: it was cancelled after `timeout_s`.
@@ -101,7 +102,7 @@ async def drive(turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: f
     try:
         if await runtime.wait((task,), timeout_s):
             charged = turn.interrupt() if task.cancelled() and turn.interrupt is not None else None
-            if charged is not None:  # the write slot was taken away
+            if charged is not None:  # the user transaction was taken away
                 raise charged
             return task.result()
         task.cancel()

@@ -1,4 +1,4 @@
-"""Paging: bodies are read from the store when their turn comes; what can't be a message becomes a dead letter."""
+"""Paging: bodies are read from the store when their turn comes. A body that is no message becomes a dead letter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..messages.signals import ExitReason
 __all__ = ("PAGE", "page_in", "prepare", "prepare_ahead", "printable", "refuse")
 
 PAGE = 256
-"""Bodies read at once from a backlog."""
+"""The number of bodies that are read at once from a backlog."""
 
 
 def prepare(cell: Cell, envelope: Envelope) -> Message | None:
@@ -36,14 +36,14 @@ def prepare(cell: Cell, envelope: Envelope) -> Message | None:
 
 
 def prepare_ahead(cell: Cell, envelope: Envelope) -> None:
-    """The same before its turn, if it is one; what isn't is parked in its turn."""
+    """Do the same before its turn, if the body is a message. If it isn't, it is parked in its turn."""
     assert envelope.body is not None
     with suppress(UnknownMessageType, UndecodableMessage):
         envelope.message = decode_body(cell, envelope.tag, envelope.body)
 
 
 def refuse(cell: Cell, envelope: Envelope, error: Exception, cause: str) -> None:
-    """A message that can't be handled whatever is tried: an asker is told, anything else is parked."""
+    """Refuse a message that can't be handled whatever is tried: an asker is told, anything else is parked."""
     reason = ExitReason.from_exception(error)
     if isinstance(envelope, Ask):
         envelope.refuse(error if isinstance(error, UnhandledMessage) else AskFailed(cell.address, reason))
@@ -68,7 +68,7 @@ async def page_in(kernel: Kernel, ids: list[int]) -> dict[int, Envelope]:
 
 
 def printable(row: MessageRow) -> MessageRow:
-    """A damaged row whose columns may hold anything: what SQLite let somebody put there."""
+    """Make a damaged row printable, because SQLite lets any program put anything into its columns."""
     return MessageRow(
         id=row.id,
         address=str(row.address),

@@ -14,7 +14,7 @@ from .hook_turns import CANCEL_GRACE_S, run_on_stop
 __all__ = ("IDLE", "abandon", "cut_off", "stop")
 
 IDLE = ExitReason.shutdown("idle")
-"""Why a passivated actor is stopped: no exit."""
+"""The reason with which a passivated actor is stopped. It is no exit."""
 
 
 async def stop(cell: Cell, reason: ExitReason, timeout_s: float | None, *, then: str = STOPPED) -> ExitReason:
@@ -23,8 +23,8 @@ async def stop(cell: Cell, reason: ExitReason, timeout_s: float | None, *, then:
     OTP: supervisor(3), shutdown().
 
     Args:
-        timeout_s: for the running turn and `on_stop` together; None waits for ever, 0 begins at cancel.
-        then: the state it is left in.
+        timeout_s: seconds for the running turn and `on_stop` together; None waits for ever, 0 begins at cancel.
+        then: the status it is left in.
 
     It is an exit unless the node stops, or `reason` is `IDLE`.
     """
@@ -32,7 +32,7 @@ async def stop(cell: Cell, reason: ExitReason, timeout_s: float | None, *, then:
     idle = reason == IDLE
     deadline = None if timeout_s is None else runtime.monotonic() + timeout_s
     if cell.status is STARTING or cell.status is STOPPING:
-        await cell.until_quiet(timeout_s)  # whoever is at it
+        await cell.until_quiet(timeout_s)  # wait for the runner or task that is at it
         if cell.status is STARTING and cell.turn is not None:
             await cut_off(cell.turn, lambda: None)
     if cell.status is not UP:
@@ -59,7 +59,7 @@ async def stop(cell: Cell, reason: ExitReason, timeout_s: float | None, *, then:
 
 
 def _over(cell: Cell, leaving: tuple[ExitReason, str, int], then: str, idle: bool) -> None:
-    """The end of a stop: fence the cell off; and if an incarnation has ended by it, tell who is concerned."""
+    """End a stop: fence the cell off; and if an incarnation has ended by it, tell others."""
     ended = cell.status is STOPPING or (cell.status is STARTING and cell.incarnation is not None)
     if cell.incarnation is not None:
         cell.last_exit = cell.incarnation.number
@@ -75,7 +75,7 @@ async def cut_off(turn: Turn, interrupt: Callable[[], BaseException | None]) -> 
     A turn whose handler has ended, and which only waits for the store, is let finish: it may be in the commit already.
 
     Args:
-        interrupt: makes the error to charge to the message; None for no charge.
+        interrupt: makes the error to charge to the message, or None for no charge.
     """
     cell = turn.cell
     if turn.task is None:

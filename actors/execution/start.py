@@ -25,8 +25,8 @@ async def start(cell: Cell) -> None:
     If the database has refused what its last start wrote, this is the exit of that one instead.
 
     Raises:
-        StartFailed: any of these failed; the cell is down (or in the state in which whoever stopped it meanwhile
-            left it).
+        StartFailed: any of these failed. The cell is down (or, if it was stopped meanwhile, in the status that
+            the stop left it in).
         Ignore: `on_start` doesn't want to run; the cell is stopped.
     """
     kernel, definition, state = cell.kernel, cell.definition, cell.state
@@ -93,13 +93,14 @@ async def start(cell: Cell) -> None:
         kernel.exited(cell, Exit(cell.address, incarnation.number, reason))
     else:  # its first message is charged: no exit
         kernel.exited(cell, None)
-    if isinstance(failure, Ignore | asyncio.CancelledError | KeyboardInterrupt):  # the last is for who runs the loop
+    # A KeyboardInterrupt is for the caller that runs the loop.
+    if isinstance(failure, Ignore | asyncio.CancelledError | KeyboardInterrupt):
         raise failure
     raise StartFailed(cell.address, reason) from failure
 
 
 def _build(cell: Cell, incarnation: Incarnation) -> Instance:
-    """The instance. The runtime is lent to it after `__init__`: it has no address before."""
+    """Build the instance. It gets the runtime after `__init__`, because it has no address before."""
     actor: Instance = cell.definition.cls(**cell.make_args())
     actor._context = incarnation
     incarnation.actor = actor

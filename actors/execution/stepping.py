@@ -1,7 +1,7 @@
 """Stepping: running a handler's code, step by step, in its actor's own context.
 
-A handler is driven by hand rather than as a task of its own: a step that doesn't really wait costs no trip through the
-event loop, and the runner sees the moment at which it first suspends.
+A handler is driven by hand rather than as a task of its own, because then a step that doesn't really wait costs no trip
+through the event loop, and the runner sees the moment at which it first suspends.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def breathe() -> Generator[None, None, None]:
 
 
 def call(turn: Turn, function: Callable[..., Any], actor: Any, message: Any) -> Any:
-    """Run a sync handler; to be called inside the actor's context."""
+    """Run a sync handler. The caller is inside the actor's context."""
     current_turn.set(turn)
     return function(actor, message)
 
 
 def call_async(turn: Turn, function: Callable[..., Any], actor: Any, message: Any) -> tuple[Any, Any]:
-    """Run an async handler until it first suspends: returns the coroutine and what it yielded.
+    """Run an async handler until it first suspends. Returns the coroutine and the object that it yielded.
 
     Raises:
         StopIteration: it returned without suspending; `value` is the result.
@@ -49,8 +49,8 @@ def resume(
     """Go on with a handler that has suspended, to its end.
 
     Args:
-        share: its steps count for its cell: after a long one it goes on a little later. The cell's `held_s` says how
-            long the first step was, and in the end how long the last one.
+        share: its steps count for its cell, so that it goes on a little later after a long one. The cell's `held_s`
+            says how long the first step was, and in the end how long the last one was, in seconds.
     """
     cell, run, kernel = turn.cell, turn.incarnation.context.run, turn.cell.kernel
     clock = None if share is None else share.clock

@@ -1,4 +1,4 @@
-"""The write slot: SQL of the user's own in the same commit as the turn."""
+"""User transaction: SQL of the user's own, in the same commit as the turn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CutOff = Callable[[Turn, TransactionTimeout], Coroutine[Any, Any, None]]
 
 
 class WriteSlot:
-    """Held from `transaction()` to the end of the turn, or until the time limit takes it away."""
+    """The right to write, held from `transaction()` to the end of the turn, or until the time limit takes it away."""
 
     def __init__(self, turn: Turn, cut_off: CutOff | None = None) -> None:
         """
@@ -56,11 +56,11 @@ class WriteSlot:
         return connection
 
     def spoil(self) -> None:
-        """An exception left the block: nothing of its SQL is kept."""
+        """Keep nothing of its SQL, because an exception left the block."""
         self._spoiled = True
 
     def _revoke(self) -> None:
-        """The turn holds everybody up: cancel its handler; the exception charges it."""
+        """Cancel the handler, because the turn holds up every other commit. The exception charges its message."""
         turn = self._turn
         if turn.held is None or turn.interrupt is not None:
             return
@@ -69,7 +69,8 @@ class WriteSlot:
             turn.cell.kernel.background(self._cut_off(turn, error), f"greenroom revocation at {turn.cell.address}")
 
     async def _end(self, outcome: Any, spec: HandlerSpec | None) -> None:
-        """The turn is over: commit both, or neither. `outcome` is the handler's result, or what it raised."""
+        """Commit both turn and SQL, or neither, because the turn is over. `outcome` is the handler's
+        result, or its exception."""
         turn = self._turn
         turn.held = None
         if self._timer is not None:
