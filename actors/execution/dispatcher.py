@@ -62,6 +62,8 @@ class Dispatcher:
         self.closed = False
         self._set_aside: list[Cell] = []
         """Cells that wait for the solo run to be over."""
+        self._done: dict[Cell, tuple[int, str]] = {}
+        """Cells that a runner was done with while a suspect of theirs ran alone: its slot, and what came of it."""
         self._awake = 0
         """The number of runners that are taking cells, or are about to."""
         self._inside = 0
@@ -195,8 +197,8 @@ class Dispatcher:
                         or cell.held_by is not None
                     ):
                         break
-                if outcome is not LOST and cell.runner == slot:
-                    self._let_go(cell, outcome)
+                if outcome is not LOST:
+                    self._done_with(cell, slot, outcome)
                 cell = None
                 if turns >= BREATH or stepped - breathed >= (BREATH_WANTED_S if commits.wanted else BREATH_S):
                     executor.turns += turns
@@ -212,10 +214,28 @@ class Dispatcher:
                 self._awake -= 1
             attempts.clear(slot)
             self._slots.append(slot)
-            if cell is not None and cell.runner == slot:
-                self._let_go(cell, LET_GO)
+            if cell is not None:
+                self._done_with(cell, slot, LET_GO)
             if ready and not self._awake:
                 self._wake_one()
+
+    def _done_with(self, cell: Cell, slot: int, outcome: str) -> None:
+        if cell.runner == slot:
+            self._let_go(cell, outcome)
+        elif self._kernel.caution is not None:
+            self._done[cell] = slot, outcome
+
+    def lend(self, cell: Cell, slot: int) -> int:
+        """A suspect of the cell runs alone, in this slot. Returns the slot of the runner that has it, else -1."""
+        self._done.pop(cell, None)
+        return cell.take(slot)
+
+    def hand_back(self, cell: Cell, slot: int) -> None:
+        """A solo run is over. The runner that had the cell has it again, unless it was done with it meanwhile."""
+        cell.take(slot)
+        done = self._done.pop(cell, None)
+        if done is not None and done[0] == slot:
+            self._let_go(cell, done[1])
 
     def _let_go(self, cell: Cell, outcome: str) -> None:
         cell.runner = -1
@@ -326,6 +346,7 @@ class Dispatcher:
         """Empty the queue, because the tree is being reset: no cell is ready any more."""
         self.ready.clear()
         self._set_aside.clear()
+        self._done.clear()
 
     async def close(self) -> None:
         """End the runners. Those that hang in a handler are cancelled, and left behind if they swallow it."""

@@ -205,7 +205,8 @@ class Caution:
             self._dispatcher.clear_if_free(started.slot)  # a death further on in this boot must not charge it again
             return
         # What stands before it in the mailbox goes first, alone as well: order is promised to its senders.
-        while row.id in cell.mailbox.entries() and cell.status in (UP, PASSIVE):
+        # While the actor is in the middle of a turn, which serves a request, it waits for its place in the mailbox.
+        while row.id in cell.mailbox.entries() and cell.status in (UP, PASSIVE) and cell.turn is None:
             entry = cell.mailbox.pop()
             await self.run_alone(cell, entry)
             if entry == row.id:
@@ -237,7 +238,9 @@ class Caution:
             envelope = entry
         starts = cell.status is PASSIVE and cell.may_start()
         slot = dispatcher.take_slot()
-        before = cell.take(slot)  # it may be in a runner's hands, which lets go of it later
+        before = dispatcher.lend(
+            cell, slot
+        )  # it may be in a runner's hands, which may be done with it before this run is
         try:
             kernel.attempts.note(slot, envelope.uid, cell.address, True)
             if starts:
@@ -260,7 +263,7 @@ class Caution:
                     await self._exits.leave(cell)
         finally:
             if cell.runner == slot:
-                cell.take(before)
+                dispatcher.hand_back(cell, before)
             dispatcher.give_slot(slot)
         self._clear(envelope.uid)
         try:

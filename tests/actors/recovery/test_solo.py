@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from grounds import MemoryGround, pool, tree
 from patience import patient
 
-from greenroom import Actor, Message, Request, handler
+from greenroom import Actor, AskTimeout, Message, Request, handler
 from greenroom.actors.execution.dispatcher import Dispatcher
 from greenroom.persistence.store.rows import MessageRow
 from greenroom.testing import Recorder
@@ -19,6 +20,7 @@ from greenroom.testing import Recorder
 class Go(Message):
     times: int = 1
     then: str = ""
+    patience_s: float = 3.0
 
 
 class Serve(Request[int]):
@@ -68,7 +70,9 @@ class Worker(Actor[Log]):
         id = self.address.rpartition("/")[2]
         await pass_gate(id)
         for _ in range(message.times):
-            await self.system.ref("/t/pool/server").ask(Serve(stops=message.times > 1), timeout_s=3.0)
+            request = Serve(stops=message.times > 1)
+            with suppress(AskTimeout):
+                await self.system.ref("/t/pool/server").ask(request, timeout_s=message.patience_s)
         self.state.lines.append(f"attempt {self.turn.attempt}")
         if message.then:
             self.system.ref(message.then).tell(Go())
@@ -102,17 +106,36 @@ SPEC = tree(("a", Worker), ("b", Worker), pool(Server), intensity=100)
 
 async def first_life(ground: MemoryGround, tells: list[tuple[str, Any]], stop_at: str) -> MemoryGround:
     """What a crash leaves when a handler stands at that gate."""
-    gate = gates[stop_at] = Gate()
+    gates[stop_at] = Gate()
     async with ground.node(SPEC) as system:
         for address, message in tells:
             await system.ref(address).tell(message)
-        await gate.arrived.wait()
+        for closed in gates.values():
+            await closed.arrived.wait()
         image = ground.image()
-        gate.opened.set()
+        for closed in gates.values():
+            closed.opened.set()
         await system.idle()
     gates.clear()
     assert isinstance(image, MemoryGround)
     return image
+
+
+async def test_a_suspect_waits_for_the_request_that_its_actor_serves(memory: MemoryGround) -> None:
+    """The first suspect's ask has timed out, and the server is still at it: it has one turn at a time all the same."""
+    gates["a"] = Gate()
+    tells = [("/t/a", Go(patience_s=0.01)), ("/t/pool/server", Go())]
+    image = await first_life(memory, tells, "going")
+    gates["serving"] = Gate()
+    async with image.node(SPEC) as system:
+        server = system.kernel.cells["/t/pool/server"]
+        assert gates["serving"].arrived.is_set()
+        assert server.turn is not None
+        assert isinstance(server.turn.message, Serve)
+        gates["serving"].opened.set()
+        await system.idle()
+        assert await system.ref("/t/pool/server").ask(Done()) == ["served", "gone"]
+        assert await system.ref("/t/a").ask(Done()) == ["attempt 1"]
 
 
 async def test_what_a_suspect_asks_is_restarted_meanwhile(memory: MemoryGround) -> None:

@@ -32,6 +32,7 @@ FOUND = {
     187: "a commit that was in flight when a read failed landed, and its tellers were told it was dropped",
     315: "who waited for a reply was told that his data were refused, and they were another's",
     523: "a boot went on beside the recovery of its store",
+    3637: "an actor that served a request while a suspect of its own ran alone was never scheduled again",
     1200: "what was queued behind a batch that a waiter couldn't commit was committed before it",
     6123: "who stood behind a message that couldn't be read for its solo run was handled without it",
     5461: "a store that failed while a suspect's `on_stop` waited ended the boot with a CancelledError of nobody's",
