@@ -12,6 +12,7 @@ from rounds import rounds
 from suspicion import suspect
 
 from greenroom import Actor, Message, Request, StoreUnavailable, handler
+from greenroom.actors.recovery.reset import Reset
 from greenroom.persistence.store.rows import MessageRow
 from greenroom.testing import Collector, Probe, Recorder, VirtualRuntime
 
@@ -219,10 +220,10 @@ async def test_suspects_that_never_come_back_are_forgotten_by_themselves(
     """Also on a node that nobody ever asks whether it is idle."""
     memory.data.attempts.note(0, "ab" * 16, "/t/account")
     async with memory.node(SPEC, runtime=clock) as system:
-        assert system.kernel.caution.suspects
+        assert system.kernel.part(Reset).suspects_left
         await system.ref("/t/account").tell(Add(amount=1))
         await clock.advance(1.0)
-        assert not system.kernel.caution.suspects
+        assert not system.kernel.part(Reset).suspects_left
         assert not system.kernel.caution is not None
 
 

@@ -18,6 +18,7 @@ from loguru import logger
 from sqlalchemy import text
 
 from greenroom import Actor, Backoff, ChildSpec, Message, Request, SupervisorSpec, handler, start
+from greenroom.actors.recovery.reset import Reset
 
 logger.remove()
 logger.add(sys.stderr, level="WARNING")
@@ -184,7 +185,7 @@ async def bomb(url: str, how: str, way: str) -> None:
     """Light the fuse once; innocents around it. Later lives only carry on."""
     lit = f"{sys.argv[2]}.lit"
     async with start(TREE, store=url, hang_s=1.0 if how == "hang" else 30.0) as system:
-        say("suspects", len(system.kernel.caution.suspects))
+        say("suspects", system.kernel.part(Reset).suspects_left)
         if not os.path.exists(lit):
             open(lit, "w").close()
             for number in range(8):  # all on disk before it goes off, and some in flight when it does
