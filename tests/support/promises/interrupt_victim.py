@@ -101,8 +101,11 @@ def interrupt_at(calls: list[int]) -> None:
 
     def count(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal done
-        # `Worker.settle` is what asyncio calls to wake somebody.
-        if frame.f_code.co_filename.startswith(OURS) and frame.f_code.co_name != "settle":
+        # Python looks for signals after a call of C, not before one: between the last line under a lock and the call
+        # that unlocks it there is no moment for a Ctrl-C. `Worker.settle` is what asyncio calls to wake somebody.
+        if event == "c_call" or frame.f_code.co_name == "settle":
+            return
+        if frame.f_code.co_filename.startswith(OURS):
             done += 1
             if left and done >= left[0]:
                 left.pop(0)
