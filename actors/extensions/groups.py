@@ -1,4 +1,4 @@
-"""Groups: actors under a name, to be told something all together, or one of them in turn. OTP: pg.
+"""Groups: actors under a name. A message goes to all of them together, or to one of them in turn. OTP: pg.
 
     class Worker(Actor[None]):
         async def on_start(self) -> None:
@@ -30,7 +30,7 @@ __all__ = ("Group", "GroupEmpty", "Groups", "NotAllTold", "Receipts")
 
 NAME_LENGTH_MAX = 200
 GROUPS_MAX = 1_000
-"""That one actor may be a member of."""
+"""The number of groups that one actor may be a member of."""
 
 
 class GroupEmpty(ActorError):
@@ -60,7 +60,7 @@ class Receipts:
     """Awaiting it waits until every message is on disk, as awaiting each `Receipt` does.
 
     Raises:
-        StoreFull, StoreUnavailable, MailboxFull: of the first member whose message was lost.
+        StoreFull, StoreUnavailable, MailboxFull: the error of the first member whose message was lost.
     """
 
     __slots__ = ("_receipts",)
@@ -78,7 +78,7 @@ class Receipts:
             yield from self._all(waiting).__await__()
 
     async def _all(self, waiting: list[Receipt]) -> None:
-        # All are looked at before the first error is raised: else the others' would be nobody's.
+        # All are looked at before the first error is raised; else nobody would have taken the other errors.
         results = await asyncio.gather(*(_settled(receipt) for receipt in waiting), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -94,7 +94,7 @@ async def _settled(receipt: Receipt) -> None:
 
 
 class Group:
-    """The actors that have joined a name. Cheap; there needn't be any members."""
+    """The actors that have joined a name. It is cheap; there needn't be any members."""
 
     __slots__ = ("_groups", "name")
 
@@ -103,17 +103,17 @@ class Group:
         self.name = name
 
     def members(self) -> list[ActorRef]:
-        """Who is in it now, in the order in which they joined."""
+        """The members of now, in the order in which they joined."""
         return self._groups.members(self.name)
 
     def tell_all(
         self, message: Message, *, key: str | None = None, delay_s: float | None = None, priority: int = 0
     ) -> Receipts:
-        """Tell every member, as `ref.tell` does; nobody, if there is none. Awaiting the result waits for all commits.
+        """Tell every member, as `ref.tell` does; none, if there is none. Awaiting the result waits for all commits.
 
         Raises:
             NotAllTold: some members couldn't be told (a full mailbox); the others were.
-            GreenroomError: as `ref.tell`, if nobody could be told.
+            GreenroomError: the error of `ref.tell`, if no member could be told.
         """
         receipts: dict[str, Receipt] = {}
         failed: dict[str, GreenroomError] = {}
@@ -134,7 +134,7 @@ class Group:
         """Tell one member, each in its turn, as `ref.tell` does.
 
         Raises:
-            GroupEmpty: it has no members. And what `ref.tell` raises.
+            GroupEmpty: it has no members. Also every error that `ref.tell` raises.
         """
         member = self._groups.next(self.name)
         if member is None:
@@ -154,9 +154,9 @@ class Groups(Extension):
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._members: dict[str, dict[str, ActorRef]] = {}
-        """By name, by address. The first one is the next to be told something alone."""
+        """The members by name, by address. The first one is the next to be told something alone."""
         self.joined: dict[str, dict[str, int]] = {}
-        """By address: the names, each with its number."""
+        """The names of an actor's groups, by its address; each name with its number."""
         self._count = 0
 
     def join(self, address: str, name: str) -> None:
@@ -183,12 +183,12 @@ class Groups(Extension):
             del self._members[name]
 
     def ended(self, cell: Cell, end: Exit | None) -> None:
-        """An incarnation is over: it leaves all its groups."""
+        """Take an actor out of all its groups, because its incarnation is over."""
         for name in list(self.joined.get(cell.address, ())):
             self.leave(cell.address, name)
 
     def reset(self) -> None:
-        """The tree is being reset from the database: every incarnation is gone."""
+        """Forget all members, because the tree is being reset from the database: every incarnation is gone."""
         self._members.clear()
         self.joined.clear()
 

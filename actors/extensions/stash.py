@@ -54,7 +54,8 @@ class Stashes(Extension):
         self._stashed: dict[str, list[Entry]] = {}
 
     def of(self, address: str) -> list[Entry]:
-        """What an actor has put aside, to be read. Requests that nobody waits for any more may be among it."""
+        """The entries that an actor has put aside, to be read. Requests whose askers don't wait any more
+        may be among them."""
         return self._stashed.get(address, [])
 
     def keep(self, address: str, entries: list[Entry]) -> None:
@@ -64,7 +65,7 @@ class Stashes(Extension):
             self._stashed.pop(address, None)
 
     def fenced(self, cell: Cell) -> None:
-        """The next incarnation begins with it."""
+        """Put the stash back, because the next incarnation begins with it."""
         if self._stashed:
             put_back(cell.mailbox, self._stashed.pop(cell.address, []))
 
@@ -84,7 +85,7 @@ class Stashes(Extension):
 
 
 class StashChanges(Participant):
-    """What one turn does with its actor's stash. It takes effect at the turn's finish, or not at all."""
+    """The changes that one turn makes to its actor's stash. They take effect at the turn's finish, or not at all."""
 
     rank: ClassVar[int] = 4
 
@@ -94,9 +95,9 @@ class StashChanges(Participant):
         self._entries: list[Entry] = []
         """The messages of the turn, as they are put aside."""
         self._back = False
-        """Whether what was in the stash goes back,"""
+        """Whether the stash goes back into the mailbox."""
         self._again = False
-        """and the messages of this turn with it."""
+        """Whether the messages of this turn go back as well."""
 
     # -- what the handler calls --------------------------------------------------------------------------
 
@@ -122,10 +123,10 @@ class StashChanges(Participant):
     # -- the finish --------------------------------------------------------------------------------------
 
     def prepare(self, inserts: list[Envelope], ahead: bool) -> int:
-        """The messages that the turn puts aside aren't acknowledged. Returns bytes.
+        """Keep the turn from acknowledging the messages that it puts aside. Returns bytes.
 
-        If the turn has derived ids from the message's uid (it told something), the message goes on as a new one: its
-        next turn must not derive the same.
+        If the turn has derived ids from the message's uid, because it told something, the message goes on as a new one.
+        Its next turn must not derive the same ids.
         """
         turn, size = self._turn, 0
         if not turn.put_aside:
@@ -149,7 +150,7 @@ class StashChanges(Participant):
 
     def apply(self) -> None:
         turn, cell = self._turn, self._turn.cell
-        if turn.retiring:  # what has been told is gone with the mailbox; who asks is refused with it
+        if turn.retiring:  # told messages are gone with the mailbox; askers are refused with it
             self._entries = [entry for entry in self._entries if type(entry) is Ask]
         for entry in self._entries:
             if isinstance(entry, Envelope):
@@ -169,7 +170,7 @@ class StashChanges(Participant):
 
 
 def _light(turn: Turn) -> Entry:
-    """A message that came without an envelope; with one, if somebody has seen its uid."""
+    """The entry of a message that came without an envelope. It gets one if its uid has been asked for."""
     assert turn.message is not None
     if not turn.uid:
         return turn.message
@@ -179,7 +180,7 @@ def _light(turn: Turn) -> Entry:
 
 
 def _renewed(envelope: Envelope) -> Envelope:
-    """The same message under another uid. The old one stays as it was: the turn may be refused."""
+    """The same message under another uid. The old one stays as it was, because the turn may be refused."""
     copy = Envelope(
         envelope.address, derived_uid(envelope.uid, "stashed"), envelope.message, envelope.tag, envelope.body
     )
@@ -189,10 +190,10 @@ def _renewed(envelope: Envelope) -> Envelope:
 
 
 def put_back(mailbox: Mailbox, stash: list[Entry]) -> None:
-    """All of it to the head of the mailbox, in its order."""
+    """Put the whole stash back at the head of the mailbox, in its order."""
     mailbox.push_front(*(entry for entry in stash if not _is_over(entry)))
 
 
 def _is_over(entry: Entry) -> bool:
-    """Whether it is a request that nobody waits for any more."""
+    """Whether it is a request whose asker doesn't wait any more."""
     return type(entry) is Ask and entry.future.done()

@@ -1,8 +1,8 @@
-"""Introspection: what every actor answers, and how its turns are seen (OTP: sys(3); docs/introspection.md).
+"""Introspection: requests that every actor answers, and observed turns (OTP: sys(3); docs/introspection.md).
 
 requests, answers   the requests, and their handlers
 suspension          an actor that handles nothing but these
 trace, tracer       the turns of an address; the node's part
-observer            what sees turns end
+observer            the observer that sees turns end
 stack               where a handler waits
 """

@@ -18,7 +18,7 @@ __all__ = ("SYSTEM_HANDLERS",)
 
 
 def _get_state(actor: Any, _: GetState) -> Any:
-    # No other turn is open, so the object is what the last finished one left; and this turn commits it, if it isn't.
+    # No other turn is open, so the object is as the last finished one left it. This turn commits it if need be.
     try:
         return msgspec.json.decode(ENCODER.encode(state_of(actor)))
     except Exception as error:
@@ -61,4 +61,4 @@ SYSTEM_HANDLERS: dict[type[Message], HandlerSpec] = {
         HandlerSpec(_get_statistics, GetStatistics, ActorStatistics | None, is_async=False),
     )
 }
-"""By message type. Every node has them (`Kernel.handlers`)."""
+"""The handlers by message type. Every node has them (`Kernel.handlers`)."""

@@ -1,4 +1,4 @@
-"""Observer: what is put between an incarnation and its context, so that its turns are seen when they end.
+"""Observer: stands between an incarnation and its context, so that its turns are seen when they end.
 
 It makes a `WatchedTurn` of each turn that enters. Without an observer there is nothing of it, not even a check.
 """
@@ -24,7 +24,7 @@ __all__ = ("Counters", "Watch", "WatchedTurn", "type_of")
 
 
 class Follower(Protocol):
-    """It wants to know of the turns of some addresses (tracer.py)."""
+    """A follower of the turns of some addresses (tracer.py)."""
 
     def follows(self, address: str) -> bool: ...
 
@@ -32,7 +32,7 @@ class Follower(Protocol):
 
 
 class Watch:
-    """Over one incarnation: everything that enters its context goes by here."""
+    """The observer of one incarnation. Everything that enters the incarnation's context goes by here."""
 
     __slots__ = ("_clock", "_enter", "_follower", "counters", "incarnation")
 
@@ -60,7 +60,7 @@ class Watch:
         self.incarnation.run = self._enter
 
     def run(self, function: Callable[..., Any], turn: Turn, *arguments: Any) -> Any:
-        """In place of `Context.run`: a turn begins."""
+        """Begin a turn, in place of `Context.run`."""
         if not isinstance(turn.message, SystemRequest):
             turn.__class__ = WatchedTurn
             assert isinstance(turn, WatchedTurn)
@@ -70,7 +70,7 @@ class Watch:
         return self._enter(function, turn, *arguments)
 
     def ended(self, turn: WatchedTurn, outcome: Outcome, error: str, changed: bool, attempt: int) -> None:
-        """The turn is over; if it finished, it isn't committed yet."""
+        """Note that the turn is over. If it finished, it isn't committed yet."""
         cell, kernel = turn.cell, turn.cell.kernel
         duration_ms = (self._clock() - turn.began) * 1000
         kind = type_of(turn)
@@ -106,7 +106,7 @@ class Watch:
 
 
 class WatchedTurn(Turn):
-    """A turn under a watch. It is made one when its code begins to run."""
+    """A turn under observation. It is made one when its code begins to run."""
 
     __slots__ = ()
 
@@ -185,7 +185,7 @@ class Counters:
 
 
 def type_of(turn: Turn) -> str:
-    """The stored name of what it handles; "on_start" or "on_stop" if that is no message."""
+    """The stored name of the turn's message; "on_start" or "on_stop" if it has none."""
     if turn.message is not None:
         return tag_of(type(turn.message))
     return "on_start" if turn.cell.status == STARTING else "on_stop"

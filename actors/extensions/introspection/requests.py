@@ -1,4 +1,4 @@
-"""Introspection: what every actor answers without declaring it (OTP: sys(3)).
+"""Introspection: the requests that every actor answers without declaring them (OTP: sys(3)).
 
     await ref.ask(GetState())               # the last finished state, as plain data
     await ref.ask(Suspend())                # handles nothing but these, and system signals, until
@@ -31,7 +31,7 @@ __all__ = (
 
 
 class GetState(SystemRequest[Any], tag="greenroom.GetState"):
-    """What is your state? As JSON has it: dicts, lists, texts, numbers, None. None from an actor without one.
+    """Ask for the state, as JSON has it: dicts, lists, texts, numbers, None. An actor without a state answers None.
 
     A supervisor answers `{"children": [{"id", "status"}], "hidden": 0}`, in start order, the first 1,000.
     OTP: sys:get_state/1.
@@ -51,41 +51,41 @@ class Resume(SystemRequest[None], tag="greenroom.Resume"):
 
 
 class Statistics(SystemRequest[None], tag="greenroom.Statistics"):
-    """Collect statistics, from zero (again); or stop it and forget them. OTP: sys:statistics/2.
+    """Collect statistics, from zero (again); or stop collecting, and forget them. OTP: sys:statistics/2.
 
-    They are the incarnation's: a restart, and passivation, end them.
+    They are the incarnation's, so a restart, and passivation, end them.
     """
 
     on: bool
 
 
 class ActorStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What an incarnation has done since `Statistics(on=True)`. System messages don't count."""
+    """The figures of an incarnation since `Statistics(on=True)`. System messages don't count."""
 
     started: float
-    """When the incarnation was started, in epoch seconds."""
+    """The time when the incarnation was started, in epoch seconds."""
     since: float
-    """When collecting began, in epoch seconds."""
+    """The time when collecting began, in epoch seconds."""
     now: float
     turns: int
-    """Ended turns, the failed ones included; those that were cut off by a stop aren't."""
+    """The number of ended turns, the failed ones included. Turns that were cut off by a stop don't count."""
     failed: int
-    """Of these: failed, retried, rejected."""
+    """The number of those turns that failed, were retried or were rejected."""
     asks: int
     tells: int
-    """Messages that these turns handled: requests that somebody waited for, and what was told."""
+    """The number of messages that these turns handled: requests with a waiting asker, and told messages."""
     messages_in: int
     messages_out: int
-    """What finished turns told others."""
+    """The number of messages that finished turns told others."""
     busy_ms: float
-    """The time these turns took together, waits inside them included."""
+    """The time in milliseconds that these turns took together, waits inside them included."""
     longest_ms: float
     longest_type: str
-    """The stored name of what the longest one handled; "" before the first."""
+    """The stored name of the message of the longest turn; "" before the first."""
 
 
 class GetStatistics(SystemRequest[ActorStatistics | None], tag="greenroom.GetStatistics"):
-    """What was collected since `Statistics(on=True)`? None if it is off. OTP: sys:statistics(Name, get)."""
+    """Ask for the figures since `Statistics(on=True)`; None if statistics are off. OTP: sys:statistics(Name, get)."""
 
 
 @singledispatch

@@ -1,8 +1,8 @@
-"""Stack: where a handler is waiting.
+"""Stack: the place where a handler is waiting.
 
 A suspended coroutine knows what it awaits, so the chain from the handler down can be read without disturbing it
 (CPython: `cr_await`, `gi_yieldfrom`, `ag_await`). It goes on into a task that is awaited as such, and ends at any other
-future: nobody knows who will set that.
+future, because it isn't known where that will be set.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import msgspec
 __all__ = ("FRAMES_MAX", "StackFrame", "stack_of")
 
 FRAMES_MAX = 100
-"""Of a longer chain the outermost and the innermost half are kept."""
+"""Frames of a chain. Of a longer one the outermost and the innermost half are kept."""
 STEPS_MAX = 10_000
 
 _LINKS = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await"))
 _OURS = f"{__name__.split('.extensions.')[0]}.execution."
-"""What stands above the user's code in every chain."""
+"""Modules whose frames stand above the user's code in every chain."""
 
 
 class StackFrame(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class StackFrame(msgspec.Struct, frozen=True):
     line: int
     function: str
     source: str
-    """The line's text; "" if the file can't be read."""
+    """The text of the line; "" if the file can't be read."""
 
     def __str__(self) -> str:
         text = f'File "{self.file}", line {self.line}, in {self.function}'
@@ -53,7 +53,7 @@ def stack_of(awaitable: Any) -> list[StackFrame]:
 
 
 def _step(awaitable: Any) -> tuple[FrameType | None, Any]:
-    """The frame of a coroutine, generator or asynchronous generator, and what it waits for."""
+    """The frame of a coroutine, generator or asynchronous generator, and the object that it waits for."""
     for frame, waits_for in _LINKS:
         if hasattr(awaitable, frame):
             return getattr(awaitable, frame), getattr(awaitable, waits_for)
@@ -61,9 +61,9 @@ def _step(awaitable: Any) -> tuple[FrameType | None, Any]:
 
 
 def _behind(awaitable: Any) -> Any:
-    """What the iterator of an awaitable stands for: that of a task, say, or one step of an asynchronous generator.
+    """The object that the iterator of an awaitable stands for: a task, say, or one step of an asynchronous generator.
 
-    Python can't be asked for it; the garbage collector knows.
+    Python can't be asked for it, but the garbage collector knows.
     """
     for found in gc.get_referents(awaitable):
         if isinstance(found, asyncio.Task):

@@ -1,7 +1,7 @@
 """Suspension: an actor that handles nothing but system messages (OTP: sys(3), suspend_loop).
 
-As in OTP the process sits inside the handling of the `Suspend`: the runner that handled it stays with the cell, and
-serves what may pass. To everybody else the cell looks like one in a runner's hands: up, not scheduled, not passivated.
+As in OTP the process sits inside the handler of `Suspend`: the runner that ran it stays with the cell, and serves the
+messages that may pass. To all others the cell looks like one in a runner's hands: up, not scheduled, not passivated.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from .requests import Suspend
 __all__ = ("SUSPENDED", "HeldMailbox", "Suspension", "Suspensions", "hold")
 
 SUSPENDED: Final = "suspended"
-"""What such a cell's status is called; it is `up`."""
+"""The name of such a cell's status; the status itself is `up`."""
 
 SHARE = 2
-"""Every suspended actor keeps a runner: at most one in so many."""
+"""Every suspended actor keeps a runner. So at most one runner in so many may be kept."""
 
 
 class HeldMailbox(Mailbox):
-    """Holds everything back but system messages.
+    """A mailbox that holds back everything but system messages.
 
-    `queue` stays None, so that nobody appends to it past `push`. `count` counts all: the capacity is for all of them.
+    `queue` stays None, so that no caller appends to it past `push`. `count` counts all messages, because the capacity
+    is for all of them.
     """
 
     __slots__ = ("passing", "suspension", "waiting")
@@ -44,9 +45,9 @@ class HeldMailbox(Mailbox):
     def __init__(self, mailbox: Mailbox, suspension: Suspension) -> None:
         super().__init__()
         self.passing = mailbox.sift(_passes)
-        """What may be handled."""
+        """The messages that may be handled."""
         self.waiting = mailbox
-        """What may not."""
+        """The messages that are held back."""
         self.suspension: Suspension | None = suspension
         self._recount()
 
@@ -54,7 +55,7 @@ class HeldMailbox(Mailbox):
         self.count = self.waiting.count + self.passing.count
 
     def release(self) -> Mailbox:
-        """The mailbox that it stood for, with all that came meanwhile."""
+        """The mailbox that it stands for, with all that came meanwhile."""
         self.passing.move_into(self.waiting)
         return self.waiting
 
@@ -103,7 +104,7 @@ class HeldMailbox(Mailbox):
 
 
 def _passes(entry: Entry, priority: int) -> bool:
-    """Whether a suspended actor handles it: a signal, or a request that the runtime answers."""
+    """Whether a suspended actor handles an entry, because it is a signal or a request that the runtime answers."""
     if priority >= SYSTEM:
         return True
     if isinstance(entry, int):
@@ -116,7 +117,8 @@ def _passes(entry: Entry, priority: int) -> bool:
 
 
 async def hold(cell: Cell) -> str:
-    """After the turn of a `Suspend`: the runner keeps the cell until it is resumed. Returns what it does then."""
+    """Keep the cell in its runner after the turn of a `Suspend`, until it is resumed. Returns what
+    the runner does then."""
     return await cell.kernel.part(Suspensions).hold(cell)
 
 
@@ -145,7 +147,7 @@ class Suspensions(Extension):
             return GO_ON
         caution = self.kernel.caution
         if caution is not None and caution.solo:
-            self.kernel.router.post(cell, Suspend())  # later: now everybody waits for the end of what runs alone
+            self.kernel.router.post(cell, Suspend())  # later, because now all others wait for the end of a solo run
             return GO_ON
         suspension = Suspension(self, cell)
         self._all[suspension] = None
@@ -160,13 +162,13 @@ class Suspensions(Extension):
             cell.mailbox.suspension.end_with_incarnation()
 
     def _call_all(self) -> None:
-        """Nothing runs alone any more: messages that had to wait may be served."""
+        """Serve messages that had to wait, because no solo run is under way any more."""
         for suspension in list(self._all):
             suspension.call(again=True)
 
 
 class Suspension:
-    """Of one incarnation."""
+    """The suspension of one incarnation."""
 
     def __init__(self, suspensions: Suspensions, cell: Cell) -> None:
         self._kernel = suspensions.kernel
@@ -176,9 +178,9 @@ class Suspension:
         self._slot = cell.runner
         self._ended = False
         self._taken = False
-        """Whether the incarnation ended: the cell isn't this runner's any more."""
+        """Whether the incarnation ended, so that the cell isn't this runner's any more."""
         self._solo = False
-        """Whether what is there has to wait for the end of a solo run."""
+        """Whether the messages that are there have to wait for the end of a solo run."""
         self._rest: asyncio.Future[None] | None = None
         self._mailbox = HeldMailbox(cell.mailbox, self)
         cell.swap(self._mailbox)
@@ -220,7 +222,8 @@ class Suspension:
                 rest.set_result(None)
 
     def call(self, *, again: bool = False) -> None:
-        """There is something to serve; `again`: what couldn't be served before may be tried once more."""
+        """Wake the runner, because there is something to serve. `again`: messages that couldn't be served before may
+        be tried once more."""
         if again:
             self._solo = False
         self._wake()
@@ -235,7 +238,7 @@ class Suspension:
         self._wake()
 
     def end_with_incarnation(self) -> None:
-        """The cell is out of its runner's hands at once."""
+        """End the suspension, because the incarnation is over: the cell is out of its runner's hands at once."""
         if self._ended:
             return
         self._taken = True

@@ -14,43 +14,43 @@ Outcome = Literal["finished", "failed", "retried", "rejected", "discarded"]
 
 
 class TracedTurn(msgspec.Struct, frozen=True, kw_only=True):
-    """One turn, when it had ended. Committed turns only, but for those that failed: these are told of at once."""
+    """One turn, when it had ended. Only committed turns are told of, and failed ones, which are told of at once."""
 
     address: str
     incarnation: int
     began: float
-    """When it began, in epoch seconds."""
+    """The time when it began, in epoch seconds."""
     type: str
-    """The stored name of what it handled; "on_start" or "on_stop" of a turn without a message."""
+    """The stored name of its message; "on_start" or "on_stop" of a turn without one."""
     uid: str
     sender: str
-    """Whose message it was; "" if it came from outside."""
+    """The address of the message's sender; "" if it came from outside."""
     attempt: int
-    """Which attempt at the message it was, from 1."""
+    """The number of the attempt at the message, from 1."""
     messages: int
-    """How many it handled: one, but for batch handlers."""
+    """The number of messages that it handled: one, but for batch handlers."""
     outcome: Outcome
     """"finished"; "retried": it failed, and the message comes again; "rejected": the message is a dead letter at once,
     or its asker was refused; "failed": any other failure; "discarded": it was cut off by a stop, or fenced off."""
     error: str
-    """What it raised; "" if nothing."""
+    """The exception that it raised, as text; "" if none."""
     duration_ms: float
-    """Waits inside the handler included."""
+    """The time that it took, in milliseconds, waits inside the handler included."""
     sends: int
     state_changed: bool | None
-    """None if nobody knows: an actor without rows (`durable = False`) isn't asked."""
+    """Whether it changed the state. None if that isn't known: an actor without rows (`durable = False`) isn't asked."""
     mailbox: int
-    """Messages that waited when it had ended."""
+    """The number of messages that waited when it had ended."""
 
 
 class Trace:
-    """The turns of one address, whichever incarnation's, to be iterated over. It ends when it is left, or the node
-    ends."""
+    """The turns of one address, of whichever incarnation, to be iterated over. It ends when the block is
+    left, or the node ends."""
 
     def __init__(self, address: str, waiting_max: int) -> None:
         self.address = address
         self.dropped = 0
-        """Turns that were lost because nobody read."""
+        """The number of turns that were lost because the reader lay behind."""
         self._waiting_max = waiting_max
         self._turns: deque[TracedTurn] = deque()
         self._closed = False
@@ -70,11 +70,11 @@ class Trace:
 
     @property
     def waiting(self) -> int:
-        """Turns that haven't been read."""
+        """The number of turns that haven't been read."""
         return len(self._turns)
 
     def take(self, limit: int | None = None) -> list[TracedTurn]:
-        """What hasn't been read, without waiting: all of it, or the first so many."""
+        """The turns that haven't been read, without waiting: all of them, or the first so many."""
         count = len(self._turns) if limit is None else min(limit, len(self._turns))
         return [self._turns.popleft() for _ in range(count)]
 
@@ -86,7 +86,7 @@ class Trace:
         self._wake()
 
     def close(self) -> None:
-        """Nothing more comes. What is there can still be read."""
+        """Let nothing more come. Turns that are there can still be read."""
         self._closed = True
         self._wake()
 

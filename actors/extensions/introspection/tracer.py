@@ -4,7 +4,7 @@
         async for turn in turns:
             print(turn.type, turn.outcome, turn.duration_ms)
 
-Costs nothing while it is off: an incarnation gets a `Watch` when somebody begins to look.
+It costs nothing while it is off, because an incarnation gets a `Watch` only when a trace or statistics begin.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .trace import Trace, TracedTurn
 __all__ = ("Tracer",)
 
 WAITING_MAX = 1_000
-"""Turns that a slow reader may lie behind before it loses the oldest."""
+"""The number of turns that a slow reader may lie behind before it loses the oldest."""
 
 
 class Tracer(Extension):
@@ -74,7 +74,7 @@ class Tracer(Extension):
         return trace
 
     def end(self, trace: Trace) -> None:
-        """Does nothing the second time."""
+        """End a trace. Does nothing the second time."""
         trace.close()
         traces = self._traces.get(trace.address, [])
         if trace not in traces:
@@ -91,7 +91,7 @@ class Tracer(Extension):
             self._leave = None
 
     def built(self, cell: Cell) -> None:
-        """The traces of the address go on with the new incarnation."""
+        """Let the traces of the address go on with the new incarnation."""
         if cell.address in self._traces and cell.incarnation is not None:
             Watch.over(cell.incarnation, self)
 
@@ -121,7 +121,7 @@ class Tracer(Extension):
     # -- statistics ------------------------------------------------------------------------------------
 
     def count(self, incarnation: Incarnation, *, on: bool) -> None:
-        """Collect statistics of an incarnation, from zero; or stop it."""
+        """Collect statistics of an incarnation, from zero; or stop collecting."""
         if on:
             Watch.over(incarnation, self).counters = Counters(incarnation)
             return

@@ -1,4 +1,5 @@
-"""Changes: what one turn monitors, links and lets go of. It takes effect at the turn's finish, or not at all."""
+"""Changes: the monitors and links that one turn sets and takes off. They take effect at the turn's
+finish, or not at all."""
 
 from __future__ import annotations
 
@@ -19,11 +20,11 @@ from .relations import LINK, MONITOR, Related, Relation, Watch, letter
 __all__ = ("RelationChanges",)
 
 RELATIONS_MAX = 100_000
-"""Monitors, and as many links, that one actor may have."""
+"""The number of monitors, and of links, that one actor may have."""
 
 
 class RelationChanges(Participant):
-    """Of one turn."""
+    """The changes of one turn."""
 
     rank: ClassVar[int] = 1
 
@@ -34,14 +35,14 @@ class RelationChanges(Participant):
         self._monitors = turn.cell.kernel.part(Monitors)
         self._set: dict[str, Watch] = {}
         self._unset: dict[str, None] = {}
-        """Monitors of earlier turns, to be taken off."""
+        """Monitors of earlier turns that are to be taken off."""
         self._links: dict[str, Watch | None] = {}
-        """By the other end's address; None: to be unlinked."""
+        """Links by the other end's address; None: to be unlinked."""
         self._made: list[tuple[Relation, Watch]] = []
         self._undone: list[Relation] = []
         """Both worked out by `prepare`, and done once the turn's effects have their place in the commit order."""
         self._queued: list[Relation] = []
-        """Undone before their rows are written."""
+        """Relations that are undone before their rows are written."""
 
     # -- what the handler calls --------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ class RelationChanges(Participant):
     # -- the finish --------------------------------------------------------------------------------------
 
     def prepare(self, inserts: list[Envelope], ahead: bool) -> int:
-        """Rows to write and to delete become the turn's; its own actor is told of targets that are gone."""
+        """Add the rows to write and to delete to the turn. Its own actor is told of targets that are gone."""
         turn, cell, size = self._turn, self._cell, 0
         for envelope in self._settle(ahead):
             turn.send(cell, envelope)
@@ -122,7 +123,7 @@ class RelationChanges(Participant):
         return size
 
     def _settle(self, ahead: bool) -> list[Envelope]:
-        """What the actor is told of targets that are gone."""
+        """Work out the changes. Returns the messages that tell the actor of targets that are gone."""
         turn, cell, monitors = self._turn, self._cell, self._monitors
         related = self._related()
         told: list[Envelope] = []
@@ -179,7 +180,7 @@ class RelationChanges(Participant):
                 monitors.end_late(relation, watch.exit, self._cell.after)
 
     def withdraw(self) -> None:
-        """The turn is over, and it doesn't matter any more what becomes of the targets."""
+        """Let go of the targets, because the turn is over and doesn't depend on them any more."""
         monitors = self._monitors
         for watch in (*self._set.values(), *self._links.values()):
             if watch is not None:

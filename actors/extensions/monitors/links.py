@@ -1,4 +1,5 @@
-"""Links: actors that end together. Here are exit signals: which actors hear of one, and which exit as well.
+"""Links: actors that end together. This module decides which actors hear of an exit by an exit signal, and which
+exit by it as well.
 
     class Pump(Actor[Level]):
         trap_exits = True
@@ -30,7 +31,8 @@ __all__ = ("Links",)
 
 
 class Links:
-    """The exit signals of one node. An incarnation exits once, and a link carries one signal: so a circle ends."""
+    """The exit signals of one node. A circle of links ends, because an incarnation exits once, and a link
+    carries one signal."""
 
     def __init__(self, kernel: Kernel, exits: Exits, find: Callable[[str], Cell | None]) -> None:
         """
@@ -47,7 +49,7 @@ class Links:
         self._signals.clear()
 
     def add_signal(self, owed: Owed, other: str, relation: Relation) -> None:
-        """What an exit means for the other end of a link."""
+        """Add to `owed` the signal of an exit to the other end of a link."""
         cell = self._find(other)
         if cell is None:
             return
@@ -55,11 +57,12 @@ class Links:
         if not cell.options.trap_exits:
             if signal.reason.kind != "normal":
                 owed.linked.append(other)
-        elif not relation.broken:  # else it is in the commit that broke it
+        elif not relation.broken:  # if the link is broken, the commit that broke it has the message
             owed.letters.append(letter(relation.id, other, cell.durable, signal))
 
     def deliver(self, owed: Owed) -> None:
-        """Deliver exit signals to actors that don't trap them. One after another: a chain may be long."""
+        """Deliver exit signals to actors that don't trap them, one after another, because a chain of
+        links may be long."""
         end = owed.exit._replace(reason=owed.exit.signal(self._kernel.boot).reason)
         self._signals.extend((address, end) for address in owed.linked)
         if self._delivering:
@@ -81,5 +84,6 @@ class Links:
         elif cell.status is STARTING and incarnation is not None:
             incarnation.exit_later(end.reason)  # it comes up first: a start that fails is another matter
         elif cell.status is PASSIVE and cell.on_demand:
-            # Nothing of it runs: there is no incarnation to end, and nothing to restart. Its other relations are told.
+            # Nothing of it runs, so there is no incarnation to end, and nothing to restart. The other ends of its
+            # relations are told.
             self._kernel.exited(cell, Exit(cell.address, cell.last_exit, end.reason))

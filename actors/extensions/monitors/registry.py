@@ -10,8 +10,8 @@
             self.state.lost.append(message.address)
 
 A monitor takes effect at the finish of its turn, and commits with it if the watcher is durable. An exit that is decided
-in a commit writes its `Down`s, and deletes their monitors, in that same commit; they are delivered when the incarnation
-is over. OTP: erlang:monitor/2.
+in a commit writes its `Down`s, and deletes their monitors, in that same commit. The `Down`s are delivered when the
+incarnation is over. OTP: erlang:monitor/2.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ from .relations import ADMINISTRATION, ENDED, LINK, MONITOR, Owed, Related, Rela
 __all__ = ("Monitors",)
 
 NOTHING = Related()
-"""Of an address that has no relations."""
+"""Stands for the relations of an address that has none."""
 
 
 class Monitors(Extension):
-    """Every monitor and link of the node, in memory; those that hold over its end have rows."""
+    """Every monitor and link of the node, in memory. Those that hold over the node's end have rows."""
 
     def __init__(self, kernel: Kernel, exits: Exits) -> None:
         self._kernel = kernel
         self.bound: dict[str, Related] = {}
-        """By address: whoever isn't in it has nothing to do with any of this."""
+        """The relations by address. An address that isn't among them has none."""
         self.owed: dict[str, Owed] = {}
-        """Committed already, and delivered when the incarnation is over. By its address."""
+        """Messages that are committed already, and delivered when the incarnation is over. By the address of that."""
         self.links = Links(kernel, exits, self.cell)
         self._ended: list[Relation] = []
-        """Those whose target was retired while no node ran."""
+        """Relations whose target was retired while no node ran."""
 
     # -- turns -----------------------------------------------------------------------------------------
 
     def watch(self, watch: Watch) -> None:
-        """An open turn wants to know if this target exits before the turn's finish."""
+        """Note that an open turn wants to know if this target exits before the turn's finish."""
         self._of(watch.target).open.append(watch)
 
     def unwatch(self, watch: Watch) -> None:
@@ -65,12 +65,12 @@ class Monitors(Extension):
             self._tidy(watch.target, related)
 
     def enter(self, relation: Relation, position: int) -> None:
-        """A turn with this place in the commit order has made a relation."""
+        """Enter a relation that a turn with this position in the commit queue has made."""
         relation.position = position
         self._enter(relation)
 
     def forget_relation(self, relation: Relation) -> None:
-        """A turn has undone a relation."""
+        """Forget a relation, because a turn has undone it."""
         self._forget(relation)
 
     def delete(self, relations: Sequence[Relation]) -> None:
@@ -79,41 +79,42 @@ class Monitors(Extension):
             self._write(Effects(deletes=[(MonitorRow, relation.id) for relation in relations]))
 
     def end_late(self, relation: Relation, end: Exit, after: int) -> None:
-        """The target has exited between a turn's finish and its commit."""
+        """End a relation whose target has exited between a turn's finish and its commit."""
         self._submit(self._late(relation, end, after))
 
     def _late(self, relation: Relation, end: Exit, after: int) -> Owed:
-        """What one relation's end owes to its watcher, which had no part in the exit itself."""
-        ending = Owed(end, after, self.decided)
-        ending.relations.append(relation)
+        """The message that is owed to a relation's watcher, because it had no part in the exit itself."""
+        owed = Owed(end, after, self.decided)
+        owed.relations.append(relation)
         if relation.kind == LINK:
-            self.links.add_signal(ending, relation.watcher, relation)
+            self.links.add_signal(owed, relation.watcher, relation)
         else:
             down = Down(address=end.address, reason=end.plain, monitor=relation.id)
-            ending.letters.append(letter(relation.id, relation.watcher, relation.stored, down))
-        return ending
+            owed.letters.append(letter(relation.id, relation.watcher, relation.stored, down))
+        return owed
 
     def owed_to(self, address: str) -> list[Envelope]:
-        """What is on its way to an address, committed and not delivered yet."""
-        return [told for ending in self.owed.values() for told in ending.letters if told.address == address]
+        """The messages on their way to an address, committed and not delivered yet."""
+        return [told for owed in self.owed.values() for told in owed.letters if told.address == address]
 
     # -- exits -----------------------------------------------------------------------------------------
 
-    def ending(
+    def _work_out(
         self, end: Exit, after: int = 0, *, retired: bool = False, ahead: bool = False, over: bool = False
     ) -> Owed | None:
-        """What an exit owes to others; None if nothing. Changes nothing.
+        """Work out the messages that are owed to others by an exit; None if there are none. Changes nothing.
 
         Args:
             after: the position that it rests on.
             retired: the actor is gone for good, and its own monitors with it.
-            ahead: it commits before what is queued.
-            over: the incarnation is. Those without a row are told then: before that they may still change.
+            ahead: the exit commits before the queue.
+            over: the incarnation is over. Relations without a row are told then, because before that
+                they may still change.
         """
         related = self.bound.get(end.address)
         if related is None:
             return None
-        ending = Owed(end, after, self.decided)
+        owed = Owed(end, after, self.decided)
         written = self._kernel.commits.committed if ahead else self._kernel.commits.position
 
         def concerned(relation: Relation) -> bool:
@@ -123,37 +124,38 @@ class Monitors(Extension):
             plain = end.plain
             for relation in related.watched.values():
                 if concerned(relation):
-                    ending.relations.append(relation)
+                    owed.relations.append(relation)
                     down = Down(address=end.address, reason=plain, monitor=relation.id)
-                    ending.letters.append(letter(relation.id, relation.watcher, relation.stored, down))
+                    owed.letters.append(letter(relation.id, relation.watcher, relation.stored, down))
         for other, relation in related.links.items():
             if concerned(relation):
-                ending.relations.append(relation)
-                self.links.add_signal(ending, other, relation)
+                owed.relations.append(relation)
+                self.links.add_signal(owed, other, relation)
         if retired:
-            ending.relations += filter(concerned, related.watching.values())
-        return ending if ending.relations else None
+            owed.relations += filter(concerned, related.watching.values())
+        return owed if owed.relations else None
 
-    def decided(self, ending: Owed, position: int) -> None:
-        """An exit has its place in the commit order, and what it owes with it."""
-        ending.after = position
-        ending.linked.clear()  # a link takes others along when the incarnation is over
-        for relation in ending.relations:
+    def decided(self, owed: Owed, position: int) -> None:
+        """The exit has its position in the commit queue, and the owed messages with it."""
+        owed.after = position
+        owed.linked.clear()  # an exit by a link happens when the incarnation is over
+        for relation in owed.relations:
             if relation.kind == LINK:
                 relation.broken = True  # the other end may exit before this one is over: then neither signals the other
                 relation.stored = False
             else:
                 self._forget(relation)
-        owed = self.owed.setdefault(ending.exit.address, ending)
-        if owed is not ending:
-            owed.letters += ending.letters
-            owed.after = position
+        first = self.owed.setdefault(owed.exit.address, owed)
+        if first is not owed:
+            first.letters += owed.letters
+            first.after = position
 
     def exiting(self, end: Exit, after: int, *, ahead: bool = False) -> Owed | None:
-        return self.ending(end, after, retired=end.retired, ahead=ahead)
+        return self._work_out(end, after, retired=end.retired, ahead=ahead)
 
     def ended(self, cell: Cell, end: Exit | None) -> None:
-        """An incarnation is over: deliver what its exit owes, all that no commit of its own has told included."""
+        """Deliver everything that is owed by an exit, because the incarnation is over. That includes messages that no
+        commit of its own has told."""
         if end is not None and (self.owed or cell.address in self.bound):
             self._end(end, cell.after, durable=cell.durable, retired=end.retired)
 
@@ -168,69 +170,71 @@ class Monitors(Extension):
         for watch in related.open:
             watch.exit = end
         related.open.clear()
-        rest = self.ending(end, after, retired=retired or not durable, over=True)
+        rest = self._work_out(end, after, retired=retired or not durable, over=True)
         if rest is not None:
             self._submit(rest)
         self._tidy(address, related)
 
-    def _submit(self, ending: Owed) -> None:
-        """The effects of an exit that has no other commit."""
-        inserts, deletes, size = ending.entries(self._kernel.next_id)
+    def _submit(self, owed: Owed) -> None:
+        """Submit the effects of an exit that has no other commit."""
+        inserts, deletes, size = owed.entries(self._kernel.next_id)
         if inserts or deletes:
             position = self._write(Effects(inserts=inserts, deletes=deletes, size=size))
             if not position:
                 return
-            ending.after = position
-        for relation in ending.relations:
+            owed.after = position
+        for relation in owed.relations:
             self._forget(relation)
-        self._deliver(ending)
+        self._deliver(owed)
 
     def _write(self, effects: Effects) -> int:
-        """Their position; 0 if the store is broken: the tree is about to be reset from it."""
+        """Submit effects. Returns their position; 0 if the store is broken, because the tree is about
+        to be reset from it."""
         try:
             return self._kernel.commits.submit(effects)
         except StoreError:
             return 0
 
-    def _deliver(self, ending: Owed) -> None:
-        caution, after = self._kernel.caution, ending.after
+    def _deliver(self, owed: Owed) -> None:
+        caution, after = self._kernel.caution, owed.after
         if caution is not None and after > self._kernel.commits.committed:
-            caution.after(after, lambda: self._arrive(ending))
+            caution.after(after, lambda: self._arrive(owed))
         else:
-            self._arrive(ending)
+            self._arrive(owed)
 
-    def _arrive(self, ending: Owed) -> None:
-        """Into the mailboxes; no capacity limits that, and no sender is held back for it."""
-        for envelope in ending.letters:
-            envelope.after = ending.after
+    def _arrive(self, owed: Owed) -> None:
+        """Put the owed messages into the mailboxes. No capacity limits that, and no sender is held back for it."""
+        for envelope in owed.letters:
+            envelope.after = owed.after
             cell = self.cell(envelope.address)
             if cell is not None:
                 cell.push(envelope)
             else:
                 self._kernel.index.keep(envelope.address, envelope.id)
-        if ending.linked:
-            self.links.deliver(ending)
+        if owed.linked:
+            self.links.deliver(owed)
 
     def retired(self, address: str) -> None:
-        """An actor that doesn't run any more was retired by administration, which deletes its rows."""
+        """Note that administration has retired an actor that doesn't run any more. It deletes the actor's rows."""
         self._end(Exit(address, 0, ADMINISTRATION), 0, durable=True, retired=True)
 
     def rows_of(self, address: str) -> list[tuple[type[Row], Any]]:
-        """Messages on their way to it. Relations have two ends, so their rows go by `exiting`."""
+        """The rows of messages on their way to an address. Relations have two ends, so their rows are
+        deleted by `exiting`."""
         ids = [told.id for told in self.owed_to(address) if told.id]
         return [(kind, row_id) for row_id in ids for kind in (MessageRow, AttemptRow)]
 
     def forget(self, address: str) -> None:
-        self._owe_nothing(address)
+        self._forget_owed(address)
 
-    def _owe_nothing(self, address: str) -> None:
+    def _forget_owed(self, address: str) -> None:
         untold = [relation for relation in self._ended if relation.watcher == address]
         if untold and self._write(Effects(deletes=[(MonitorRow, relation.id) for relation in untold])):
             self._ended = [relation for relation in self._ended if relation.watcher != address]
-        for ending in self.owed.values():
-            ending.letters = [told for told in ending.letters if told.address != address]
+        for owed in self.owed.values():
+            owed.letters = [told for told in owed.letters if told.address != address]
 
-    # -- who is there ----------------------------------------------------------------------------------
+    # -- addresses --------------------------------------------------------------------------------------------
 
     def related(self, address: str) -> Related:
         """All relations of an address, to be read."""
@@ -243,7 +247,7 @@ class Monitors(Extension):
             return None
 
     def absent(self, address: str, taking: dict[str, bool] | None = None) -> Exit | None:
-        """How an address that nothing runs at is spoken of; None for a live one. OTP: noproc.
+        """The exit that stands for an address at which nothing runs; None for a live one. OTP: noproc.
 
         Args:
             taking: supervisors whose templates are known to make any address a live one, or none; to look at many
@@ -299,14 +303,15 @@ class Monitors(Extension):
     # -- boot, and a store that is back --------------------------------------------------------------------
 
     def reset(self) -> None:
-        """The tree is being reset from the database: every incarnation is gone, without an exit."""
+        """Forget every relation, because the tree is being reset from the database: every incarnation is
+        gone, without an exit."""
         self.bound.clear()
         self.owed.clear()
         self._ended.clear()
         self.links.reset()
 
     async def load(self) -> None:
-        """Read what holds over the end of the node. Damaged rows are left alone, and reported."""
+        """Read the relations that hold over the end of the node. Damaged rows are left alone, and reported."""
         self.reset()
         async for row in self._kernel.store.iterate(MonitorRow):
             try:
@@ -320,8 +325,8 @@ class Monitors(Extension):
             self._enter(Relation(row.id, LINK if row.kind == LINK else MONITOR, row.watcher, row.target, True))
 
     async def look_round(self) -> None:
-        """The tree has started: tell all that are bound to an address that nothing runs at any more, and all whose
-        target was retired while no node ran."""
+        """Tell the other ends, because the tree has started: of addresses at which nothing runs any more, and of
+        targets that were retired while no node ran."""
         ended, self._ended = self._ended, []
         for relation in ended:
             owed = self._late(relation, Exit(relation.target, 0, ADMINISTRATION), 0)
@@ -330,6 +335,6 @@ class Monitors(Extension):
         taking: dict[str, bool] = {}
         for address, related in list(self.bound.items()):
             if (related.watched or related.links) and (end := self.absent(address, taking)) is not None:
-                ending = self.ending(end, over=True)
-                if ending is not None:
-                    self._submit(ending)
+                late = self._work_out(end, over=True)
+                if late is not None:
+                    self._submit(late)

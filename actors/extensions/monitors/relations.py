@@ -1,4 +1,4 @@
-"""Relations: monitors and links as data, and what an exit owes to others by them.
+"""Relations: monitors and links as data, and the messages that are owed to others because of them.
 
 Turns make them (changes.py), exits end them (registry.py). The rules: docs/semantics/relations.md.
 """
@@ -31,10 +31,10 @@ Kind = Literal["monitor", "link"]
 MONITOR: Kind = "monitor"
 LINK: Kind = "link"
 ENDED: dict[str, Kind] = {"monitor ended": MONITOR, "link ended": LINK}
-"""Kinds of rows alone: the target was retired while no node ran, and the watcher is still to be told."""
+"""The kinds of rows whose target was retired while no node ran. The watcher is still to be told."""
 
 ADMINISTRATION = ExitReason.shutdown("administration")
-"""Why an actor exits that administration stops or retires, whether it is in memory at that moment or not."""
+"""The reason of an actor that administration stops or retires, whether it is in memory at that moment or not."""
 
 
 class Relation:
@@ -46,21 +46,21 @@ class Relation:
         self.id = relation_id
         self.kind = kind
         self.watcher = watcher
-        """The actor that set it; the two ends of a link are equal."""
+        """The actor that set it. The two ends of a link are equal."""
         self.target = target
         self.stored = stored
-        """Whether it has a row: it holds over the end of the node."""
+        """Whether it has a row, and so holds over the end of the node."""
         self.position = 0
-        """That of its row in the commit order; 0 for one that was read."""
+        """The position of its row in the commit queue; 0 for a row that was read."""
         self.broken = False
-        """A link whose one end has ended in a commit, and hasn't come to rest yet."""
+        """Whether one end of the link has ended in a commit, and the link hasn't come to rest yet."""
 
     def row(self) -> MonitorRow:
         return seal(MonitorRow(self.id, self.watcher, self.target, self.kind))
 
 
 class Watch:
-    """A monitor or link of a turn that is still open, with what has become of its target meanwhile."""
+    """A monitor or link of a turn that is still open, with the exit of its target meanwhile."""
 
     __slots__ = ("exit", "id", "target")
 
@@ -77,13 +77,13 @@ class Related:
 
     def __init__(self) -> None:
         self.watched: dict[str, Relation] = {}
-        """Monitors on it, by id."""
+        """Monitors on the address, by id."""
         self.watching: dict[str, Relation] = {}
-        """Monitors of its own, by id."""
+        """Monitors that the address has set, by id."""
         self.links: dict[str, Relation] = {}
-        """By the other end's address."""
+        """Links by the other end's address."""
         self.open: list[Watch] = []
-        """Of turns that aren't finished yet."""
+        """Monitors and links of turns that aren't finished yet."""
 
     @property
     def empty(self) -> bool:
@@ -91,31 +91,31 @@ class Related:
 
 
 class Owed:
-    """What an exit owes to others: messages, exit signals, and the relations that are gone with it."""
+    """Messages, exit signals and deletions of relations that are owed to others because of an exit."""
 
     __slots__ = ("_decided", "after", "exit", "letters", "linked", "relations")
 
     def __init__(self, end: Exit, after: int, decided: Callable[[Owed, int], object]) -> None:
         """
         Args:
-            decided: called when the exit has its place in the commit order.
+            decided: called when the exit has its position in the commit queue.
         """
         self._decided = decided
         self.exit = end
         self.after = after
-        """The position that what it tells rests on; that of its effects, once it has some."""
+        """The position that the messages rest on: that of the exit's effects, once it has some."""
         self.letters: list[Envelope] = []
-        """Those with a body get a row."""
+        """Messages to others. Those with a body get a row."""
         self.linked: list[str] = []
-        """Actors that are to exit as well."""
+        """Addresses of actors that are to exit as well."""
         self.relations: list[Relation] = []
 
     def decided(self, position: int) -> None:
-        """The exit has this place in the commit order, and what it owes with it."""
+        """The exit has this position in the commit queue, and the owed messages with it."""
         self._decided(self, position)
 
     def entries(self, next_id: Callable[[], int]) -> tuple[list[Envelope], list[tuple[type[Row], Any]], int]:
-        """What of it commits: messages to insert, rows to delete, bytes."""
+        """The part that commits: messages to insert, rows to delete, and the bytes of both."""
         inserts: list[Envelope] = []
         size = 0
         for envelope in self.letters:
@@ -130,7 +130,7 @@ class Owed:
 
 
 def letter(relation_id: str, to: str, durable: bool, message: Down | Exited) -> Envelope:
-    """A message that a relation's end brings: told once, so its uid is derived from the relation's id."""
+    """A message that the end of a relation brings. It is told once, so its uid is derived from the relation's id."""
     told: Message = message
     body = ENCODER.encode(told) if durable else None
     envelope = Envelope(to, derived_uid(relation_id, "end"), told, tag_of(type(told)), body)
@@ -139,9 +139,9 @@ def letter(relation_id: str, to: str, durable: bool, message: Down | Exited) -> 
 
 
 def retire_row(row: MonitorRow, address: str) -> MonitorRow | None:
-    """What becomes of a row when `address`, one end of its relation, is retired while no node runs.
+    """The row that is to replace another when `address`, one end of its relation, is retired while no node runs.
 
-    The other end is told at the next boot, which knows whether it traps exits. None: nobody is to be told.
+    The other end is told at the next boot, which knows whether it traps exits. None if the other end isn't to be told.
     """
     if row.kind in ENDED:
         return None if row.watcher == address else row

@@ -1,6 +1,6 @@
 """Tasks: coroutines beside the actors, under a `TaskSupervisor` (supervision/supervisor/task_supervisor.py).
 
-tasks               the side of the caller that starts them
+tasks               the side of callers, who start them
 task                one task
 errors
 """

@@ -1,4 +1,4 @@
-"""Task: one coroutine under supervision, as whoever started it and its supervisor share it."""
+"""Task: one coroutine under supervision, as its caller and its supervisor share it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ NEVER = RestartRule()
 class Task(Generic[T_co]):
     """One coroutine under supervision. Await it for its result, as often as you like, or don't.
 
-    Cancelling whoever awaits it doesn't touch the task; `cancel` does.
+    To cancel a caller that awaits it doesn't touch the task; `cancel` does.
 
     Raises:
         TaskCancelled: when awaited: it was cancelled, or its supervisor has stopped.
@@ -102,35 +102,35 @@ class Task(Generic[T_co]):
     ) -> None:
         self._host = host
         self.address = address
-        """The supervisor's."""
+        """The address of its supervisor."""
         self.id = 0
         """Its number under this incarnation of its supervisor, from 1."""
         self.name = name
-        """The function's."""
+        """The name of its function."""
         self.call = call
         self.rule = rule
         self.restarts = 0
-        """How often it was run again."""
+        """The number of times that it was run again."""
         self.since = 0.0
-        """When it was started first: epoch seconds; 0 while it waits for room."""
+        """The time of its first start, in epoch seconds; 0 while it waits for room."""
         self.began = 0.0
-        """When its present attempt began: monotonic seconds."""
+        """The time when its present attempt began, in monotonic seconds."""
         self.cancelling = ""
-        """Why it is to end; "" if it isn't."""
+        """The reason why it is to end; "" if it isn't."""
         self.awaited = awaited
-        """How many wait for its end."""
+        """The number of callers that wait for its end."""
         self.work: asyncio.Task[Any] | None = None
         """Its present attempt, or the wait for the next one."""
         self.timer: asyncio.TimerHandle | None = None
         self.future: asyncio.Future[T_co] = asyncio.get_running_loop().create_future()
-        # It inherits what an asyncio task would; but not the turn of whoever started it, which it is no part of.
+        # It inherits what an asyncio task would, but not the turn of its caller, because it is no part of that.
         self.context = copy_context()
         self.context.run(current_turn.set, None)
 
     def __await__(self) -> Generator[Any, None, T_co]:
         self.awaited += 1
         try:
-            # The future is everybody's: who is cancelled must not cancel it for the others.
+            # All callers share the future, so one that is cancelled must not cancel it for the others.
             return (yield from asyncio.shield(self.future).__await__())
         finally:
             self.awaited -= 1
@@ -143,7 +143,8 @@ class Task(Generic[T_co]):
     def cancel(self) -> bool:
         """Raise `CancelledError` in its coroutine; it isn't run again. False if it was done already.
 
-        Returns at once: await the task to wait for its end, which raises TaskCancelled unless it returned all the same.
+        It returns at once. Await the task to wait for its end; that raises TaskCancelled unless the coroutine
+        returned all the same.
         """
         if self.future.done():
             return False
@@ -151,14 +152,14 @@ class Task(Generic[T_co]):
         return True
 
     def expire(self, timeout_s: float) -> None:
-        """Its time is up: nobody waits any longer, whatever it still does."""
+        """End the wait of its callers, because its time is up, whatever the coroutine still does."""
         self.timer = None
         if not self.future.done():
             self.settle(error=TaskTimeout(self.address, self.name, timeout_s))
             self._host.let_go(self, f"it took longer than {timeout_s:g} s")
 
     def settle(self, result: Any = None, error: BaseException | None = None) -> None:
-        """Its end, for whoever waits."""
+        """Give its end to the callers that wait."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -168,7 +169,7 @@ class Task(Generic[T_co]):
             self.future.set_result(result)
         else:
             self.future.set_exception(error)
-            self.future.exception()  # it is reported elsewhere: asyncio needn't, if nobody awaits it
+            self.future.exception()  # it is reported elsewhere, so asyncio needn't if no caller awaits it
 
     def __repr__(self) -> str:
         state = "done" if self.future.done() else "running" if self.since else "waiting"
@@ -176,7 +177,7 @@ class Task(Generic[T_co]):
 
 
 class TaskHost(abc.ABC):
-    """The side of the supervisor."""
+    """The supervisor's side of a task."""
 
     @abc.abstractmethod
     def admit(self, task: Task[Any], *, waits: bool) -> None:
@@ -188,4 +189,4 @@ class TaskHost(abc.ABC):
 
     @abc.abstractmethod
     def let_go(self, task: Task[Any], why: str) -> None:
-        """Cancel it."""
+        """Cancel a task."""

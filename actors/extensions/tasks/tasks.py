@@ -1,4 +1,4 @@
-"""Tasks: coroutines under the supervision of a `TaskSupervisor`. This is the side of whoever starts them.
+"""Tasks: coroutines under the supervision of a `TaskSupervisor`. This module is the side of callers, who start them.
 
     tasks = system.tasks("/app/tasks")
     page = await tasks.run(fetch, url, timeout_s=10.0)     # waits for its result
@@ -6,8 +6,8 @@
     async for page in tasks.map(fetch, urls, limit=20):    # in order, twenty at a time
         ...
 
-A task is no turn: it runs beside the actors, in an asyncio task of its own, and lives in memory only. What it tells is
-told from outside. The model is Elixir's `Task.Supervisor`: `run` is async_nolink and await, `start` is start_child,
+A task is no turn: it runs beside the actors, in an asyncio task of its own, and lives in memory only. Its tells are
+tells from outside. The model is Elixir's `Task.Supervisor`: `run` is async_nolink and await, `start` is start_child,
 `map` is async_stream_nolink.
 """
 
@@ -34,9 +34,9 @@ NAME_LENGTH_MAX = 200
 
 
 class Tasks:
-    """A way to start tasks under one `TaskSupervisor`. Cheap, and good for as long as the system.
+    """A way to start tasks under one `TaskSupervisor`. It is cheap, and good for as long as the system.
 
-    What starts a task takes effect at once: in a handler it is an outside effect, which is repeated when the turn is.
+    A start takes effect at once. In a handler it is an outside effect, which is repeated when the turn is.
     """
 
     __slots__ = ("_kernel", "address")
@@ -61,7 +61,7 @@ class Tasks:
             TaskCancelled: its supervisor has stopped, or the store has failed and the tree was reset.
             TasksFull: too many wait for room already.
             ActorNotFound: no TaskSupervisor runs at the address.
-            Exception: what the function raised. That is no exit of anybody.
+            Exception: the function's own exception. It is no exit of any actor.
         """
         task = self._task(function, args, kwargs, NEVER, timeout_s, waits=True)
         try:
@@ -83,14 +83,14 @@ class Tasks:
         """Run `function(*args, **kwargs)` under supervision, without waiting. A function that takes
         keywords of these names is given as a `functools.partial`.
 
-        A failure is an event and in the log, whether anybody awaits the task or not; it is no exit of anybody.
+        A failure is an event and in the log, whether a caller awaits the task or not. It is no exit of any actor.
 
         Args:
             restart: "transient": run it again when it raised; "temporary": never.
             max_restarts: so many restarts within `period_s` seconds are borne; at one more the task has failed for
                 good. OTP: supervisor(3), "Maximum restart intensity"; here each task has its own.
-            backoff: how long to wait before each restart; the series starts anew after an attempt that lasted
-                `period_s`. None: at once.
+            backoff: the wait before each restart; the series starts anew after an attempt that lasted `period_s`
+                seconds. None: no wait.
             timeout_s: seconds it may take, restarts included; None: no limit.
 
         Raises:
@@ -112,8 +112,8 @@ class Tasks:
     ) -> AsyncGenerator[T, None]:
         """Yield `await function(item)` for each item, in their order. At most `limit` of them run, or lie finished.
 
-        The first failure is raised in its place, and ends it. Whoever leaves early closes it, as any async generator,
-        with `contextlib.aclosing`; the tasks that still run are cancelled then.
+        The first failure is raised in its place, and ends it. A caller that leaves early closes it, as any async
+        generator, with `contextlib.aclosing`; the tasks that still run are cancelled then.
 
         Args:
             timeout_s: seconds each item may take, the wait for room included.
@@ -181,7 +181,8 @@ def _check_call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     """The function's name.
 
     Raises:
-        TypeError: it is no async function, or doesn't take these arguments: the caller's mistake, and not the task's.
+        TypeError: it is no async function, or doesn't take these arguments. That is the caller's mistake,
+            and not the task's.
     """
     if inspect.iscoroutine(function):
         function.close()
@@ -202,5 +203,5 @@ def _check_call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     except TypeError as error:
         raise TypeError(f"{name} can't be called so: {error}") from None
     except ValueError:
-        pass  # one of C, without a signature
+        pass  # a function of C, without a signature
     return name

@@ -1,4 +1,4 @@
-"""Changes: what one turn schedules and cancels. It takes effect at the turn's finish, or not at all."""
+"""Changes: the timers that one turn schedules and cancels. They take effect at the turn's finish, or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAME_LENGTH_MAX = 200
 
 
 class TimerChanges(Participant):
-    """Of one turn. A timer that it may replace or cancel doesn't tick until the turn is over."""
+    """The changes of one turn. A timer that it may replace or cancel doesn't tick until the turn is over."""
 
     rank: ClassVar[int] = 3
 
@@ -33,9 +33,9 @@ class TimerChanges(Participant):
         self._cell = turn.cell
         self._timers = turn.cell.kernel.part(Timers)
         self._changes: dict[str, Timer | None] = {}
-        """By name; None: to be cancelled."""
+        """Timers by name; None: to be cancelled."""
         self._more = 0
-        """How many timers more the actor has by them."""
+        """The number of timers that the actor has more by the changes."""
         self._held: dict[Timer, None] = {}
 
     # -- what the handler calls --------------------------------------------------------------------------
@@ -97,7 +97,7 @@ class TimerChanges(Participant):
         self._held[timer] = None
 
     def prepare(self, inserts: list[Envelope], ahead: bool) -> int:
-        """Rows to write and to delete become the turn's; returns their bytes."""
+        """Add the rows to write and to delete to the turn. Returns their bytes."""
         turn, address = self._turn, self._cell.address
         size = 0
         if turn.retiring:
@@ -124,7 +124,7 @@ class TimerChanges(Participant):
         timers.look()
 
     def withdraw(self) -> None:
-        """The turn is over."""
+        """Release the timers, because the turn is over."""
         if self._held:
             self._timers.release(self._held, self)
 

@@ -1,4 +1,4 @@
-"""The errors of timers and of the stash."""
+"""The errors of timers."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ STALE_MAX = 1_000
 
 
 class TimerQueue:
-    """A heap. A timer that is taken out leaves its entry behind, which is stale from then on."""
+    """A heap of timers. A timer that is taken out leaves its entry behind, which is stale from then on."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
@@ -23,11 +23,11 @@ class TimerQueue:
 
     @property
     def next_due(self) -> float | None:
-        """When the first entry is due, in epoch seconds. It may be stale. None if there is none."""
+        """The time when the first entry is due, in epoch seconds. The entry may be stale. None if there is none."""
         return self._heap[0][0] if self._heap else None
 
     def push(self, timer: Timer) -> bool:
-        """Add a timer that isn't in it. Returns whether it is the first."""
+        """Add a timer that isn't in the heap. Returns whether it is the first."""
         self._places += 1
         timer.place = self._places
         heapq.heappush(self._heap, (timer.due, timer.place, timer))
@@ -42,7 +42,7 @@ class TimerQueue:
         heapq.heapify(self._heap)
 
     def take_out(self, timer: Timer) -> None:
-        """Remove a timer, if it is in it."""
+        """Remove a timer, if it is in the heap."""
         if timer.place:
             timer.place = 0
             self._stale += 1
@@ -68,5 +68,5 @@ class TimerQueue:
         self._stale = 0
 
     def __len__(self) -> int:
-        """Entries, the stale ones included."""
+        """The number of entries, the stale ones included."""
         return len(self._heap)

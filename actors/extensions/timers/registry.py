@@ -1,8 +1,9 @@
 """Registry: the timers of one node (changes.py has a turn's side of them).
 
-A durable actor's timer is a row. When it comes due, one commit inserts the tick, an ordinary message, and moves the row
-to the next due time, or deletes it. The tick's uid is derived from the timer's id and the due time: one that was lost
-with its commit comes again as itself. OTP: gen_statem's named timeouts, erlang:send_after/3; APScheduler's `coalesce`.
+A durable actor's timer is a row. When it comes due, one commit inserts the tick, an ordinary message, and moves the
+row to the next due time, or deletes it. The tick's uid is derived from the timer's id and the due time, so that a
+tick that was lost with its commit comes again as itself. OTP: gen_statem's named timeouts, erlang:send_after/3;
+APScheduler's `coalesce`.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ from .timer import Timer
 __all__ = ("Timers",)
 
 TICKS_MAX = 500
-"""Ticks in a row, before the loop gets its turn: a cron expression may be due for every account at once."""
+"""Ticks in a row before the loop gets its turn, because a cron expression may be due for every account at once."""
 REST_S = 0.005
-"""Until ticks go on that wait for the run-ahead to be under its bound."""
+"""Seconds until ticks go on that wait for the run-ahead to be under its bound."""
 
 
 class Standstill(Participant):
-    """While its turn holds the write transaction, it commits before what is queued. So no timer of its actor ticks."""
+    """Keeps the timers of its actor from ticking, because its turn holds a user transaction and
+    commits before the queue."""
 
     rank: ClassVar[int] = 8
 
@@ -50,7 +52,7 @@ class Standstill(Participant):
         self._held: dict[Timer, None] = {}
 
     def hold(self, timer: Timer) -> None:
-        """A timer has come due: it waits for the end of the turn."""
+        """Let a timer that has come due wait for the end of the turn."""
         timer.holder = self
         self._held[timer] = None
 
@@ -63,7 +65,8 @@ class Standstill(Participant):
 
 
 class Tick:
-    """Answers for the data of one tick, if the database refuses them: a dead letter, and the timer goes on."""
+    """Answers for the data of one tick, if the database refuses them. The tick becomes a dead letter, and
+    the timer goes on."""
 
     __slots__ = ("_kernel",)
 
@@ -89,24 +92,24 @@ class Timers(Extension):
         self._kernel = kernel
         self._tick_owner = Tick(kernel)
         self._of: dict[str, dict[str, Timer]] = {}
-        """By address and name."""
+        """The timers by address and name."""
         self._queue = TimerQueue()
         self._handle: asyncio.TimerHandle | None = None
         self.asleep: dict[str, dict[Timer, None]] = {}
-        """By address, those that came due and wait for their actor: it isn't there, or doesn't run, or its mailbox is
-        full."""
+        """Timers that came due and wait for their actor, by address: it isn't there, or doesn't run, or
+        its mailbox is full."""
         self._on_way = 0
-        """Ticks that wait for their commit, after a crash: no other may pass them."""
+        """The number of ticks that wait for their commit, after a crash. No other tick may pass them."""
         self._life = 0
-        """How often everything was read anew."""
+        """The number of times that everything was read anew."""
         self._overdue = False
-        """Whether some are due and haven't ticked yet, because there are so many."""
+        """Whether some timers are due and haven't ticked yet, because there are so many."""
 
     @property
     def busy(self) -> bool:
         return self._overdue
 
-    # -- who has which ---------------------------------------------------------------------------------
+    # -- the timers of an actor ----------------------------------------------------------------------------
 
     def of(self, address: str) -> dict[str, Timer]:
         """An actor's timers by name, to be read."""
@@ -116,7 +119,7 @@ class Timers(Extension):
         return [(TimerRow, (address, timer.name)) for timer in self.of(address).values() if timer.stored]
 
     def enter(self, timer: Timer) -> None:
-        """One that is new, or new under its name."""
+        """Enter a timer that is new, or new under its name."""
         self.remove(self.of(timer.address).get(timer.name))
         self._of.setdefault(timer.address, {})[timer.name] = timer
         self._push(timer)
@@ -137,12 +140,12 @@ class Timers(Extension):
                 del self.asleep[timer.address]
 
     def forget(self, address: str) -> None:
-        """The actor is gone for good, and its rows with it."""
+        """Forget the timers of an actor that is gone for good, and its rows with it."""
         for timer in list(self.of(address).values()):
             self.remove(timer)
 
     def fenced(self, cell: Cell) -> None:
-        """An incarnation is over: what it had in memory alone ends with it."""
+        """End the timers that an incarnation had in memory alone, because it is over."""
         if cell.durable:
             return
         for timer in list(self.of(cell.address).values()):
@@ -150,7 +153,7 @@ class Timers(Extension):
                 self.remove(timer)
 
     def keeps(self, cell: Cell) -> bool:
-        """An actor without rows has its timers in memory alone."""
+        """Whether the cell has timers in memory alone, as an actor without rows has."""
         return not cell.durable and bool(self.of(cell.address))
 
     def holding(self, cell: Cell) -> None:
@@ -158,7 +161,7 @@ class Timers(Extension):
             cell.turn.part(Standstill)
 
     def release(self, timers: Iterable[Timer], holder: object) -> None:
-        """A turn is over that kept timers from ticking."""
+        """Let timers tick again, because the turn that kept them from it is over."""
         for timer in timers:
             if timer.holder is holder:
                 timer.holder = None
@@ -169,7 +172,7 @@ class Timers(Extension):
     # -- actors that go on -------------------------------------------------------------------------------
 
     def retry(self, address: str) -> None:
-        """There may be room in its mailbox."""
+        """Tick again, because there may be room in the actor's mailbox."""
         for timer in self._awake(address):
             if timer.told:
                 self._sleep(timer)
@@ -178,7 +181,8 @@ class Timers(Extension):
         self.look()
 
     def started(self, cell: Cell) -> None:
-        """The actor is up. A tick that waits in its mailbox stands for all that came due since."""
+        """Let timers go on, because the actor is up. A tick that waits in its mailbox stands for all
+        that came due since."""
         if cell.address not in self.asleep:
             return
         now = self._kernel.runtime.now()
@@ -197,7 +201,7 @@ class Timers(Extension):
         self.look()
 
     def _go_on(self, timer: Timer, due: float | None) -> bool:
-        """Whether there is a next due time: it has that now. Else it is forgotten."""
+        """Set the next due time. Returns whether there is one; if not, the timer is forgotten."""
         if due is None:
             self.remove(timer)
             return False
@@ -208,7 +212,8 @@ class Timers(Extension):
         return list(self.asleep.pop(address, ()))
 
     def _give_up(self, timer: Timer, error: Exception) -> None:
-        """Nobody can tell when it is due next. Its row stays, for a life in which somebody can."""
+        """Forget a timer in memory, because its next due time can't be told. Its row stays, for a
+        life in which it can."""
         self._sleep(timer)
         logger.error("the timer {} of {} can't go on: {}", timer.name, timer.address, error)
 
@@ -235,7 +240,7 @@ class Timers(Extension):
             self._handle = runtime.call_later(min(wait_s, WAKE_MAX_S), self._due)
 
     def look(self) -> None:
-        """Those that are due by now tick at once."""
+        """Let the timers tick that are due by now."""
         due = self._queue.next_due
         if due is not None and not self._overdue and due <= self._kernel.runtime.now():
             self._due()
@@ -297,9 +302,9 @@ class Timers(Extension):
         self._deliver(envelope)
 
     def _write(self, cell: Cell, timer: Timer, due: float | None, tick: Envelope | None = None) -> bool:
-        """The row's next due time, and the tick, in one commit.
+        """Write the row's next due time, and the tick, in one commit.
 
-        False if the store is broken: everything is about to be read again from it.
+        Returns False if the store is broken, because everything is about to be read again from it.
         """
         effects = Effects(guilty=self._tick_owner, size=400 + 2 * len(timer.body))
         if tick is not None:
@@ -315,7 +320,7 @@ class Timers(Extension):
             return False
         if tick is not None:
             tick.after = position
-        # A turn that holds the write slot commits before what is queued: it waits for this before it takes the slot.
+        # A turn with a user transaction commits before the queue: it waits for this commit before it begins that.
         cell.rest_on(position)
         return True
 
@@ -336,7 +341,7 @@ class Timers(Extension):
     # -- boot, a store that is back, the stop ------------------------------------------------------------
 
     def reset(self) -> None:
-        """Every incarnation is gone; what has rows is read again."""
+        """Forget everything, because every incarnation is gone. Timers with rows are read again."""
         self._life += 1
         self._of.clear()
         self._queue.clear()
@@ -364,9 +369,9 @@ class Timers(Extension):
         self._queue.fill(found)
 
     async def catch_up(self) -> None:
-        """What came due while the node was away ticks now, once, before anything starts.
+        """Let timers that came due while the node was away tick now, once, before anything starts.
 
-        So no `on_start` that schedules a name again can undo a tick that was owed.
+        So an `on_start` that schedules a name again can't undo a tick that is already due.
         """
         kernel, life = self._kernel, self._life
         now = kernel.runtime.now()
@@ -388,5 +393,5 @@ class Timers(Extension):
 
 
 def _runs(cell: Cell) -> bool:
-    """Whether its actor handles mail, or is brought back by it."""
+    """Whether its actor handles mail, or is brought back by mail."""
     return cell.status in (UP, STARTING, STOPPING) or (cell.status is PASSIVE and cell.may_start())

@@ -25,29 +25,29 @@ from .errors import ExtraMissing
 __all__ = ("Schedule", "make_schedule")
 
 EVERY_S_MIN = 0.001
-"""A shorter interval is a mistake: it would do nothing but fill the mailbox."""
+"""Seconds of the shortest interval. A shorter one is a mistake, because it would do nothing but fill the mailbox."""
 AHEAD_S_MAX = 100 * 366 * 86_400.0
-"""A hundred years: more is a mistake in the unit."""
+"""Seconds of a hundred years. A longer time is a mistake in the unit."""
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What `self.schedule` was told, as the timer's row keeps it. One of after_s, every_s, cron and at is set."""
+    """The arguments of `self.schedule`, as the timer's row keeps them. One of after_s, every_s, cron and at is set."""
 
     id: str = ""
-    """The timer's identity, derived from the turn that scheduled it: the uids of its ticks are derived from that."""
+    """The timer's identity, derived from the turn that scheduled it. The uids of its ticks are derived from it."""
     after_s: float | None = None
     every_s: float | None = None
     first: float = 0.0
-    """Of `every_s`: the first due time, where its grid begins."""
+    """The first due time of `every_s`, in epoch seconds, where its grid begins."""
     cron: str | None = None
     timezone: str = "UTC"
     at: str | None = None
-    """ISO 8601."""
+    """The moment, in ISO 8601."""
 
     def next(self, now: float) -> float | None:
-        """The first due time after `now` of one that repeats; None if there is no more.
+        """The first due time after `now` of a timer that repeats; None if there is no more.
 
-        What was missed up to now is left out: the tick that is just being made stands for it.
+        Due times that were missed up to now are left out, because the tick that is just being made stands for them.
 
         Raises:
             ExtraMissing: the library for cron expressions isn't there. ValueError: the time zone isn't.
@@ -59,7 +59,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return due
         if self.cron is not None:
             for moment in _cron_moments(self.cron, self.timezone, now):
-                # Debian's rules look at the wall alone: in the repeated hour they may give a moment of the first one.
+                # Debian's rules look at the wall clock alone: in the repeated hour a moment may be the first one's.
                 if (due := moment.timestamp()) > now:
                     return due
         return None

@@ -1,4 +1,4 @@
-"""Timer: one message that an actor sends to itself, once or again and again; as its row has it, and in memory."""
+"""Timer: one message that an actor sends to itself, once or again and again, as its row has it and in memory."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 __all__ = ("TIMERS_MAX", "Timer")
 
 TIMERS_MAX = 10_000
-"""Timers that one actor may have."""
+"""The number of timers that one actor may have."""
 
 _RULES = msgspec.json.Decoder(Schedule)
 
 
 class Timer:
-    """One timer of one actor. Immutable but for when it is due, and where it waits."""
+    """One timer of one actor. It is immutable but for its due time, and for where it waits."""
 
     __slots__ = ("address", "body", "due", "holder", "message", "name", "place", "schedule", "stored", "tag", "told")
 
@@ -41,20 +41,20 @@ class Timer:
         self.address = address
         self.name = name
         self.due = due
-        """Epoch seconds."""
+        """The next due time, in epoch seconds."""
         self.schedule = schedule
         self.tag = tag
         self.body = body
         self.message = message
         """The object, if no handler can change it; else each tick is decoded from the body."""
         self.stored = stored
-        """Whether it has a row: it holds over the end of the incarnation and of the node."""
+        """Whether it has a row, and so holds over the end of the incarnation and of the node."""
         self.place = 0
-        """Of its entry in the heap; 0 while it isn't there."""
+        """The place of its entry in the heap; 0 while it isn't there."""
         self.holder: object = None
-        """The turn that may cancel or replace it: till that ends it doesn't tick."""
+        """The turn that may cancel or replace it. The timer doesn't tick until that turn ends."""
         self.told = False
-        """While it sleeps: whether a tick waits in the mailbox of its actor, which doesn't run."""
+        """Whether a tick waits in the mailbox of its actor, which doesn't run, while the timer sleeps."""
 
     def row(self, due: float) -> TimerRow:
         rule = msgspec.json.encode(self.schedule).decode()
@@ -71,7 +71,7 @@ class Timer:
         return cls(row.address, row.name, row.due, _RULES.decode(row.rule), row.type, body, None, True)
 
     def tick(self) -> Envelope:
-        """The message for the due time that it has now."""
+        """The message for the timer's present due time."""
         identity = self.schedule.id or f"{self.address}/{self.name}"
         body = self.body if self.stored or self.message is None else None
         envelope = Envelope(self.address, derived_uid(identity, f"due {self.due!r}"), self.message, self.tag, body)

@@ -319,7 +319,7 @@ async def test_mistakes(memory: Ground) -> None:
     kinds = [type(error) for error in Confused.found]
     assert kinds == [ValueError, ValueError, TypeError, TypeError, TypeError, ValueError, UnhandledMessage]
     assert "an actor can't monitor itself" in str(Confused.found[0])
-    assert 'self.system.ref("/bank/ledger")' in str(Confused.found[2])
+    assert 'such as system.ref("/bank/ledger")' in str(Confused.found[2])
 
 
 class Late(Mortal):
