@@ -1,4 +1,4 @@
-"""Actor and handler: what users subclass and declare.
+"""Actor and handler: the class that users subclass, and the decorator of its handlers.
 
 class Account(Actor[Book]):
     reject_on = (ValueError,)
@@ -76,14 +76,15 @@ class Actor(Generic[State]):
     """The version of the state's shape. Raise it with each change that defaults alone don't cover (see `upgrade`)."""
 
     state: State
-    """What the actor remembers. Set before `on_start`; kept if the turn finishes, restored if it fails."""
+    """The memory of the actor. It is set before `on_start`, kept if the turn finishes, restored if the turn fails."""
 
     _context: Incarnation | None = None
-    """The incarnation that this instance is of. The runtime sets it after `__init__`."""
+    """The incarnation that this instance belongs to. The runtime sets it after `__init__`."""
     _supervises: ClassVar[bool] = False
-    """Whether it is served during a solo run as well: what a suspect asks may have to be restarted first."""
+    """Whether it is served during a solo run as well, because an actor that a suspect asks may have to
+    be restarted first."""
     _answers: ClassVar[tuple[type[Exception], ...]] = ()
-    """Errors that answer a request as they are: the asker gets them, and nobody exits."""
+    """Errors that answer a request as they are: the asker gets them, and no actor exits."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -92,7 +93,7 @@ class Actor(Generic[State]):
     # -- what subclasses override ---------------------------------------------------------------------
 
     def initial_state(self) -> State:
-        """The state at the beginning of the actor's life: by default the state type without arguments.
+        """The state at the beginning of the actor's life. By default it is the state type without arguments.
 
         Raises:
             StateError: the state type can't be made without arguments.
@@ -114,18 +115,18 @@ class Actor(Generic[State]):
     def upgrade(cls, state: Any, version: int) -> Any:  # noqa: ARG003 - the names are what overrides take
         """A stored state of a lower `state_version` in the current shape, as plain data or an instance.
 
-        Called when an actor starts whose row is of a lower version; the row gets the new version with the first turn
-        of a message. By default the stored state is taken as it is, and fields that it lacks get their defaults. If it
-        raises, or returns what doesn't fit the state's type, the actor doesn't start and its row stays as it was.
+        It is called when an actor starts whose row is of a lower version; the row gets the new version with the first
+        turn of a message. By default the stored state is taken as it is, and fields that it lacks get their defaults.
+        If it raises, or its result doesn't fit the state's type, the actor doesn't start and its row stays as it was.
 
         Args:
             state: the stored JSON as plain data: dicts, lists, texts, numbers, None.
-            version: the one that it was stored with.
+            version: the version that it was stored with.
         """
         return state
 
     async def on_start(self) -> None:
-        """Runs at the start of each incarnation, as a turn of its own. `raise Ignore` to not run at all."""
+        """Runs at the start of each incarnation, as a turn of its own. `raise Ignore` in it to not run at all."""
 
     async def on_stop(self, reason: ExitReason) -> None:
         """Runs at the end of each incarnation that is given the time for it, as a turn of its own."""
@@ -198,7 +199,7 @@ class Actor(Generic[State]):
         `durable=False` actor end with its incarnation. Each call is a monitor of its own. OTP: erlang:monitor/2.
 
         Returns:
-            The monitor's id: what `Down.monitor` says, and what `demonitor` takes.
+            The monitor's id, which `Down.monitor` has and `demonitor` takes.
 
         Raises:
             TurnClosed: outside a turn. UnhandledMessage: the class has no handler for `Down`. TooManyMonitors
@@ -217,8 +218,8 @@ class Actor(Generic[State]):
         """Tie two actors together: when one exits, but for a `normal` exit, the other one exits with the same reason.
 
         With `trap_exits = True` it is told by an `Exited` message in place of that, of `normal` exits too. The link is
-        gone then. Linking twice is one link; linking to what doesn't run is an exit at once. Part of the turn: it takes
-        effect at the finish. OTP: erlang:link/1.
+        gone then. To link twice makes one link; to link to an actor that doesn't run is an exit at once. Part of the
+        turn: it takes effect at the finish. OTP: erlang:link/1.
 
         Raises:
             TurnClosed: outside a turn. UnhandledMessage: `trap_exits` without a handler for `Exited`. TooManyMonitors
@@ -226,7 +227,7 @@ class Actor(Generic[State]):
         _open_turn(self, "link").part(RelationChanges).link(ref)
 
     def unlink(self, ref: ActorRef) -> None:
-        """Undo a link, when the turn finishes, whoever made it.
+        """Undo a link, when the turn finishes, whichever end made it.
 
         Raises:
             TurnClosed: outside a turn.
@@ -248,8 +249,8 @@ class Actor(Generic[State]):
 
         Part of the turn: it takes effect at the finish. A durable actor's timer is its own for good: it holds over its
         restarts and the node's, and ends with its last tick, with `cancel` and with `retire`. That of a `durable=False`
-        actor ends with its incarnation. A tick is an ordinary message, one for each due time; those that the node
-        missed are made up for by a single one. OTP: gen_statem's named timeouts.
+        actor ends with its incarnation. A tick is an ordinary message, one for each due time; a single one makes up for
+        those that the node missed. OTP: gen_statem's named timeouts.
 
         Args:
             after_s: once, so many seconds after this call.
@@ -260,7 +261,7 @@ class Actor(Generic[State]):
             timezone: in which the cron expression is meant, such as `"Europe/Berlin"`; by default UTC.
 
         Returns:
-            The name: what `cancel` takes.
+            The name, which `cancel` takes.
 
         Raises:
             TypeError, ValueError: none of the four or several, or a value that makes no sense.
@@ -289,7 +290,7 @@ class Actor(Generic[State]):
         """Put the message being handled aside, until `unstash_all` or the end of the incarnation.
 
         Part of the turn, whose state and sends commit as ever: only the message isn't acknowledged. It isn't charged an
-        attempt. Whoever asked goes on waiting, until the timeout. Akka: `StashBuffer`; OTP: gen_statem's `postpone`.
+        attempt. An asker goes on waiting, until its timeout. Akka: `StashBuffer`; OTP: gen_statem's `postpone`.
 
         Raises:
             StashFull: as many messages are stashed as the actor's `capacity` allows.
@@ -325,7 +326,7 @@ class Actor(Generic[State]):
         Entering commits everything the turn rests on and takes the write slot, which is held until the *turn* ends;
         other turns go on, and their commits queue. It is taken away after the store's `transaction_timeout_s`. `ask`,
         `settled` and a second transaction raise meanwhile. An exception that leaves the block fails the turn if it
-        isn't caught; what was written is rolled back either way.
+        isn't caught; the SQL is rolled back either way.
 
         Raises:
             RuntimeError: a second transaction in one turn.

@@ -1,4 +1,4 @@
-"""ActorSystem: what users hold of a node; and how a node's parts are put together."""
+"""ActorSystem: the object that users hold of a node; and how a node's parts are put together."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ from .remote.inbox import Inbox
 __all__ = ("ActorSystem",)
 
 CLOSE_S = 1.0
-"""How long the node's own tasks may take to end at the stop."""
+"""Seconds that the node's own tasks may take to end at the stop."""
 EVENTS_WAITING_MAX = 10_000
-"""Events that a slow subscriber may lie behind before the oldest are dropped."""
+"""The number of events that a slow subscriber may lie behind before the oldest are dropped."""
 
 
 class ActorSystem:
-    """One node's actors. Made by `start`."""
+    """One node's actors. `start` makes it."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class ActorSystem:
     # -- the public surface ----------------------------------------------------------------------------
 
     def ref(self, address: str) -> ActorRef:
-        """A reference to the actor at an absolute address. Whether there is one shows when it is told something."""
+        """A reference to the actor at an absolute address. The first message shows whether there is one."""
         return ref_to(self.kernel, address)
 
     def group(self, name: str) -> Group:
@@ -179,10 +179,10 @@ class ActorSystem:
         if self._in_turn():
             raise RuntimeError("system.stop() inside a handler would wait for itself; self.stop() ends the actor")
         if self._stopping is None:
-            if self.kernel.cut_short:  # nothing is left to shut down: as after kill -9, what is committed is there
+            if self.kernel.cut_short:  # nothing is left to shut down: as after kill -9, committed work is there
                 self.halt()
                 return
-            # In a task of its own: a caller that is cancelled must not leave the node half stopped.
+            # It runs in a task of its own, because a caller that is cancelled must not leave the node half stopped.
             self._stopping = self.kernel.runtime.spawn(self._stop(), "greenroom stop")
         await asyncio.shield(self._stopping)
 
@@ -214,7 +214,8 @@ class ActorSystem:
         kernel.idle.wake()
 
     def halt(self) -> None:
-        """After the stop, or in its place if the event loop ended under it: nothing goes on over a closed store."""
+        """Let nothing go on over a closed store. It is called after the stop, or in its place if the event
+        loop ended under it."""
         self.kernel.closing = self._dispatcher.closed = True
         self.kernel.close_doors()
 

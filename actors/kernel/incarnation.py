@@ -24,7 +24,7 @@ class Incarnation:
         self.number = number
         self.actor: Instance = None  # type: ignore[assignment]  # set by the start, before anything runs
         self.context: Context = copy_context()
-        """set by the start, before anything runs"""
+        """Handlers run in it, so that context variables behave as if the incarnation were a task."""
         self.run: Callable[..., Any] = self.context.run
         """Enters the context with a turn; if turns are observed, by way of the observer (extensions/introspection)."""
         self.started = cell.kernel.runtime.now()

@@ -1,4 +1,4 @@
-"""Recovery: after a crash, and after the store has failed (docs/semantics/recovery.md).
+"""Recovery: the work after a crash, and after the store has failed (docs/semantics/recovery.md).
 
 reset               the boot's reading, and a tree that is reset from its store
 scan                mail on disk from before

@@ -1,7 +1,8 @@
 """Caution: the care after a crash, while there are suspects (docs/semantics/recovery.md).
 
-A suspect is a message that was started and not finished when the node died. Suspects run alone, one at a time, because
-one of them may have taken the process down. While there are any, nothing told arrives before it is on disk.
+A suspect is a message that was started and not finished when the node died. Suspects run alone, one at a time (a
+solo run), because one of them may have taken the process down. While there are any, no told message arrives
+before it is on disk.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ from .scan import Scan
 __all__ = ("Caution",)
 
 SUSPICION_S = 60.0
-"""How long a suspect without a row is waited for, in a node that is never idle: caution costs run-ahead."""
+"""Seconds for which a suspect without a row is waited for, in a node that is never idle, because
+caution costs run-ahead."""
 
 
 class Caution:
-    """Of one node. The boot makes it if the last life left suspects, and it ends with the last of them."""
+    """The care of one node. The boot makes it if the last life left suspects, and it ends with the last of them."""
 
     def __init__(
         self, kernel: Kernel, dispatcher: Dispatcher, exits: Exits, scan: Scan, started: Iterable[Started]
@@ -47,14 +49,14 @@ class Caution:
         self.waiting: tuple[Cell, Envelope] | None = None
         """A suspect that has come back and waits, with everything else, until no handler is in flight."""
         self.suspects: dict[str, Started] = {}
-        """By uid: started and unfinished when the last life ended."""
+        """The suspects by uid: messages that were started and unfinished when the last life ended."""
         self._arrivals: dict[int, Callable[[], object]] = {}
-        """What arrives when it is on disk, in the order told."""
+        """The calls that deliver messages when they are on disk, in the order told."""
         self._count = 0
         found = list(started)
         hung = [item for item in found if item.verdict == "hang"]
         for item in hung or found:
-            # One message may stand in two slots: a boot that dies in a solo run leaves the last life's slots alone.
+            # A boot that dies in a solo run leaves the last life's slots alone, so one message may stand in two slots.
             if item.verdict != "started" or item.uid not in self.suspects:
                 self.suspects[item.uid] = item
 
@@ -108,36 +110,39 @@ class Caution:
     def _clear(self, uid: str) -> None:
         self.suspects.pop(uid, None)
         if not self.suspects:
-            self._hurry()
+            self._release()
             self._end()
 
-    def _hurry(self) -> None:
-        """No suspects exist any more: what waits for its commit arrives now. Nothing told from here on may pass it."""
+    def _release(self) -> None:
+        """Let everything arrive that waits for its commit, because no suspects exist any more. Nothing that is told
+        from here on may pass it."""
         waiting, self._arrivals = self._arrivals, {}
         for arrive in waiting.values():
             arrive()
 
     def _end(self) -> None:
-        """The caution is over once there are no suspects and no solo run."""
+        """End the caution, if there are no suspects and no solo run any more."""
         if not self.suspects and not self.solo and self._kernel.caution is self:
             self._kernel.caution = None
 
     def end_solo(self) -> None:
-        """Everything else goes on."""
+        """Let everything else go on after a solo run."""
         self.solo = False
         self._end()
         self._dispatcher.end_solo()
 
     def stop_waiting(self) -> None:
-        """The suspect that waits for its solo run can't have it now: it stays one, and everything goes on."""
+        """Let everything go on, because the suspect that waits for its solo run can't have it now.
+        It stays a suspect."""
         if self.waiting is not None:
             self.waiting = None
             self.end_solo()
 
     def forget_suspects(self) -> None:
-        """The node is idle, and they haven't come back: their senders' turns will never run again."""
+        """Forget suspects that haven't come back, because the node is idle: their senders' turns
+        will never run again."""
         self.suspects.clear()
-        self._hurry()
+        self._release()
         self.stop_waiting()
         self._end()
 
@@ -156,7 +161,7 @@ class Caution:
     async def run_suspect(self, cell: Cell, envelope: Envelope) -> str:
         self.solo = True
         if self._dispatcher.occupied:
-            # Handlers in flight may wait for this very actor: it serves requests until they have ended.
+            # Handlers in flight may wait for this very actor, so it serves requests until they have ended.
             cell.mailbox.push_front(envelope)
             self.waiting = cell, envelope
             return SET_ASIDE
@@ -167,16 +172,17 @@ class Caution:
         return GO_ON if cell.mailbox.count and cell.status is UP else LET_GO
 
     async def run_all(self) -> None:
-        """After the tree has started: the suspects that have a row, one at a time, nothing else in flight."""
+        """Run the suspects that have a row, one at a time, with nothing else in flight. The tree has started."""
         kernel, found = self._kernel, self._scan.suspects
         try:
             rows = {row.uid: row for row in found}
             told = await kernel.store.with_uids(self.suspects.keys() - rows.keys(), kernel.index.horizon)
-            rows.update((row.uid, row) for row in told)  # a tick, again
+            rows.update((row.uid, row) for row in told)  # a tick that comes again
             for started in list(self.suspects.values()):
                 if started.uid in rows:
                     await self._run_row(started, rows[started.uid])
-        except StoreError as error:  # what was to run alone has left its mailbox: nothing behind it may go on
+        except StoreError as error:
+            # The message that was to run alone has left its mailbox: nothing behind it may go on.
             kernel.store_failed(error)
         finally:
             for left in kernel.attempts.left:
@@ -204,8 +210,7 @@ class Caution:
             await kernel.commits.flush()
             self._dispatcher.clear_if_free(started.slot)  # a death further on in this boot must not charge it again
             return
-        # What stands before it in the mailbox goes first, alone as well: order is promised to its senders.
-        # While the actor is in the middle of a turn, which serves a request, it waits for its place in the mailbox.
+        # Messages before it in the mailbox go first, alone as well, because order is promised to its senders.
         while row.id in cell.mailbox.entries() and cell.status in (UP, PASSIVE) and cell.turn is None:
             entry = cell.mailbox.pop()
             await self.run_alone(cell, entry)
@@ -225,7 +230,7 @@ class Caution:
         charge(cell, envelope, reason, cause="hang" if started.verdict == "hang" else "crash")
 
     async def run_alone(self, cell: Cell, entry: Entry) -> None:
-        """A solo run. Survived, it clears the suspicion."""
+        """Run a message alone. If the node survives that, the message is no suspect any more."""
         if not isinstance(entry, int | Envelope):
             return
         kernel, dispatcher = self._kernel, self._dispatcher
@@ -238,9 +243,8 @@ class Caution:
             envelope = entry
         starts = cell.status is PASSIVE and cell.may_start()
         slot = dispatcher.take_slot()
-        before = dispatcher.lend(
-            cell, slot
-        )  # it may be in a runner's hands, which may be done with it before this run is
+        # A runner may have it in hand, and may be done with it before this run is.
+        before = dispatcher.lend(cell, slot)
         try:
             kernel.attempts.note(slot, envelope.uid, cell.address, True)
             if starts:

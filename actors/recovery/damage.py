@@ -1,7 +1,7 @@
-"""Damage: what a node finds amiss in its store as it takes it up, and what it does about it.
+"""Damage: rows that a node finds amiss in its store as it takes it up, and how it deals with them.
 
-Every row has a checksum (store/rows.py). A body is checked when it is read for its turn, a state when its actor
-starts. What is used without that, or waits for a turn that may never come, is looked at here.
+Every row has a checksum (store/rows.py). A body is checked when it is read for its turn, a state when its actor starts.
+Rows that are used without that, or wait for a turn that may never come, are looked at here.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ..messages.signals import ExitReason
 __all__ = ("check_waiting", "intact_attempts", "report_loss")
 
 KEYS = 1_000
-"""Idempotency keys read at once."""
+"""The number of idempotency keys that are read at once."""
 PAUSE_S = 0.05
-"""After each portion that is looked at beside the node's own work."""
+"""Seconds of pause after each portion that is looked at beside the node's own work."""
 
 
 def report_loss(kernel: Kernel) -> None:
-    """The store was opened, or opened again. What it lacks is said once."""
+    """Report once what the store lacks, because it was opened, or opened again."""
     store = kernel.store
     if store.loss:
         kernel.events.emit("store.commits_lost", kernel.root_address, missing=store.loss)
@@ -34,7 +34,7 @@ def report_loss(kernel: Kernel) -> None:
 
 
 def intact_attempts(kernel: Kernel, rows: Iterable[AttemptRow]) -> dict[int, AttemptRow]:
-    """The failed attempts of messages, by message. Of a damaged row nothing is believed, its number least."""
+    """The failed attempts of messages, by message. Nothing of a damaged row is believed, least of all its number."""
     found: dict[int, AttemptRow] = {}
     for row in rows:
         try:
@@ -45,9 +45,9 @@ def intact_attempts(kernel: Kernel, rows: Iterable[AttemptRow]) -> dict[int, Att
 
 
 async def check_waiting(kernel: Kernel) -> None:
-    """Rows that no turn may come across, looked at once a boot, beside the node's own work. The turn of a message may
-    never come if it is delayed, because the moment may be what is damaged; or if nothing in the tree has its address,
-    because the address may be. And an idempotency key isn't found if the key itself is damaged.
+    """Look once a boot, beside the node's own work, at rows that no turn may come across. The turn of a message may
+    never come if it is delayed, because its moment may be damaged; or if nothing in the tree has its address, because
+    that may be damaged. And an idempotency key isn't found if the key itself is damaged.
 
     Raises:
         StoreError

@@ -1,10 +1,10 @@
 """Housekeeping: rows whose time is over are deleted while the node runs, and the store's log is watched.
 
-What goes: idempotency keys whose retention is over, replies that nobody has fetched, dead letters beyond the number and
-the age that are kept (`Settings`). It goes in small commits of its own with pauses between them, so that a million rows
-are no burden. Damaged keys and dead letters stay, for what they say of their age can't be believed; but of more dead
-letters than are kept the oldest go, whatever they are. Before the first round the messages whose turn may never come
-are looked at (recovery/damage.py).
+It deletes idempotency keys whose retention is over, replies that nobody has fetched, and dead letters beyond the number
+and the age that are kept (`Settings`). It does so in small commits of its own with pauses between them, so that a
+million rows are no burden. Damaged keys and dead letters stay, because their age can't be believed; but of more dead
+letters than are kept the oldest go, damaged or not. Before the first round the messages whose turn may never come are
+looked at (recovery/damage.py).
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from .damage import check_waiting
 __all__ = ("Housekeeping",)
 
 FOUND_MAX = 2_000
-"""Keys read by one walk over a table."""
+"""The number of keys that one walk over a table reads."""
 BATCH = 100
-"""Rows deleted by one commit."""
+"""The number of rows that one commit deletes."""
 PAUSE_S = 0.05
-"""After each of those commits."""
+"""Seconds of pause after each of those commits."""
 WALKS_SHARE = 0.1
-"""Of the time, at most, that walks take where one follows another."""
+"""The share of the time that walks take at most, where one follows another."""
 LOG_BYTES_LARGE = 64 << 20
-"""A log that is longer in two looks, with commits between them, is held by somebody: it begins anew by itself at some
-4 MB. SQLite: wal.html, "Avoiding Excessively Large WAL Files"."""
+"""A log that is longer than so many bytes in two looks, with commits between them, is held open by a process. By itself
+it begins anew at some 4 MB. SQLite: wal.html, "Avoiding Excessively Large WAL Files"."""
 
 Find = Callable[[], Awaitable[list[Any]]]
 
@@ -44,10 +44,11 @@ class Housekeeping:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._commits_then: int | None = None
-        """Commits up to the look that first saw a large log; None if the last look saw none. The next but one begins
-        after it, and with that the log could have begun anew."""
+        """The number of commits up to the look that first saw a large log; None if the last look saw none. The next
+        commit but one begins after that look, so the log could have begun anew with it."""
         self._alarm_bytes = LOG_BYTES_LARGE
-        """Of the log at which the next alarm is due: each is for twice the size of the one before."""
+        """The size of the log, in bytes, at which the next alarm is due. Each alarm is for twice the size
+        of the one before."""
 
     async def run(self) -> None:
         """A round at once, and then every `housekeeping_s`, until cancelled."""
@@ -60,7 +61,7 @@ class Housekeeping:
                         await check_waiting(kernel)
                         checked = True
                     await self._sweep()
-                except StoreError as error:  # of the store the committer takes care
+                except StoreError as error:  # the committer takes care of the store's errors
                     logger.debug("the housekeeping was interrupted: {}", error)
             await kernel.runtime.sleep(kernel.settings.housekeeping_s)
 
@@ -82,7 +83,7 @@ class Housekeeping:
         self._report(count, f"dead_letters_kept is {kept}")
 
     async def _clear(self, kind: Any, find: Find, *, whole_only: bool = True) -> int:
-        """Delete what is found, until nothing more is; returns how many rows went.
+        """Delete the rows that are found, until no more are. Returns how many rows went.
 
         Raises:
             StoreError
@@ -98,7 +99,7 @@ class Housekeeping:
                 some = found[start : start + BATCH]
                 if whole_only:
                     some = [key for key in some if await self._may_go(kind, key)]
-                if kind is KeyRow:  # one that was told again just now will have a new row
+                if kind is KeyRow:  # a key that was told again just now will have a new row
                     some = [key for key in some if not kernel.part(Keys).in_use(key)]
                 if some:
                     position = kernel.commits.submit(Effects(deletes=[(kind, key) for key in some]))

@@ -1,4 +1,4 @@
-"""Reset: what a node takes up at its boot, and again after its store has failed (docs/semantics/commit.md)."""
+"""Reset: the rows that a node takes up at its boot, and again after its store has failed (docs/semantics/commit.md)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .scan import Scan
 __all__ = ("Reset",)
 
 RETRY_S_MIN, RETRY_S_MAX = 0.1, 5.0
-"""Backoff between attempts to reopen a broken store."""
+"""Seconds between attempts to reopen a broken store, at first and at most."""
 
 
 class Reset:
@@ -35,27 +35,27 @@ class Reset:
         self._exits = exits
         self._scan = scan
         self.reset_by: StoreError | None = None
-        """Why the tree was reset the last time."""
+        """The error by which the tree was reset the last time."""
         self.task: asyncio.Task[None] | None = None
-        """What brings it back."""
+        """The task that brings the tree back."""
         kernel.on_broken = self.broken
 
     # -- boot ------------------------------------------------------------------------------------------
 
     def suspect(self, started: Iterable[Started]) -> None:
-        """Before the tree starts: the verdicts of the slot file."""
+        """Note the suspects that the slot file names. The tree hasn't started."""
         found = list(started)
         if found:
             self._kernel.caution = Caution(self._kernel, self._dispatcher, self._exits, self._scan, found)
 
     async def load(self) -> int:
-        """Read what waits on disk, or the first of it (`Scan.load`); returns how many messages that are.
+        """Read the messages that wait on disk, or the first of them (`Scan.load`). Returns how many that are.
 
         Nothing may be told meanwhile.
         """
         kernel = self._kernel
         kernel.delayed.clear()
-        for cell in kernel.cells.values():  # an attempt that broke off may have filled them
+        for cell in kernel.cells.values():  # a load that broke off may have filled them
             cell.swap(Mailbox())
         for load in kernel.hooks.load:
             await load()
@@ -66,22 +66,22 @@ class Reset:
 
     @property
     def caution(self) -> Caution | None:
-        """What takes care of suspects; None if there are none."""
+        """The care of suspects; None if there are none."""
         caution = self._kernel.caution
         return caution if isinstance(caution, Caution) else None
 
     @property
     def suspects_left(self) -> int:
-        """How many suspects there still are."""
+        """The number of suspects that there still are."""
         return 0 if self.caution is None else len(self.caution.suspects)
 
     async def run_suspects(self) -> None:
-        """After the tree has started."""
+        """Run the suspects, because the tree has started."""
         if self.caution is not None:
             await self.caution.run_all()
 
     async def look_round(self) -> None:
-        """After the tree has started: bring actors back for which mail waits, and let features look."""
+        """Bring actors back for which mail waits, and let features look round, because the tree has started."""
         self._scan.go_on()
         for look_round in self._kernel.hooks.look_round:
             await look_round()
@@ -89,10 +89,10 @@ class Reset:
     # -- a broken store --------------------------------------------------------------------------------------
 
     def broken(self, error: StoreError, charged: bool = True) -> None:
-        """Everything uncommitted is gone: reset the tree from the database.
+        """Reset the tree from the database, because everything uncommitted is gone.
 
         Args:
-            charged: whether somebody answers for it (kernel/failures.py), if data were refused.
+            charged: whether a party answers for it (kernel/failures.py), if data were refused.
         """
         kernel = self._kernel
         if kernel.resetting or kernel.closing or kernel.gave_up is not None:

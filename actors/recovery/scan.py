@@ -1,7 +1,7 @@
 """Scan: the mail on disk from before, and the actors it is for.
 
 The boot reads the heads of all messages (id, address, priority, due) in sequence order. A large backlog isn't waited
-for: when the first portions are read, the tree starts, and the scan goes on beside it. The rules for what comes
+for: when the first portions are read, the tree starts, and the scan goes on beside it. The rules for mail that comes
 meanwhile are in docs/semantics/recovery.md; the `Backlog` keeps them.
 """
 
@@ -26,13 +26,13 @@ from .damage import intact_attempts
 __all__ = ("Scan",)
 
 HEADS = 5_000
-"""Message heads read at once."""
+"""The number of message heads that are read at once."""
 FIRST = 50_000
-"""Heads that are read before the tree starts: as many take a tenth of a second."""
+"""The number of heads that are read before the tree starts. So many take a tenth of a second."""
 AWAKE_MAX = 1_000
-"""Actors that mail from disk brings back at once; others when these have got somewhere."""
+"""The number of actors that mail from disk brings back at once; others follow when these have got somewhere."""
 LOOK_S = 0.005
-"""How soon to look whether they have."""
+"""Seconds until the next look whether they have."""
 
 
 class Scan:
@@ -44,29 +44,29 @@ class Scan:
         self._dispatcher = dispatcher
         self._index = kernel.index
         self.suspects: list[MessageRow] = []
-        """The rows of suspects, as the boot found them."""
+        """The suspects' rows, as the boot found them."""
         self._damaged: list[int] = []
-        """Rows that don't even say whose they are."""
+        """Ids of rows that are so damaged that they name no address."""
         self._newcomers: deque[str] = deque()
-        """Addresses of mail for which nobody has been brought back yet."""
+        """Addresses of mail whose actors haven't been brought back yet."""
         self._after = 0
         """The id up to which the heads are read."""
         self._found = 0
         self._orphans: list[str] = []
-        """Addresses of mail that nobody in the tree has; said when all of it is known."""
+        """Addresses of mail that nothing in the tree has. They are reported when all of the mail is known."""
         self._settled = False
-        """Whether the cells have their mailboxes: what is found then goes straight into them."""
+        """Whether the cells have their mailboxes. Mail that is found then goes straight into them."""
         self._life = 0
-        """How often everything was read anew."""
+        """The number of times that everything was read anew."""
         self._tried: deque[AttemptRow] = deque()
-        """Attempts that have been read, and their messages not yet."""
+        """Attempts that have been read before their messages."""
         self._tried_after: int | None = 0
-        """The id up to which they are; None: to the end."""
+        """The id up to which the attempts are read; None: to the end."""
 
     # -- the scan --------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """The store has failed: what was read doesn't count."""
+        """Forget everything that was read, because the store has failed."""
         self._life += 1
         self._settled = False
         self._after = self._found = 0
@@ -78,8 +78,8 @@ class Scan:
         self._index.clear()
 
     async def load(self, suspects: Collection[str]) -> int:
-        """Read the heads of pending messages into the index: all of those before the suspects, by uid, and a good
-        number. Returns how many there are so far.
+        """Read the heads of pending messages into the index: at least `FIRST` of them, and all up to the suspects' (by
+        uid). Returns how many there are so far.
 
         Nothing may be told meanwhile.
         """
@@ -114,7 +114,7 @@ class Scan:
         self._index.scanning = not at_end
 
     async def _attempts_until(self, row_id: int) -> dict[int, AttemptRow]:
-        """The attempts of messages that are being read. Those of others, which come into being meanwhile, are of
+        """The attempts of messages that are being read. Attempts of others, which come into being meanwhile, are of
         messages that have been read, or were told in this life."""
         tried, life = self._tried, self._life
         while self._tried_after is not None and (not tried or tried[-1].id <= row_id):
@@ -170,7 +170,7 @@ class Scan:
             cell.wake()
 
     def go_on(self) -> None:
-        """The tree has started: bring actors back for whom mail waits, and look for the rest of it."""
+        """Bring actors back for which mail waits, and look for the rest of the mail, because the tree has started."""
         for cell in list(self._kernel.cells.values()):
             cell.wake()
         self._bring_back()
@@ -197,7 +197,7 @@ class Scan:
             self._bring_back()
 
     async def _finish(self) -> None:
-        """Everything is known: what came during the scan has its place behind it."""
+        """End the scan, because everything is known: mail that came during the scan has its place behind the rest."""
         for address in self._index.late.addresses():
             rows = self._index.late.pop(address)
             assert rows is not None
@@ -218,13 +218,13 @@ class Scan:
         logger.warning("{} messages wait for {}, and nothing in the tree has that address", count, address)
 
     async def park_damaged(self) -> None:
-        """Rows that have no place in the index: they fail their checksum, and are parked."""
+        """Park rows that have no place in the index, because they fail their checksum."""
         if self._damaged:
             damaged, self._damaged = self._damaged, []
             await page_in(self._kernel, damaged)
 
     def _bring_back(self) -> None:
-        """Some of those for whom mail waits; their first message starts them."""
+        """Bring back some of the actors for which mail waits. Their first message starts them."""
         newcomers, ready = self._newcomers, self._dispatcher.ready
         while newcomers and len(ready) < AWAKE_MAX:
             address = newcomers.popleft()

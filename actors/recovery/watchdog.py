@@ -1,10 +1,9 @@
-"""Watchdog: a blocked event loop can't be timed out from within, so a thread ends the process, naming the handler.
+"""Watchdog: a thread that ends the process, naming the handler, because a blocked event loop can't be
+timed out from within.
 
-The verdict goes to the slot file first: at the next boot the message that blocked the loop is charged an attempt,
-and nothing
-else is. A handler that holds the GIL as well (a regular expression that explodes, say) can't be seen by a Python
-thread;
-`faulthandler`'s own C thread ends the process then, and the suspects run one by one.
+The verdict goes to the slot file first. At the next boot the message that blocked the loop is charged an attempt, and
+nothing else is. A handler that holds the GIL as well (a regular expression that explodes, say) can't be seen by a
+Python thread; `faulthandler`'s own C thread ends the process then, and the suspects run one by one.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ __all__ = ("HANG_EXIT", "Watchdog")
 HANG_EXIT: Final = 75
 """Exit status of a node that its watchdog ended."""
 BEATS = 4
-"""Heartbeats within `hang_s`."""
+"""The number of heartbeats within `hang_s` seconds."""
 BACKSTOP = 2.0
-"""After so many times `hang_s` the C thread acts, if the Python thread couldn't."""
+"""After so many times `hang_s` seconds the C thread acts, because the Python thread couldn't."""
 
 
 class Watchdog:
@@ -42,7 +41,7 @@ class Watchdog:
         self._thread = threading.Thread(target=self._watch, name="greenroom watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch the loop that this is called on."""
+        """Begin to watch the loop on which this is called."""
         self._on_beat()
         self._thread.start()
 
@@ -72,7 +71,7 @@ class Watchdog:
         else:
             message = type(turn.message).__name__ if turn.message is not None else "on_start or on_stop"
             guilty = f"{turn.cell.address} was handling {message}"
-            one = turn.batch is None or len(turn.batch) == 1  # of a batch nobody knows which message it was
+            one = turn.batch is None or len(turn.batch) == 1  # it isn't known which message of a batch it was
             if one and turn.envelope is not None and turn.cell.runner >= 0:
                 self._kernel.attempts.hang(turn.cell.runner, f"{guilty}\n{stack}")
         report = f"greenroom: the event loop stood still for {still_s:.1f} s: {guilty}. The node ends.\n{stack}"

@@ -1,4 +1,4 @@
-"""Remote: other processes, by way of the store.
+"""Remote: tells and asks of other processes, by way of the store.
 
 client              tell and ask from another process
 channel             rows into the inbox, replies out

@@ -1,6 +1,8 @@
-"""Letterbox: rows into the inbox of a node, and the replies that come back. What `Client` and the command line share.
+"""Letterbox: puts rows into the inbox of a node, and reads the replies that come back. `Client` and the
+command line share it.
 
-Tells that are under way at the same time go in together, in the order of the calls: one sync of the disk for them all.
+Tells that are under way at the same time go in together, in the order of the calls, with one sync of the
+disk for them all.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ __all__ = ("Letterbox",)
 
 BATCH_ROWS_MAX = 1000
 POLL_S_MIN, POLL_S_MAX = 0.001, 0.01
-"""Between looks for replies: short after a request, then longer and longer."""
+"""Seconds between looks for replies: few after a request, then more and more."""
 POLL_GROWTH = 1.3
 
 
 class Letterbox:
-    """Over a store that is open for reading. One for each client."""
+    """The letterbox of one client, over a store that is open for reading."""
 
     def __init__(self, store: Store, runtime: Runtime) -> None:
         self._store = store
@@ -32,10 +34,10 @@ class Letterbox:
         self._poller: asyncio.Task[None] | None = None
         self._poll_s = POLL_S_MIN
         self._fresh = False
-        """Whether a reply may have come before anybody waited for it."""
+        """Whether a reply may have come before a caller waited for it."""
 
     async def put(self, row: InboxRow) -> int:
-        """Insert a row; its id. On return it is on disk. Cancelling the caller doesn't take it back.
+        """Insert a row, and return its id. On return it is on disk. To cancel the caller doesn't take it back.
 
         Raises:
             StoreFull, StoreUnavailable: it isn't there, unless `outcome` is "unknown".
@@ -47,7 +49,7 @@ class Letterbox:
         return await future
 
     async def reply(self, row_id: int, timeout_s: float) -> ReplyRow | None:
-        """The reply to a row that wanted one, or None if none has come within the time.
+        """The reply to a row that asked for one, or None if none has come within so many seconds.
 
         Raises:
             StoreError: the store can't be read.
@@ -67,7 +69,7 @@ class Letterbox:
             self._awaited.pop(row_id, None)
 
     async def close(self) -> None:
-        """Wait for what is being written; nobody waits for replies any more."""
+        """Wait for rows that are being written. No caller waits for replies any more."""
         if self._poller is not None:
             self._poller.cancel()
         tasks = [task for task in (self._submitter, self._poller) if task is not None]

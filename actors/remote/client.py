@@ -4,8 +4,8 @@
         await client.tell("/bank/accounts/alice", Deposit(amount=5))
         print(await client.ask("/bank/accounts/alice", Balance()))
 
-It writes into the inbox of the node's store, and the node takes in what it finds there. So a tell is durable whether
-the node runs or not; an ask needs one that does.
+It writes into the inbox of the node's store, and the node takes in the rows that it finds there. So a tell is durable
+whether the node runs or not; an ask needs one that does.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ __all__ = ("Client",)
 R = TypeVar("R")
 
 ROUNDING_S = 0.05
-"""The node gives up on an ask so much before its asker does, so that an answer that is under way still arrives."""
+"""Seconds by which the node gives up on an ask before its asker does, so that an answer that is under
+way still arrives."""
 
 
 class Client:
-    """Speaks to a node's actors from another process, through the node's store. Any number of clients may be open."""
+    """A way to speak to a node's actors from another process, through the node's store. Any number of
+    clients may be open."""
 
     def __init__(self, store: str | Store, *, runtime: Runtime | None = None) -> None:
         """
@@ -64,7 +66,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # To the end, whatever cancels us: what is being written lands, and no connection or thread is left.
+        # A cancellation doesn't cut it short: rows that are being written land, and no connection or thread is left.
         await uncancelled(self._close())
 
     async def _close(self) -> None:
@@ -84,10 +86,10 @@ class Client:
     ) -> None:
         """Send a message. When this returns it is on disk, to be handled or dead-lettered as soon as the node runs.
 
-        Whether there is such an actor only the node knows: a message that nobody can handle becomes a dead letter.
+        Only the node knows whether there is such an actor. A message that no actor can handle becomes a dead letter.
 
         Args:
-            key: an idempotency key: the same key to the same mailbox within the retention counts once.
+            key: an idempotency key. The same key to the same mailbox within the retention counts once.
             delay_s: seconds before which it isn't handled.
             priority: higher ones are handled first; order holds within a priority.
 
@@ -97,7 +99,7 @@ class Client:
         """
         row = self._row("tell", address, message)
         if key is not None:
-            key.encode()  # what can't be stored is the caller's error, not that of a whole batch
+            key.encode()  # a key that can't be stored is the caller's error, not that of a whole batch
         due = self._runtime.now() + delay_s if delay_s else None
         await self._put(row._replace(key=key, due=due, priority=priority), message)
 
@@ -121,7 +123,7 @@ class Client:
             raise AskTimeout(address, request, timeout_s)
         if not reply.ok:
             error = error_of(reply, address, request)
-            if isinstance(error, AskTimeout):  # its figure is what was left when the node took the request in
+            if isinstance(error, AskTimeout):  # its figure is the time that was left when the node took the request in
                 raise AskTimeout(address, request, timeout_s)
             raise error
         kind: Any = request_reply_type(type(request))

@@ -1,9 +1,8 @@
-"""Inbox: what other processes want of this node, taken in by commits of its own.
+"""Inbox: requests and messages of other processes to this node, taken in by commits of its own.
 
-Clients and the command line insert rows into the `inbox` table; only the node writes anything else. A tell becomes
-a message
-row and its inbox row goes in the same commit, so that it is taken in once. The reply of an ask, and the outcome of an
-administration, come back as rows.
+Clients and the command line insert rows into the `inbox` table; only the node writes other tables. A tell becomes a
+message row and its inbox row goes in the same commit, so that it is taken in once. The reply of an ask, and the outcome
+of an administration, come back as rows.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from .wire_errors import details_of
 __all__ = ("Inbox",)
 
 ROWS = 500
-"""Inbox rows taken in at once."""
+"""The number of inbox rows that are taken in at once."""
 CAUSES = {
     "ActorNotFound": "no_actor",
     "KeyConflict": "rejected",
@@ -46,13 +45,13 @@ CAUSES = {
     "StoreDataError": "failed",
     "UnknownMessageType": "unknown_type",
 }
-"""Of dead letters, by the error; for others the body doesn't fit."""
+"""The causes of dead letters, by the error. For other errors the body doesn't fit."""
 
 Administration = Callable[[str, str, bytes], Awaitable[Any]]
 
 
 class Taken:
-    """A message of an inbox row that was taken in. It answers if the database refuses its data."""
+    """A message of an inbox row that was taken in. It answers for its data, if the database refuses them."""
 
     __slots__ = ("_envelope", "_id", "_refused")
 
@@ -72,26 +71,27 @@ class Inbox(Extension):
     def __init__(self, kernel: Kernel, administer: Administration) -> None:
         """
         Args:
-            administer: called with command, address and JSON arguments; what it returns, or the GreenroomError
-                that it raises, is the reply.
+            administer: called with command, address and JSON arguments. Its result, or the GreenroomError that it
+                raises, is the reply.
         """
         self._kernel = kernel
         self._delivery = kernel.part(Delivery)
         self._keys = kernel.part(Keys)
         self._administer = administer
         self._at_work: set[int] = set()
-        """Asks and administration whose replies are pending."""
+        """Ids of asks and administration whose replies are pending."""
         self._done = 0
-        """Every row up to this one has been dealt with, or is at work."""
+        """The id up to which every row has been dealt with, or is at work."""
         self._taken: set[int] = set()
-        """The same of rows beyond that one: a row before them is held."""
+        """Ids of rows beyond that one that have been dealt with, because a row before them is held."""
         self._held = False
-        """Whether a row waits for room in its mailbox: it is looked at again although nobody has written."""
+        """Whether a row waits for room in its mailbox. It is looked at again although no row has been written."""
         self._resets = 0
         self.refused: dict[int, StoreError] = {}
-        """Rows whose data the database has refused, or whose key is damaged there: they aren't tried again."""
+        """Rows whose data the database has refused, or whose key is damaged there. They aren't tried again."""
         self.looked = False
-        """Whether it has been read since the boot: until then nobody knows which suspects come back from it."""
+        """Whether the inbox has been read since the boot. Before that it isn't known which suspects
+        come back from it."""
         self._replies: deque[tuple[float, int]] = deque()
         self._lock = asyncio.Lock()
 
@@ -110,7 +110,7 @@ class Inbox(Extension):
             await kernel.runtime.poll(kernel.settings.inbox_poll_s)
 
     async def drain(self) -> None:
-        """Take in everything there is; part of what `idle` waits for."""
+        """Take in everything that is there. `idle` waits for this, too."""
         if self._kernel.commits.failure is None:
             await self.take_in()
 
@@ -152,7 +152,8 @@ class Inbox(Extension):
         self._purge()
 
     async def _look_up(self, row: InboxRow) -> bool:
-        """Get its key from the store, so that `_take` knows it: no row behind it may pass it meanwhile. False: wait."""
+        """Get a row's key from the store, so that `_take` knows it. No row behind it may pass it
+        meanwhile. False: wait."""
         try:
             await self._keys.look_up((row.address, str(row.key)))
         except StoreError:
@@ -160,10 +161,10 @@ class Inbox(Extension):
         return True
 
     def _take(self, row: InboxRow) -> bool:
-        """Deal with one row; False if its mailbox is full and it has to wait."""
+        """Deal with one row. Returns False if its mailbox is full, so that it has to wait."""
         try:
             verify(row)
-            if not is_uid(row.uid):  # whoever wrote it isn't one of ours
+            if not is_uid(row.uid):  # the writer of the row isn't one of ours
                 row = row._replace(uid=self._kernel.next_uid())
             if self.refused and (refused := self.refused.pop(row.id, None)) is not None:
                 self._refuse(row, refused)
@@ -196,10 +197,11 @@ class Inbox(Extension):
 
     def _tell(self, cell: Cell, message: Any, row: InboxRow) -> None:
         body = ENCODER.encode(message)
-        envelope = Envelope(row.address, row.uid, message, tag_of(type(message)), body)  # it may have come by an alias
+        # It may have come under an alias.
+        envelope = Envelope(row.address, row.uid, message, tag_of(type(message)), body)
         envelope.priority = min(max(row.priority, 1 - SYSTEM), SYSTEM - 1)
         envelope.due, envelope.key = row.due, row.key
-        # From memory: `_look_up` has asked the store.
+        # This looks in memory, because `_look_up` has asked the store.
         known = envelope.key is not None and self._keys.seen_lately(envelope) is not None
         if not known:
             taken = Taken(row.id, envelope, self.refused)
@@ -221,14 +223,14 @@ class Inbox(Extension):
         try:
             result = ENCODER.encode(await work).decode()
         except StoreError as error:
-            if isinstance(error, RecordCorrupt):  # what it is about is damaged
+            if isinstance(error, RecordCorrupt):  # the row that it is about is damaged
                 self._refuse(row, error)
             elif isinstance(error, StoreDataError):
                 self.refused[row.id] = error
-            # The row stays: the tree is being reset, and the inbox is read again then.
+            # The row stays, because the tree is being reset, and the inbox is read again then.
         except GreenroomError as error:
             self._refuse(row, error)
-        except Exception as error:  # what another process wrote must not end the node, at this boot and the next
+        except Exception as error:  # a row of another process must not end the node, at this boot and the next
             logger.opt(exception=error).error("inbox row {} ({} {}) failed", row.id, row.kind, row.type)
             self._refuse(row, AskFailed(row.address, ExitReason.from_exception(error)))
         else:
@@ -248,14 +250,14 @@ class Inbox(Extension):
         self._submit(Effects(deletes=((InboxRow, row.id),)))
 
     def _refuse(self, row: InboxRow, error: GreenroomError) -> None:
-        """It can't be done: a tell is parked, so that it isn't lost; whoever waits is told."""
+        """Refuse a row. A tell is parked, so that it isn't lost; a waiting asker is told."""
         if row.kind == "tell":
             self._park(row, error)
         else:
             self._reply(row, False, details_of(error), f"{type(error).__name__}: {error}")
 
     def _park(self, row: InboxRow, error: GreenroomError) -> None:
-        """Make a dead letter of a row, which may be damaged: its columns may hold anything."""
+        """Make a dead letter of a row, which may be damaged, so that its columns may hold anything."""
         kernel = self._kernel
         reason = ExitReason.from_exception(error)
         letter = DeadLetterRow(
@@ -294,7 +296,7 @@ class Inbox(Extension):
             pass  # the row is still there, and is taken in again
 
     def reset(self) -> None:
-        """The tree is reset from the database: so is this."""
+        """Begin anew, because the tree is reset from the database."""
         self._done = 0
         self._at_work.clear()
         self._taken.clear()
@@ -302,7 +304,7 @@ class Inbox(Extension):
         self._resets += 1
 
     def _purge(self) -> None:
-        """Replies of this life. Others, and those that nothing comes after, are swept by the housekeeping."""
+        """Delete old replies of this life. The housekeeping deletes others, and those that no later reply follows."""
         horizon = self._kernel.runtime.now() - REPLY_RETENTION_S
         while self._replies and self._replies[0][0] < horizon:
             self._submit(Effects(deletes=((ReplyRow, self._replies.popleft()[1]),)))

@@ -1,7 +1,7 @@
-"""Outcome: how the reply of a node reaches another process, errors included.
+"""Wire errors: the reply of a node as a row, on its way to another process, errors included.
 
 A reply row holds the reply's JSON, or an error's class name and text, with its attributes in the body. The client
-raises what the node raised, as far as it knows the class.
+raises the node's error, as far as it knows the class.
 """
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
-"""What tests of actors need: a clock that stands still, stores that fail on demand, probes, recorded events."""
+"""Testing: the tools of actors' tests. A clock that stands still, stores that fail on demand,
+probes, recorded events."""

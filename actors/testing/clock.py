@@ -18,17 +18,17 @@ __all__ = ("VirtualRuntime",)
 T = TypeVar("T")
 
 SETTLE_ROUNDS = 60
-"""Rounds of the loop after which everything that only waits for other tasks has come to rest."""
+"""Rounds of the loop after which every task that only waits for other tasks has come to rest."""
 
 
 STUCK_ROUNDS = 50
-"""So often nothing may happen in `run`, for threads that are at work: most of a real second."""
+"""The number of times that nothing may happen in `run`, because threads may be at work: most of a real second."""
 
 
 class VirtualRuntime(Runtime):
-    """Time passes only in `advance` and `run`; everything else is as in `Runtime`.
+    """A runtime whose time passes only in `advance` and `run`; everything else is as in `Runtime`.
 
-    Made for stores that work on the loop (`MemoryStore`): the clock doesn't wait for a store's thread.
+    It is made for stores that work on the loop (`MemoryStore`), because the clock doesn't wait for a store's thread.
     """
 
     def __init__(self, *, epoch: float = 1_700_000_000.0, seed: str = "greenroom") -> None:
@@ -51,7 +51,7 @@ class VirtualRuntime(Runtime):
         return self._elapsed
 
     def pause(self, seconds: float) -> None:
-        """Costs nothing here."""
+        """Pause at no cost: no time passes here."""
 
     async def sleep(self, seconds: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -62,7 +62,7 @@ class VirtualRuntime(Runtime):
             timer.cancel()
 
     async def poll(self, seconds: float) -> None:
-        """Until time passes, or nothing else can go on: an hour would be 360,000 looks at the inbox."""
+        """Wait until time passes, or nothing else can go on, because an hour would be 360,000 looks at the inbox."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._polls.append(future)
         await future
@@ -81,7 +81,7 @@ class VirtualRuntime(Runtime):
     # -- what the test does ----------------------------------------------------------------------------
 
     async def advance(self, seconds: float) -> None:
-        """Let so much time pass. Each timer runs at its moment, and what it causes before the next one."""
+        """Let so many seconds pass. Each timer runs at its moment, and its consequences before the next timer."""
         end = self._elapsed + seconds
         await self.settle()
         while self._fire_next(end):
@@ -91,10 +91,10 @@ class VirtualRuntime(Runtime):
         await self.settle()
 
     async def run(self, awaitable: Awaitable[T], *, limit_s: float = 86_400.0) -> T:
-        """Wait for something, jumping from timer to timer whenever nothing else can go on.
+        """Wait for an awaitable, jumping from timer to timer whenever nothing else can go on.
 
         Raises:
-            TimeoutError: it didn't come within `limit_s`, or nothing is left that could bring it.
+            TimeoutError: it didn't end within `limit_s` seconds, or nothing is left that could end it.
         """
         end = self._elapsed + limit_s
         future = asyncio.ensure_future(awaitable)

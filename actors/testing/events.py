@@ -11,17 +11,17 @@ from ..system import ActorSystem
 __all__ = ("Recorder",)
 
 WAIT_S = 10.0
-"""Of real time: a test that waits longer has failed."""
+"""Seconds of real time that a test may wait. A test that waits longer has failed."""
 
 
 class Recorder:
-    """Records from the moment it is made; or from the boot on, as the `on_event` of a node.
+    """Records events from the moment it is made; or from the boot on, as the `on_event` of a node.
 
         events = Recorder()
         async with start(tree, on_event=events) as system:
             await events.until("supervisor.gave_up")
 
-    What happens as soon as a node is up may have happened before the block begins: to count that, begin with the boot.
+    An event that comes as soon as a node is up may have come before the block begins. To count it, begin with the boot.
     """
 
     def __init__(self, system: ActorSystem | None = None) -> None:
@@ -37,12 +37,12 @@ class Recorder:
                 future.set_result(None)
 
     def of(self, name: str, address: str | None = None) -> list[Event]:
-        """The events of a name, and of an address, in order."""
+        """The events of a name, and of an address if one is given, in order."""
         found = [event for event in self.events if event.name == name]
         return found if address is None else [event for event in found if event.address == address]
 
     def names(self, *wanted: str) -> list[tuple[str, str]]:
-        """(name, address) of each event, of the wanted names alone if some are given."""
+        """(name, address) of each event. If names are given, only events of those count."""
         return [(event.name, event.address) for event in self.events if not wanted or event.name in wanted]
 
     async def until(self, name: str, address: str | None = None, *, count: int = 1) -> dict[str, Any]:

@@ -24,15 +24,15 @@ __all__ = ("Faults", "FaultyMemoryStore", "FaultySqliteStore")
 
 
 class Faults:
-    """What is to go wrong. One object may serve the stores of several lives."""
+    """The plan of what is to go wrong. One object may serve the stores of several lives."""
 
     def __init__(self) -> None:
         self.commits = 0
-        """Tried so far."""
+        """The number of commits tried so far."""
         self.broken: BaseException | None = None
         """While set, each commit and each `reopen` raises it."""
         self.hook: Callable[[Commit], object] | None = None
-        """Called with each commit before it is written; what it raises, the commit raises."""
+        """Called with each commit before it is written. An exception that it raises, the commit raises."""
         self._planned: dict[int, tuple[BaseException, bool]] = {}
         self._gate: asyncio.Event | None = None
         self._arrived = 0
@@ -77,7 +77,7 @@ class Faults:
         await gate.wait()
 
     def before(self, commit: Commit) -> BaseException | None:
-        """Raises what is to be raised before the commit; returns what is to be raised after it."""
+        """Raise the error that is planned before the commit. Returns the one that is planned after it."""
         self.commits += 1
         if self.broken is not None:
             raise _fresh(self.broken)
@@ -94,7 +94,8 @@ class Faults:
 
 
 def _fresh(error: BaseException) -> BaseException:
-    """Raised again and again, one object would drag all its tracebacks along."""
+    """A new exception each time, because one object that is raised again and again would drag all
+    its tracebacks along."""
     return error.with_traceback(None)
 
 

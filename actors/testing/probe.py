@@ -21,11 +21,11 @@ __all__ = ("Collector", "Probe")
 M = TypeVar("M", bound=Message)
 
 WAIT_S = 10.0
-"""Of real time: a test that waits longer has failed."""
+"""Seconds of real time that a test may wait. A test that waits longer has failed."""
 
 
 class Collector(Actor[None]):
-    """Takes any message. Not durable: it sees one when the sender's turn finishes, before the commit."""
+    """Takes any message. It isn't durable, so it sees a message when the sender's turn finishes, before the commit."""
 
     durable = False
 
@@ -52,11 +52,11 @@ class Probe:
 
     @property
     def messages(self) -> list[Message]:
-        """All of them so far, in the order handled."""
+        """All messages so far, in the order handled."""
         return self._collector.messages
 
     async def next(self, kind: type[M]) -> M:
-        """The next message of a type that `next` hasn't returned or passed yet.
+        """The next message of a type, of those that `next` hasn't returned or passed yet.
 
         Raises:
             TimeoutError: none came within ten seconds.

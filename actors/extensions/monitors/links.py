@@ -84,6 +84,5 @@ class Links:
         elif cell.status is STARTING and incarnation is not None:
             incarnation.exit_later(end.reason)  # it comes up first: a start that fails is another matter
         elif cell.status is PASSIVE and cell.on_demand:
-            # Nothing of it runs, so there is no incarnation to end, and nothing to restart. The other ends of its
-            # relations are told.
+            # Nothing of it runs, so there is nothing to end or to restart. The other ends of its relations are told.
             self._kernel.exited(cell, Exit(cell.address, cell.last_exit, end.reason))
