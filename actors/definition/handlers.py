@@ -36,7 +36,7 @@ class HandlerMark:
 
 
 class HandlerSpec:
-    """The handling of one type of message. It is read on the hot path."""
+    """The way in which one type of message is handled. It is read on the hot path."""
 
     __slots__ = (
         "_as_is",

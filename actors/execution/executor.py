@@ -56,7 +56,7 @@ class Executor:
         self._exits = exits
         self.share = FairShare(kernel.runtime, kernel.commits)
         self.unfinished: tuple[Turn, Any] | None = None
-        """A plain turn whose sends carry keys, which have to be looked up before its finish."""
+        """The turn of a plain handler whose sends carry keys, which have to be looked up before its finish."""
         self.turns = 0
         """The number of turns begun since the start. Those of runners that are at it right now aren't counted yet."""
 
@@ -160,7 +160,7 @@ class Executor:
         return await self._finish(turn, result, spec)
 
     async def finish_later(self) -> str:
-        """Finish the plain turn that couldn't be finished at once."""
+        """Finish the turn of a plain handler that couldn't be finished at once."""
         unfinished, self.unfinished = self.unfinished, None
         assert unfinished is not None
         turn, result = unfinished

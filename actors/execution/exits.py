@@ -19,7 +19,7 @@ __all__ = ("Exits",)
 
 
 class Exits:
-    """How incarnations of one node end by themselves."""
+    """Ends incarnations of one node that end by themselves."""
 
     def __init__(self, kernel: Kernel, router: Router) -> None:
         self._kernel = kernel

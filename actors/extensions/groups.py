@@ -69,7 +69,7 @@ class Receipts:
         self._receipts = receipts
 
     def __len__(self) -> int:
-        """How many were told."""
+        """The number of members that were told."""
         return len(self._receipts)
 
     def __await__(self) -> Generator[Any, None, None]:

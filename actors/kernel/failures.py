@@ -10,9 +10,9 @@
 | an `on_stop` | the actor, with the next one |
 | anything else | nobody; a node to which that happens again and again gives up |
 
-Data that came after the refused ones in the commit order are dropped, and the tree is reset. Once is enough: from then
-on the starts and stops of that actor wait for their own commit before anybody sees anything of them, and a refusal is a
-failure as any other.
+Data after the refused ones in the commit queue are dropped, and the tree is reset. For an actor's starts and stops that
+happens only once. From then on they wait for their own commit before any other actor sees anything of them, and a
+refusal is a failure as any other.
 """
 
 from __future__ import annotations

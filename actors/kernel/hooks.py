@@ -126,8 +126,7 @@ class Extension:
         """An incarnation is over. `end` is None for a first start that failed, because that is no exit."""
 
     def exiting(self, end: Exit, after: int, *, ahead: bool = False) -> Owed | None:
-        """The messages and deletions that an exit will owe to others, to be committed with it;
-        None if nothing. Changes nothing.
+        """The messages and deletions that will be owed because of an exit; None if there are none. Changes nothing.
 
         Args:
             after: the position that the exit rests on.
@@ -256,10 +255,10 @@ class Scheduler(Protocol):
         ...
 
     def leave_behind(self, task: asyncio.Task[Any]) -> None:
-        """The handler in which this runner waits was abandoned: nobody waits for it any more."""
+        """Note that the handler in which this runner waits was abandoned: nothing waits for the runner any more."""
 
     def is_cancelled_start(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether this is the task of the node's start, and somebody has cancelled it."""
+        """Whether this is the task of the node's start, and that task has been cancelled."""
         ...
 
 

@@ -158,7 +158,7 @@ class Kernel:
             ended(cell, end)
 
     def owed(self, end: Exit, after: int, *, ahead: bool = False) -> list[Owed]:
-        """The messages and deletions that an exit will owe to others, of every feature. Changes nothing."""
+        """The messages and deletions that will be owed because of an exit, of every feature. Changes nothing."""
         found = []
         for exiting in self.hooks.exiting:
             owed = exiting(end, after, ahead=ahead)

@@ -167,7 +167,7 @@ class Mailbox:
         return self
 
     def settle(self) -> Mailbox:
-        """What this mailbox becomes when the scan of what is on disk is over."""
+        """The mailbox to go on with when the scan of the messages on disk is over."""
         return self
 
     def sift(self, wanted: Callable[[Entry, int], bool]) -> Mailbox:

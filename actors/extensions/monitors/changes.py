@@ -40,7 +40,7 @@ class RelationChanges(Participant):
         """Links by the other end's address; None: to be unlinked."""
         self._made: list[tuple[Relation, Watch]] = []
         self._undone: list[Relation] = []
-        """Both worked out by `prepare`, and done once the turn's effects have their place in the commit order."""
+        """`prepare` works out both. They are done once the turn's effects have their position in the commit queue."""
         self._queued: list[Relation] = []
         """Relations that are undone before their rows are written."""
 

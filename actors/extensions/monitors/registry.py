@@ -47,7 +47,7 @@ class Monitors(Extension):
         self.bound: dict[str, Related] = {}
         """The relations by address. An address that isn't among them has none."""
         self.owed: dict[str, Owed] = {}
-        """Messages that are committed already, and delivered when the incarnation is over. By the address of that."""
+        """Messages by the address of an exit. They are committed, and are delivered when the incarnation is over."""
         self.links = Links(kernel, exits, self.cell)
         self._ended: list[Relation] = []
         """Relations whose target was retired while no node ran."""

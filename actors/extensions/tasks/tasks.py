@@ -50,8 +50,7 @@ class Tasks:
     ) -> T:
         """Run `function(*args, **kwargs)` under supervision and return its result.
 
-        Waits for room when as many tasks run as may. Cancelling the caller cancels the task, and doesn't wait for its
-        end.
+        It waits for room when as many tasks run as may. To cancel the caller cancels the task, without a wait for its end.
 
         Args:
             timeout_s: seconds it may take, the wait for room included.
