@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo chaos quick test torture check lint types contracts bench bench-peers clean
+.PHONY: help install demo chaos executor quick test torture check lint types contracts bench bench-peers clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,10 +39,14 @@ quick: $(STAMP) ## the tests that start no process and sweep nothing long: about
 test: $(STAMP) ## the test suite, with a short version of each torture run
 	@$(BIN)/python -m pytest -m "not torture" -n auto --durations=10
 
+executor: $(STAMP) ## the tests of actors and supervision without the fast path, which must not differ from the executor
+	@$(BIN)/python -m pytest --no-fast-path -m "not process and not slow and not torture" -n auto -q \
+		tests/actors tests/supervision tests/conformance/supervisor
+
 torture: $(STAMP) ## the long runs that try to break a promise
 	@$(BIN)/python -m pytest -m torture -v -n auto --timeout=3600
 
-check: lint types contracts test ## what CI runs
+check: lint types contracts test executor ## what CI runs
 
 lint: $(STAMP) ## ruff
 	@echo "==> ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -4,17 +4,19 @@ import signal
 from collections.abc import Generator
 from pathlib import Path
 
+import fast_path
 import marks
 import pytest
 import shaker
 import tallies
+from fast_path import without_fast_path
 from grounds import Ground, MemoryGround, SqliteGround
 from shaker import shake
 from tallies import tally
 
 from greenroom.testing import VirtualRuntime
 
-__all__ = ("shake", "tally")
+__all__ = ("shake", "tally", "without_fast_path")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background by a shell, which has SIGINT ignored: the processes of the tests would inherit that.
@@ -51,6 +53,7 @@ def clock() -> VirtualRuntime:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     shaker.add_option(parser)
+    fast_path.add_option(parser)
 
 
 def pytest_configure() -> None:
