@@ -50,7 +50,7 @@ class Tasks:
     ) -> T:
         """Run `function(*args, **kwargs)` under supervision and return its result.
 
-        It waits for room when as many tasks run as may. A caller that is cancelled cancels the task, and waits for nothing.
+        It waits for room when as many tasks run as may. A cancelled caller cancels the task, and waits for nothing.
 
         Args:
             timeout_s: seconds it may take, the wait for room included.
