@@ -33,8 +33,8 @@ def handler(*, external: bool = False) -> _Decorator: ...
 def handler(function: Any = None, /, *, external: bool = False) -> Any:
     """Declare a method the handler of the message type that its parameter is annotated with.
 
-    The method may be sync or async. `message: list[Tick]` takes several waiting messages at once. What
-    the handler of a `Request` returns is the reply.
+    The method may be sync or async. `message: list[Tick]` takes several waiting messages at once. The
+    result of a `Request`'s handler is the reply.
 
     Args:
         external: the handler acts on the outside world. It starts only when everything its turn rests on is committed,

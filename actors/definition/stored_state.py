@@ -94,7 +94,7 @@ def _upgraded(address: str, definition: Definition, state: bytes, version: int) 
         raise StateError(
             address,
             f"{where} raised for a state of version {version}: {type(error).__name__}: {error}",
-            f"What is stored was left as it is. Mend {where}",
+            f"The stored state was left as it is. Mend {where}",
         ) from error
     try:
         encoded = ENCODER.encode(upgraded)
@@ -105,6 +105,6 @@ def _upgraded(address: str, definition: Definition, state: bytes, version: int) 
             address,
             f"what {where} made of a state of version {version} is no {shown(definition.state_type)}: {error}",
             f"It returned {shown(type(upgraded))}; let it return the current shape, as plain data or an instance. "
-            "What is stored was left as it is",
+            "The stored state was left as it is",
         ) from error
     return encoded

@@ -167,7 +167,7 @@ def in_process(what: str, path: Path, mailboxes: int, messages: int = 0) -> dict
 
 
 def drained(folder: Path, messages: int, mailboxes: int = 100, kind: str = "static") -> dict[str, float]:
-    """What `drain` found, and the rate in messages/s from the first to the last."""
+    """The findings of `drain`, and the rate in messages/s from the first to the last."""
     path = folder / f"{kind}.db"
     fill(path, kind, messages, mailboxes)
     found = in_process("drain", path, mailboxes if kind == "static" else 1)
@@ -181,7 +181,7 @@ def drained(folder: Path, messages: int, mailboxes: int = 100, kind: str = "stat
 
 
 def disturbed(folder: Path, messages: int, tells: int = 20_000, kind: str = "blocked") -> dict[str, float]:
-    """What `beside` found without a backlog and with one, and the share of throughput that is left."""
+    """The findings of `beside` without a backlog and with one, and the share of throughput that is left."""
     empty, full = folder / "none.db", folder / f"{kind}.db"
     fill(empty, kind, 0, 1)
     fill(full, kind, messages, 1)

@@ -23,7 +23,7 @@ from greenroom import Actor, ActorRef, ChildSpec, Message, Request, handler, sta
 
 
 class Load(NamedTuple):
-    """What the burner does."""
+    """The work of the burner."""
 
     burst_s: float = 0.0
     """No burner, if 0."""

@@ -1,4 +1,4 @@
-"""Floors: the same work written by hand, without any actor. What ours is measured against, in the same run."""
+"""Floors: the same work written by hand, without any actor. Our figures are measured against them, in the same run."""
 
 from __future__ import annotations
 

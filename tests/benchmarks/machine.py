@@ -28,7 +28,7 @@ def facts(folder: Path, cores: int) -> str:
 
 
 def _filesystem(folder: Path) -> str:
-    """What the databases of the run are on. A file system in memory makes every figure a lie: it says so here."""
+    """The file system of the run's databases. A file system in memory makes every figure a lie: it says so here."""
     mounts = Path("/proc/mounts")
     if not mounts.exists():
         return "unknown file system"

@@ -1,4 +1,4 @@
-"""What is measured, by name. A measure runs in a fresh folder and gives figures, each under a name of its own."""
+"""Measures, by name. A measure runs in a fresh folder and gives figures, each under a name of its own."""
 
 from __future__ import annotations
 

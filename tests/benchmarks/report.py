@@ -21,12 +21,12 @@ COLUMNS = ("what", "unit", "beside", "theirs", "ours", "ratio", "goal", "", "not
 
 class Report(NamedTuple):
     machine: str
-    """What the figures depend on."""
+    """The facts that the figures depend on."""
     rounds: int
     tables: dict[str, list[Row]]
     """By their titles."""
     failures: dict[str, str]
-    """What couldn't be measured, and why."""
+    """The measures that couldn't be taken, and why."""
 
     @property
     def rows(self) -> list[Row]:

@@ -38,7 +38,7 @@ def rows(heading: str, column: int = 1) -> dict[str, str]:
 
 
 def defaults(kind: type[msgspec.Struct], without: tuple[str, ...] = ()) -> dict[str, str]:
-    """The same, from the code. What is None, missing or a table of its own stands as nothing."""
+    """The same, from the code. A value that is None, missing or a table of its own stands as nothing."""
     found = {}
     for field in msgspec.structs.fields(kind):
         value: Any = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()

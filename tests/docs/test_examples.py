@@ -52,7 +52,7 @@ EXAMPLES.append(together(examples(TESTING)))
 
 
 def run(folder: Path, *command: str, logs: bool = False) -> str:
-    """What a command prints. It ends with 0, and without `logs` it has nothing to say on stderr."""
+    """The output of a command. It ends with 0, and without `logs` it has nothing to say on stderr."""
     done = processes.run([sys.executable, *command], cwd=folder)
     assert (done.returncode, "" if logs else done.stderr) == (0, ""), done.stderr
     return done.stdout

@@ -138,6 +138,7 @@ def test_a_dead_link_a_missing_file_and_a_late_subject_are_found(tmp_path: Path)
     page.write_text("# A page\n\n[here](#a-page) [gone](gone.md) [nowhere](#elsewhere)\n")
     assert dead_links(page) == ["gone.md", "#elsewhere"]
     assert _FILE.findall("see `tests/docs/test_gone.py`.") == ["tests/docs/test_gone.py"]
-    assert _SUBJECT_LAST.findall("It ends. Whoever waits is told.\n") == [". Whoever waits is told."]
+    late = "Whoever waits is told."
+    assert _SUBJECT_LAST.findall(f"It ends. {late}\n") == [f". {late}"]
     assert _SUBJECT_LAST.findall("- What it does\n") == ["- What it does"]
     assert _SUBJECT_LAST.findall("It says what it does. Who?\n") == []

@@ -1,4 +1,4 @@
-"""What judges that something hangs can tell it from what is slow, and shows where it stands."""
+"""The judge of hangs can tell a process that hangs from one that is slow, and shows where it stands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of configs share: a folder with a module of actors, and with sys.path as it was."""
+"""The ground that the tests of configs share: a folder with a module of actors, and with sys.path as it was."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ import time
 __all__ = ("rounds",)
 
 KEPT_OFF_S = 0.02
-"""Who holds the loop for a millisecond is kept off it for two while a commit is under way; if it was slow, for more."""
+"""A cell that holds the loop for a millisecond is kept off it for two while a commit is under way; if it
+was slow, for more."""
 
 
 async def rounds(count: int = 40) -> None:

@@ -1,4 +1,4 @@
-"""What users write, and the types that a checker must see. No line here may be an error.
+"""Code as users write it, and the types that a checker must see. No line here may be an error.
 
 Checked by tests/typing/test_typing.py with mypy --strict and pyright.
 """

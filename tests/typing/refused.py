@@ -1,4 +1,4 @@
-"""What a checker must refuse: the lines marked `# error`, for mypy --strict and pyright, and no others.
+"""Code that a checker must refuse: the lines marked `# error`, for mypy --strict and pyright, and no others.
 
 Checked by tests/typing/test_typing.py.
 """

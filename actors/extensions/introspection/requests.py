@@ -41,8 +41,8 @@ class GetState(SystemRequest[Any], tag="greenroom.GetState"):
 class Suspend(SystemRequest[None], tag="greenroom.Suspend"):
     """Handle nothing from now on but system messages, until `Resume`. OTP: sys:suspend/1.
 
-    What is told meanwhile waits in the mailbox, up to its capacity; asks wait until they time out. A stop goes as
-    usual. The suspension is the incarnation's: a restart, a reset of the tree and a boot end it.
+    Messages that are told meanwhile wait in the mailbox, up to its capacity; asks wait until they time out. A stop goes
+    as usual. The suspension is the incarnation's: a restart, a reset of the tree and a boot end it.
     """
 
 

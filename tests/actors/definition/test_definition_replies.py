@@ -1,4 +1,4 @@
-"""What a handler answers is checked against the reply type of its request."""
+"""The answer of a handler is checked against the reply type of its request."""
 
 from typing import Annotated, Any, Literal
 

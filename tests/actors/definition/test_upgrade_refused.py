@@ -34,7 +34,7 @@ def unchanged(cls: Any, state: Any, version: int) -> Any:
 
 
 BAD = {
-    "raises": (raising, "Other.upgrade raised for a state of version 1: KeyError: 'amount'. What is stored was left"),
+    "raises": (raising, "Other.upgrade raised for a state of version 1: KeyError: 'amount'. The stored state was left"),
     "returns nothing": (forgetful, "is no Book: Expected `object`, got `null`. It returned None; let it return"),
     "returns another shape": (misshapen, "Expected `int`, got `str` - at `$.cents`"),
     "returns no data": (unstorable, "It returned dict"),

@@ -1,4 +1,4 @@
-"""Who holds the loop long gives it back twice as long, if anybody else has use for it. Time is a counter here."""
+"""A cell that holds the loop long gives it back twice as long, if another has use for it. Time is a counter here."""
 
 from __future__ import annotations
 

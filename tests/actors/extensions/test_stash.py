@@ -110,7 +110,7 @@ async def test_priorities_hold(ground: Ground, durable: bool) -> None:
 @EITHER
 @pytest.mark.parametrize(("then", "refused"), [("first", 3), ("both", 6)])
 async def test_both_in_one_turn(ground: Ground, durable: bool, then: str, refused: int) -> None:
-    """What was put aside before `unstash_all` comes back, what is put aside after it doesn't."""
+    """A message that is put aside before `unstash_all` comes back; one that is put aside after it doesn't."""
     async with ground.node(house(durable=durable)) as system:
         await knock(system, "a")
         await knock(system, "b", then=then)

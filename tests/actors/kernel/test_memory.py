@@ -1,5 +1,5 @@
-"""What actors cost in memory, with bounds that leave room for other versions of Python: docs/performance.md has the
-figures."""
+"""The memory that actors cost, with bounds that leave room for other versions of Python:
+docs/performance.md has the figures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ACTORS = 1_000
 ACTIVE_B_MAX = 2_500
 """Of an idle active actor with a small state. Erlang's process: 2.7 KB."""
 PASSIVATED_B_MAX = 20
-"""What an allocator's noise makes of nothing."""
+"""The bytes that an allocator's noise makes of nothing."""
 
 
 def silent(event: Event) -> None:

@@ -353,7 +353,7 @@ async def test_a_store_that_fails_in_the_middle_is_read_anew(ground: Ground, sca
 
 
 async def test_damaged_heads_are_parked(disk: SqliteGround, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What can't be read in one go is read row by row."""
+    """Rows that can't be read in one go are read one by one."""
     monkeypatch.setattr(pending, "FIRST", 1)
     monkeypatch.setattr(pending, "HEADS", 300)
     await fill(disk, tree(Sink), (message(number, "/t/sink") for number in range(1, 1_001)))

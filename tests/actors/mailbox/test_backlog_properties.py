@@ -55,7 +55,7 @@ class Model:
         self.scanning = True
 
     def lanes(self) -> dict[int, list[int]]:
-        """What may go, in order."""
+        """The entries that may go, in order."""
         lanes = {priority: list(ids) for priority, ids in self.found.items()}
         if not self.scanning:
             for priority, ids in self.told.items():

@@ -28,7 +28,7 @@ from greenroom.supervision.offline import edit as offline
 
 
 class Einzahlung(Message):
-    """What `Payment` was called."""
+    """The old name of `Payment`."""
 
     betrag: int
     when: str = ""
@@ -56,7 +56,7 @@ class Purse(msgspec.Struct):
 
 
 class Konto(Actor[Purse]):
-    """What `Account` was, in a module that is gone."""
+    """The old `Account`, in a module that is gone."""
 
     name = "savings:Konto"
 
@@ -76,7 +76,7 @@ class Account(Actor[Purse]):
 
 
 class Klingel(Actor[None]):
-    """What `Bell` was."""
+    """The old `Bell`."""
 
     name = "savings:Klingel"
 
@@ -232,7 +232,7 @@ async def test_a_batch_takes_messages_of_both_names(ground: Ground) -> None:
 
 
 async def test_a_client_of_old_code_is_understood(disk: SqliteGround) -> None:
-    """What it tells is stored under the new name at once, so that it doesn't depend on the alias any longer."""
+    """Its tells are stored under the new name at once, so that they don't depend on the alias any longer."""
     async with disk.node(NEW, settings=RENAMED) as system:
         async with Client(disk.url) as client:
             await client.tell(ALICE, Einzahlung(betrag=1))

@@ -83,7 +83,7 @@ async def test_nor_what_a_turn_tells(ground: Ground) -> None:
 
 
 async def test_a_receiver_that_leaves_memory_meanwhile(ground: Ground) -> None:
-    """Whoever has its address then gets the message, in this life."""
+    """The actor that has its address then gets the message, in this life."""
     async with ground.node(TREE) as system:
         suspect(system, SUSPECT, "/t/clerk")
         ground.plan.hold()

@@ -1,4 +1,4 @@
-"""What is deleted while the node runs, how much at once, and what isn't; the alarm for a log that grows."""
+"""Rows that are deleted while the node runs, how many at once, and rows that aren't; the alarm for a log that grows."""
 
 from __future__ import annotations
 

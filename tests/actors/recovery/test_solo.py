@@ -1,4 +1,4 @@
-"""What runs beside a suspect, and what waits for it: nobody waits in a circle."""
+"""Actors that run beside a suspect, and ones that wait for it. None waits in a circle."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ SPEC = tree(("a", Worker), ("b", Worker), pool(Server), intensity=100)
 
 
 async def first_life(ground: MemoryGround, tells: list[tuple[str, Any]], stop_at: str) -> MemoryGround:
-    """What a crash leaves when a handler stands at that gate."""
+    """The disk that a crash leaves when a handler stands at that gate."""
     gates[stop_at] = Gate()
     async with ground.node(SPEC) as system:
         for address, message in tells:
@@ -148,7 +148,7 @@ async def test_what_a_suspect_asks_is_restarted_meanwhile(memory: MemoryGround) 
 
 
 async def test_a_request_that_was_being_served_needs_no_solo_run(memory: MemoryGround) -> None:
-    """Who asks it again waits inside its handler: to wait until nothing is in flight would be to wait for ever."""
+    """An asker waits inside its handler: to wait until nothing is in flight would be to wait for ever."""
     image = await first_life(memory, [("/t/a", Go())], "serving")
     noted = image.data.attempts._noted
     (slot,) = [slot for slot, started in noted.items() if started.address == "/t/a"]

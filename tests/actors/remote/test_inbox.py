@@ -242,7 +242,7 @@ async def test_a_key_is_no_reason_to_be_passed(ground: Ground) -> None:
 
 
 async def test_idle_cancelled_in_the_middle_of_a_look(ground: Ground, gate: asyncio.Event) -> None:
-    """What is held isn't forgotten: it moves in when there is room, although nobody writes any more."""
+    """A held row isn't forgotten: it moves in when there is room, although nobody writes any more."""
     async with ground.node(TREE) as system, submitter(ground) as store:
         small = system.ref("/t/small")
         await small.tell(Wait())

@@ -1,5 +1,5 @@
-"""What the adapters share: each is run by the Python of its peer's environment, gets its job as JSON in its arguments,
-and prints one JSON object of rates."""
+"""The part that the adapters share. Each is run by the Python of its peer's environment, gets its job as JSON in its
+arguments, and prints one JSON object of rates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import NamedTuple
 BODY = "x" * 80
 BATCH = 64
 FULL = 2
-"""What `pragma synchronous` answers."""
+"""The answer of `pragma synchronous`."""
 
 
 class Job(NamedTuple):

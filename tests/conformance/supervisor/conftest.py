@@ -8,7 +8,7 @@ from otp_worker import Cues, Worker
 
 @pytest.fixture(autouse=True)
 def cues() -> Iterator[Cues]:
-    """What the workers of this test are told, and what they did."""
+    """The cues of this test: orders to its workers, and their deeds."""
     Worker.cues = Cues()
     yield Worker.cues
     Worker.cues.gate.set()

@@ -82,7 +82,7 @@ async def test_child_adm(ground: Ground, cues: Cues) -> None:
 
 
 async def test_child_adm_not_charged(memory: MemoryGround, cues: Cues) -> None:
-    """What administration stops and starts counts for no intensity."""
+    """Stops and starts by administration count for no intensity."""
     async with memory.node(sup(*kids("a", "b"), strategy="one_for_all", intensity=0)) as system:
         for _ in range(5):
             await ask(system, "/sup", TerminateChild(id="a"))

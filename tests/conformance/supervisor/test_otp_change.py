@@ -91,7 +91,7 @@ async def test_code_change_args(memory: MemoryGround, cues: Cues) -> None:
     ],
 )
 async def test_code_change_faulty(memory: MemoryGround, cues: Cues, change: dict[str, Any], key: str) -> None:
-    """What is wrong anywhere changes nothing anywhere."""
+    """A change that is wrong anywhere changes nothing anywhere."""
     async with memory.node(sup(kid("a", shutdown=2.0), intensity=1)) as system:
         fields: dict[str, Any] = {"id": "sup", "children": [kid("a", shutdown=9.0)], "intensity": 7, "strict": True}
         with pytest.raises(ConfigError) as caught:
@@ -122,7 +122,7 @@ async def test_code_change_of_inner_supervisor(memory: MemoryGround, cues: Cues)
 
 
 async def test_code_change_lasts(ground: Ground, cues: Cues) -> None:
-    """What a change has added is in the node's next life, behind what its tree names."""
+    """Children that a change has added are in the node's next life, behind those that its tree names."""
     async with ground.node(sup(*kids("a", "b"))) as system:
         await ask(system, "/sup", StartChild(spec=kid("c")))
         await ask(system, "/sup", Reconfigure(spec=sup(*kids("d", "b"), kid("c", shutdown=9.0))))

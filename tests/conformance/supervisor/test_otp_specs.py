@@ -36,7 +36,7 @@ def faulty(field: str, value: Any) -> ChildSpec:
 
 
 def test_sup_start_map_faulty_specs() -> None:
-    """What is missing, or isn't known, can't even be written down."""
+    """A spec that lacks a field, or has an unknown one, can't even be written down."""
     with pytest.raises(TypeError, match="id"):
         ChildSpec(actor=Worker)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="actor"):

@@ -98,7 +98,7 @@ async def test_sup_start_ignore_permanent_child_start_child_simple(memory: Memor
 
 @pytest.mark.parametrize("wrong", [42, None, "a", Worker, [], {"id": "a"}])
 async def test_sup_start_error_return(memory: MemoryGround, wrong: Any) -> None:
-    """What is no spec among the children is refused as that, before anything starts."""
+    """A child that is no spec is refused as that, before anything starts."""
     with pytest.raises(ConfigError) as caught:
         async with memory.node(sup(*kids("a"), wrong)):
             pytest.fail("it started")

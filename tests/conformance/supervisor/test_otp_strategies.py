@@ -320,7 +320,8 @@ async def test_simple_global_supervisor(memory: MemoryGround, cues: Cues) -> Non
 async def test_exits_while_the_supervisor_is_busy(
     memory: MemoryGround, cues: Cues, strategy: Any, charges: int, expected: list[str]
 ) -> None:
-    """What a restart of the group has replaced isn't restarted, or charged, again for the exit it had before."""
+    """A child that a restart of the group has replaced isn't restarted, or charged, again for the
+    exit it had before."""
     async with memory.node(sup(*kids("a", "b", "c"), strategy=strategy, intensity=charges)) as system:
         cues.hold("x")
         cues.take()

@@ -1,4 +1,4 @@
-"""What is left of a commit that was asked for when the store fails."""
+"""The rest of a commit that was asked for when the store fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is damaged is found, and said: which row, what comes of it, what helps."""
+"""Damage is found, and said: which row has it, what comes of it, what helps."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def attempts(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 
 def again(attempts: Any) -> list[Started]:
-    """What the next life finds."""
+    """The attempts that the next life finds."""
     attempts.close()
     found: list[Started] = attempts.open()
     assert found == attempts.left

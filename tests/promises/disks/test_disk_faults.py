@@ -54,7 +54,7 @@ async def life(store: SqliteStore, commits: int) -> int:
 
 
 async def check_store(store: SqliteStore, last: int) -> None:
-    """What was acknowledged is there; and nothing of what was refused."""
+    """All that was acknowledged is there, and nothing of what was refused."""
     owner = await store.owner()
     assert owner is not None
     assert owner.commit_no == last
@@ -261,7 +261,7 @@ async def under_shim(tmp_path: Path, tally: Tally, rounds: Rounds) -> Counter[st
 
 
 async def test_a_disk_that_fails(tmp_path: Path, tally: Tally) -> None:
-    """What a sync that failed was to keep may be lost for good: it is acknowledged by nobody."""
+    """Writes that a failed sync was to keep may be lost for good: none of them is acknowledged."""
     rounds: Rounds = [
         ("boot", "write", errno.EIO, 1, [30]),
         ("boot", "sync", errno.EIO, 1, [2]),

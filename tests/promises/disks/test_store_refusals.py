@@ -47,7 +47,8 @@ class Poisoned(Actor[Memory]):
 
 
 async def test_a_turn_whose_data_are_refused_is_charged_alone(memory: MemoryGround) -> None:
-    """What was behind it in the batch is redelivered; it is parked after its attempts; nobody else is charged."""
+    """A message behind it in the batch is redelivered; the guilty one is parked after its attempts;
+    no other is charged."""
 
     def hook(commit: Any) -> None:
         for row in commit.puts.get(ActorRow, ()):
@@ -237,7 +238,7 @@ async def test_a_refused_on_stop_is_one_that_failed(ground: Ground) -> None:
 
 
 async def test_a_refused_tell_is_its_tellers(ground: Ground) -> None:
-    """Who was merely behind it is told to tell again."""
+    """A teller that was merely behind it is told to tell again."""
     ground.plan.hook = beastly
     async with ground.node(SPEC) as system:
         events = Recorder(system)

@@ -45,7 +45,7 @@ def storm(tmp_path: Path) -> Iterator[Storm]:
 
 
 class Heard:
-    """What all lives said, each line that was whole."""
+    """The lines that all lives have said, each that was whole."""
 
     def __init__(self) -> None:
         self.said: dict[str, list[str]] = {"asked": [], "acked": [], "ending": [], "ended": [], "watched": []}

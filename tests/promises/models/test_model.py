@@ -57,7 +57,7 @@ class Run:
             await self.clock.run(system.idle())
 
     def done(self) -> list[Do]:
-        """What the world has been told is done, or will be."""
+        """The effects that the world has been told are done, or will be."""
         return [do for do, sign in self.given if is_promised(sign)]
 
 
@@ -134,7 +134,8 @@ async def run_through(program: list[Do], pauses: list[int]) -> None:
 
 
 async def crash(program: list[Do], pauses: list[int], at: int, again: int) -> None:
-    """What was committed at that moment, taken up by the next life. With `again`, that one is crashed as well."""
+    """Crash: the next life takes up the disk as it was committed at that moment. With `again`, that life
+    is crashed as well."""
     clock = VirtualRuntime()
     images: list[MemoryGround] = []
     surely: list[Do] = []

@@ -85,7 +85,7 @@ class Unpromised(Said):
 @pytest.mark.torture
 @pytest.mark.timeout(3000)
 def test_synchronous_normal_loses_the_last_commits_and_nothing_else(power: Power, tally: Tally) -> None:
-    """What is there is of one moment: nothing torn, nothing twice, no gap."""
+    """All that is there is of one moment: nothing torn, nothing twice, no gap."""
     operations = power.victim(lives=2, count=12, bug="synchronous=NORMAL")
     cuts = Cuts(operations, listen=Unpromised, options="?synchronous=normal")
     survive(cuts, sampled(operations, 250, seed=3), [0, 2, 3, 4], tally)
@@ -96,7 +96,7 @@ def test_synchronous_normal_loses_the_last_commits_and_nothing_else(power: Power
 
 
 def damaged(slots: bytes, before: bytes, draw: random.Random) -> list[bytes]:
-    """What a file that nobody ever syncs may hold instead: as it was once, zeros, garbage, a part, a mixture."""
+    """The other contents of a file that nobody ever syncs: as it was once, zeros, garbage, a part, a mixture."""
     pages = range(0, len(slots), PAGE)
     mixed = b"".join(
         (slots if draw.random() < 0.5 else before.ljust(len(slots), b"\0"))[at : at + PAGE] for at in pages
@@ -183,7 +183,7 @@ def of_schema_1(folder: Path) -> dict[str, bytes]:
 
 
 class Mailed(Said):
-    """What the older release had acknowledged."""
+    """The numbers that the older release had acknowledged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -262,7 +262,7 @@ def fails_then_cut(folder: Path, fault: tuple[Any, ...], count: int, seeds: list
 
 
 def test_a_cut_after_a_sync_that_failed(tmp_path: Path, tally: Tally) -> None:
-    """What the sync was for may be lost for good, though the system reads it back from memory."""
+    """Writes that the sync was for may be lost for good, though the system reads them back from memory."""
     cuts = fails_then_cut(tmp_path / "a", ("sync", 12, errno.EIO, "p.db-wal"), 30, [0, 2])
     tally("crash points", cuts.points)
     tally("power cuts", cuts.images)

@@ -29,7 +29,7 @@ class Unknown(Request[int]):
 
 
 class Totals(Request[str], tag="Total"):
-    """What it would be if the reply were text."""
+    """The request as it would be if the reply were text."""
 
 
 async def test_tell_and_ask(running: Place) -> None:

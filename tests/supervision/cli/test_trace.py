@@ -210,7 +210,7 @@ def test_a_suspended_actor_can_be_reset(watched: Place) -> None:
 
 
 def wait_until_handling(place: Place, address: str) -> dict[str, Any]:
-    """What is shown once the handler is in there."""
+    """The command's view of the actor, once its handler is in there."""
     while True:
         shown: dict[str, Any] = place.data("actors", "show", address)
         if shown.get("handling"):

@@ -1,4 +1,4 @@
-"""What `check --diff` says of a changed tree, and that a node then does just that."""
+"""The words of `check --diff` on a changed tree, and that a node then does just that."""
 
 from __future__ import annotations
 

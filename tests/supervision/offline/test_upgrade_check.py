@@ -1,4 +1,4 @@
-"""What `check --against` finds: everything that the code at hand can't read, told before anything starts."""
+"""The findings of `check --against`: everything that the code at hand can't read, told before anything starts."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ PROBLEMS: dict[str, tuple[Any, str, str]] = {
     "an upgrade that raises": (
         state("/t/one", "shelf", '{"stueck":3}'),
         "Shelf.upgrade raised for a state of version 1: KeyError: 'pieces'",
-        "What is stored was left as it is. Mend Shelf.upgrade",
+        "The stored state was left as it is. Mend Shelf.upgrade",
     ),
     "an upgrade to no state": (
         state("/t/one", "shelf", '{"pieces":"3"}'),

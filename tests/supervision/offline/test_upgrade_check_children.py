@@ -1,4 +1,4 @@
-"""What `check --against` makes of children that the config file doesn't name, and of dead letters."""
+"""The findings of `check --against` on children that the config file doesn't name, and of dead letters."""
 
 from __future__ import annotations
 

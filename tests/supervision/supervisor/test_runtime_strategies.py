@@ -1,4 +1,4 @@
-"""What a supervisor does when a child exits. The names in brackets are those of OTP's own suite."""
+"""A supervisor's work when a child exits. The names in brackets are those of OTP's own suite."""
 
 from __future__ import annotations
 

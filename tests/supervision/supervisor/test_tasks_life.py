@@ -149,7 +149,7 @@ class User(Actor[None]):
 
 
 async def test_tasks_end_in_the_order_of_the_tree(ground: Ground) -> None:
-    """Who uses them has stopped before, and may use them until its end."""
+    """The actor that uses them has stopped before, and may use them until its end."""
     User.log.clear()
     async with ground.node(spec(User)) as system:
         (task,) = await which(system)

@@ -15,7 +15,7 @@ D = "/t/door"
 class Knock(Message):
     label: str
     then: str = ""
-    """What the turn does besides, if it puts the message aside: tell, fail, retire, again, first, both."""
+    """The work that the turn does besides, if it puts the message aside: tell, fail, retire, again, first, both."""
 
 
 class Batch(Message):
@@ -44,7 +44,7 @@ class Keys(Request[list[str]]):
 
 
 class Note(Message):
-    """What a turn tells that puts its message aside."""
+    """A tell of a turn that puts its message aside."""
 
     label: str
 

@@ -63,7 +63,7 @@ class Keys(Request[list[str]]):
 
 
 class Answers(Request[list[bool]]):
-    """What `cancel` has returned."""
+    """The results of `cancel`."""
 
 
 class Quit(Message):

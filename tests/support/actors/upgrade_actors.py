@@ -42,7 +42,7 @@ class Book(msgspec.Struct):
 
 
 log: list[tuple[Any, int]] = []
-"""What `upgrade` was called with."""
+"""The arguments of the calls of `upgrade`."""
 
 
 class Account(Actor[Book]):
@@ -94,7 +94,7 @@ async def with_old_state(ground: Ground, spec: Any = OLD, address: str = ALICE) 
 
 
 def stored(ground: Ground) -> tuple[str, Any]:
-    """What is stored of the only actor, with a checksum that fits."""
+    """The stored row of the only actor, with a checksum that fits."""
     (row,) = ground.rows(ActorRow)
     assert seal(row) == row
     return row.type, msgspec.json.decode(row.state)

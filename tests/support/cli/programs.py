@@ -106,7 +106,7 @@ class Place:
         return Done(out.getvalue(), err.getvalue())
 
     def data(self, *arguments: str) -> Any:
-        """What a command says with --json."""
+        """The output of a command with --json."""
         return json.loads(self.do(*arguments, "--json").stdout)
 
     def tell(self, *letters: tuple[str, Message]) -> None:
@@ -120,7 +120,7 @@ class Place:
         asyncio.run(tell())
 
     def total(self, address: str) -> Any:
-        """What the actor answers. It has handled everything that was told to it before."""
+        """The actor's answer. It has handled everything that was told to it before."""
         return json.loads(self.do("ask", address, "Total").stdout)
 
     def pid(self) -> int:

@@ -31,7 +31,7 @@ TEST = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)
 
 class Mutation(NamedTuple):
     rule: str
-    """What holds, and doesn't in the mutant."""
+    """The promise that holds, and doesn't in the mutant."""
     file: str
     source: str
     """Found exactly once."""

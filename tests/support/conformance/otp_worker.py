@@ -66,9 +66,9 @@ class Cues:
         self.stop_s: dict[str, float] = {}
         """Seconds that its `on_stop` takes."""
         self.odd: set[str] = set()
-        """Whose `on_stop` raises."""
+        """The workers with an `on_stop` that raises."""
         self.gate = asyncio.Event()
-        """What stubborn workers wait for."""
+        """Stubborn workers wait for it."""
         self._failing: Counter[str] = Counter()
         self._ignoring: Counter[str] = Counter()
         self._held: dict[str, _Hold] = {}

@@ -1,4 +1,4 @@
-"""What the tests of process death run in a process of its own: `python node_process.py WHAT PATH`.
+"""The node that the tests of process death run in a process of its own: `python node_process.py WHAT PATH`.
 
 It prints what it has done, line by line, and is killed by the test.
 """

@@ -36,7 +36,7 @@ def program(name: str) -> str:
 
 
 def run(command: Sequence[str], *, check: bool = False, **options: Any) -> subprocess.CompletedProcess[str]:
-    """What `subprocess.run` does with `capture_output` and `text`, until the process ends or hangs.
+    """The work of `subprocess.run` with `capture_output` and `text`, until the process ends or hangs.
 
     Raises:
         AssertionError: it hangs; the text has what it said.
@@ -62,7 +62,7 @@ def communicate(
     asleep_s: float = ASLEEP_S_MAX,
     cpu_s: float = CPU_S_MAX,
 ) -> tuple[str, str]:
-    """What a process says until it ends.
+    """The output of a process until it ends.
 
     Raises:
         AssertionError: it hangs, and was killed; the text has what it said, with its stacks.

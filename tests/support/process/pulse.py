@@ -67,7 +67,7 @@ class Pulse:
 
 
 class Effort(NamedTuple):
-    """What a process and its children have done so far."""
+    """The work that a process and its children have done so far."""
 
     used_s: float
     """Of CPU."""

@@ -79,9 +79,9 @@ class Book(Actor[Memory]):
 
 SPEC = tree(("alice", Book), ("bob", Book), pool(as_spec(("x", Book))), intensity=1000)
 BASE = {"/t/alice": ["timer", "one", "keyed"], "/t/bob": ["two"], "/t/pool/x": ["three"]}
-"""What each has in its state."""
+"""The entries that each has in its state."""
 PENDING = {"/t/alice": ["gate", "four", "inbox"], "/t/bob": ["fails", "five"], "/t/pool/x": ["six"]}
-"""What is told to each, and not handled."""
+"""The messages that are told to each, and not handled."""
 LATER = "later"
 """Told to bob, for a day from now."""
 
@@ -163,7 +163,7 @@ class Rotten:
         self.folder = folder
 
     async def outcome(self, place: Place) -> str:
-        """What a node makes of it; an AssertionError if that is wrong data, or silence."""
+        """The outcome of a node on it; an AssertionError if that is wrong data, or silence."""
         shutil.rmtree(self.folder, ignore_errors=True)
         ground = SqliteGround(self.folder)
         raw = bytearray(self.whole)

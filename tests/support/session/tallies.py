@@ -1,4 +1,4 @@
-"""What the runs that try to break a promise have done, summed up at the end of the test run.
+"""The work of the runs that try to break a promise, summed up at the end of the test run.
 
 A test says `tally("kills", 40)`; lost and doubled messages are asserted to be none where they are counted, and tallied
 as well, so that the summary says what was looked for.

@@ -44,7 +44,7 @@ max_children = 100_000
 
 
 def sample_tree() -> SupervisorSpec:
-    """What `SAMPLE` says."""
+    """The content of `SAMPLE`."""
     return SupervisorSpec(
         id="bank",
         strategy="rest_for_one",
@@ -62,7 +62,7 @@ def refused(path: str | Path, **options: Any) -> ConfigError:
 
 
 def attempted(path: str) -> Config | ConfigError:
-    """What comes of loading a file. Any other exception escapes."""
+    """The result of loading a file. Any other exception escapes."""
     try:
         return load_config(path, environ={})
     except ConfigError as error:

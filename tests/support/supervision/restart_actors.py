@@ -9,7 +9,7 @@ import msgspec
 from greenroom import Actor, Backoff, ChildSpec, ExitReason, Message, Request, handler
 
 log: list[str] = []
-"""What children did: "+a" started, "-a" stopped, with the kind of the reason where it isn't shutdown."""
+"""The deeds of children: "+a" started, "-a" stopped, with the kind of the reason where it isn't shutdown."""
 failing: dict[str, int] = {}
 """How many of its next starts fail, by id."""
 

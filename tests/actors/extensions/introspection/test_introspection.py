@@ -1,4 +1,4 @@
-"""What every actor answers without declaring it: GetState, and statistics."""
+"""GetState and statistics, which every actor answers without declaring them."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ class Early(Mortal):
 
 
 async def test_in_on_start(ground: Ground) -> None:
-    """What stands behind it in the tree doesn't run yet."""
+    """A target that stands behind it in the tree doesn't run yet."""
     async with ground.node(tree(mortal("early"), mortal("watcher", Early), mortal("late"))) as system:
         assert await seen(system, W) == [("/t/late", "NoProcess")]
         await tell(system, "/t/early", End())

@@ -1,4 +1,4 @@
-"""What can be scheduled and what can't; each tick is a message of its own."""
+"""Timers that can be scheduled, and ones that can't. Each tick is a message of its own."""
 
 from __future__ import annotations
 

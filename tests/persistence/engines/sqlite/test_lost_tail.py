@@ -26,7 +26,8 @@ Damage = tuple[str, bytes]
 
 
 async def ends_with(image: Image, refused: int | None) -> int:
-    """The last commit of a damaged store, which is whole up to there. What is missing is what was reported."""
+    """The last commit of a damaged store, which is whole up to there. The missing commits are those
+    that were reported."""
     options = "" if refused is None else "?lost_commits=accept"
     store = SqliteStore(f"sqlite:///{image.path}{options}", Runtime())
     owner = await store.open()

@@ -192,7 +192,7 @@ async def test_backups_and_restores(make: Make, tmp_path: Path) -> None:
 
 
 async def test_synchronous_normal_may_lose_the_last_ones(make: Make, tmp_path: Path) -> None:
-    """SQLite: pragma.html#pragma_synchronous. Whoever asks for it is told, and the node starts."""
+    """SQLite: pragma.html#pragma_synchronous. A caller that asks for it is told, and the node starts."""
     image = await killed(make, tmp_path / "image")
     cut_last_commit(image)
     store, owner = await opened(make, image.path, "?synchronous=normal")

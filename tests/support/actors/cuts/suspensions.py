@@ -100,7 +100,7 @@ async def _as_it_waits(run: Run, struck: Strike) -> None:
 
 
 async def _as_it_wakes(run: Run, struck: Strike) -> None:
-    """What it waited for is there; it is cancelled before it has taken it."""
+    """Its wait is over, and it is cancelled before it has taken the result."""
     task = asyncio.current_task()
     assert task is not None
 
@@ -175,7 +175,7 @@ async def cut(way: str, at: int, coro: Coroutine[Any, Any, Any], *, deep: bool =
 
     Deep: those of the tasks count as well that are begun meanwhile.
 
-    What it raises by itself, this raises.
+    An exception of its own is raised here, too.
     """
     assert at < AT_MAX, "it suspends for ever"
     struck: list[Any] = []

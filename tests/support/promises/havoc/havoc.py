@@ -1,7 +1,7 @@
 """A node that does everything at once, for the tests that kill it: its actors, and who speaks to them.
 
-Each thing that is told has a source (a teller of one life, or a batch of the client) and a number of that source. What
-becomes of it stands in the books in the end, and havoc_judge.py compares them with what was said to be sent and what
+Each thing that is told has a source (a teller of one life, or a batch of the client) and a number of that source. The
+outcome stands in the books in the end, and havoc_judge.py compares them with what was said to be sent and what
 was acknowledged.
 """
 
@@ -191,7 +191,7 @@ class Purse(msgspec.Struct):
 
 
 class Teller:
-    """What tells the books of others what has become of their messages."""
+    """Tells the books of others what has become of their messages."""
 
     def tell_book(self: Any, message: Any, kind: str, detail: str) -> None:
         note = Note(kind=kind, number=message.number, attempt=self.turn.attempt, detail=detail)

@@ -133,7 +133,7 @@ def _inbox_row_kept() -> None:
 
 
 def _boot(read: Callable[[list[Head], float], list[Head]]) -> None:
-    """What the boot finds on disk isn't what is there."""
+    """The boot finds other rows on disk than are there."""
     settle = Scan._settle
 
     def other(self: Scan, heads: list[Head], tried: Any) -> None:
@@ -167,7 +167,7 @@ def _keys_in_memory() -> None:
 
 
 def _reply_before_commit() -> None:
-    """Who asks from outside hears at once, and not when what the answer rests on is on disk."""
+    """An asker outside hears at once, and not when everything that the answer rests on is on disk."""
 
     def answer(ask: Ask, result: Any, after: int, commits: Any) -> None:
         if not ask.future.done():

@@ -19,7 +19,7 @@ BATCH = 40
 """Messages of one source."""
 PAUSE_S = 0.006
 RETELL = 60
-"""What has a key is told again so many messages later: mostly to another life of the node."""
+"""A message with a key is told again so many messages later: mostly to another life of the node."""
 
 Told = tuple[str, Any, dict[str, Any]]
 

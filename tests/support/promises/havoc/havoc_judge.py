@@ -29,7 +29,7 @@ class Name(NamedTuple):
 
 @dataclass
 class Said:
-    """What all processes said, across all lives."""
+    """The words of all processes, across all lives."""
 
     sent: dict[Name, str] = field(default_factory=dict)
     """Class of what was told."""
@@ -76,7 +76,7 @@ KINDS = {
     "Transfer": ("debit", "credit"),
     "Poison": (),
 }
-"""What stands in the book of the source once something of a class has been handled."""
+"""The entries in the book of the source once a message of a class has been handled."""
 
 
 def judge(path: Path, said: Said) -> Findings:

@@ -1,7 +1,7 @@
 """Kills a victim, again and again, at random moments of its life: while it boots, recovers, migrates, works and closes.
 
-Now and then it is stopped for a moment before (SIGSTOP, SIGCONT), or killed while it stands still. What it has said
-up to its death comes through a pipe, so it counts; a line that isn't whole doesn't, whatever it says.
+Now and then it is stopped for a moment before (SIGSTOP, SIGCONT), or killed while it stands still. Its words
+up to its death come through a pipe, so they count; a line that isn't whole doesn't, whatever it says.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Process:
         self._in.flush()
 
     def lines(self, until_s: float) -> list[list[str]] | None:
-        """What it says next, at least a line, or nothing by that moment of the monotonic clock; None at the end."""
+        """The victim's next words, at least a line, or nothing by that moment of the monotonic
+        clock; None at the end."""
         while True:
             ready, _, _ = select.select([self._out], [], [], max(0.0, until_s - time.monotonic()))
             if not ready:

@@ -86,7 +86,7 @@ async def stop_clock(system: ActorSystem) -> None:
 
 
 def downgrade(path: str) -> None:
-    """What only the second version has, is empty or may be lost: monitors and incidents."""
+    """The tables that only the second version has. They are empty or may be lost: monitors and incidents."""
     with closing(sqlite3.connect(":memory:")) as first:
         migrate(first, "", 0, 1)
         (statement,) = first.execute("SELECT sql FROM sqlite_schema WHERE name = 'incident'").fetchone()

@@ -29,7 +29,7 @@ class Violation(AssertionError):
 
 
 class Said:
-    """What the victim has said up to a point."""
+    """The notes of the victim up to a point."""
 
     def __init__(self) -> None:
         self.sent: set[Number] = set()
@@ -40,11 +40,11 @@ class Said:
         self.children_sent: set[str] = set()
         self.children_acked: set[str] = set()
         self.copies: dict[str, set[Number]] = {}
-        """What each finished backup must have."""
+        """The numbers that each finished backup must have."""
         self._copying: dict[str, set[Number]] = {}
 
     def forget_promises(self) -> None:
-        """What a store with `synchronous=normal` may lose: the last commits, so all that is acknowledged."""
+        """Forget all that a store with `synchronous=normal` may lose: the last commits, so all that is acknowledged."""
         self.acked.clear()
         self.children_acked.clear()
         self.copies.clear()
@@ -55,7 +55,8 @@ class Said:
         return [] if boots % RETOLD_EVERY else sorted(number for teller, number in self.sent if teller == KEYED)
 
     def again(self) -> Said:
-        """What holds for a second victim, which works on what a power cut has left: nobody waits for what was sent."""
+        """The notes that hold for a second victim, which works on the disk after a power cut: nobody waits
+        for what was sent."""
         said = Said()
         said.sent, said.acked = set(self.sent), set(self.acked)
         said.refused = {**self.refused, **dict.fromkeys(self.sent - self.acked, "unknown")}

@@ -27,7 +27,7 @@ __all__ = ("Cuts", "Found", "points", "sampled")
 
 RAM = Path("/dev/shm")
 MAPPED_EVERY = 3
-"""What is in the mapped files is different almost every time: so often it counts for whether two images differ."""
+"""The mapped files differ almost every time, so only every third time they count for whether two images differ."""
 
 
 class Found(NamedTuple):
@@ -139,7 +139,7 @@ def sampled(operations: Sequence[Operation], count: int, seed: int) -> list[int]
 
 
 def _rows(image: Mapping[str, bytes], folder: Path, *, with_mapped: bool) -> bytes:
-    """What of an image a node can see, as a digest; empty if SQLite finds no rows in it.
+    """The part of an image that a node can see, as a digest; empty if SQLite finds no rows in it.
 
     Raises:
         Violation: its structure is damaged.

@@ -1,16 +1,16 @@
-"""What a disk may hold after a power cut.
+"""The contents that a disk may have after a power cut.
 
 The rules are those that SQLite asks of a disk (SQLite: atomiccommit.html), no kinder:
 
-- What was synced is there: a file's content by a sync of the file, a name by a sync of its folder, neither by the
-  other's.
+- Synced content is there: a file's content by a sync of the file, a name by a sync of its folder, neither by the other's
+  sync.
 - Of what wasn't, any part is: each page, sometimes each sector, is new or old, whatever the order of the writes was. A
   page may be torn. A file may have grown without its data: then there are zeros, or garbage.
 - Names that weren't synced may be missing, or be there still: in the order in which they came, or in none. A rename is
   one step.
 - A sync that failed has lost what it was for: a later one that succeeds doesn't bring it, unless its page is written
   again.
-- What was stored in a shared map is as good as a write that wasn't synced.
+- Data stored in a shared map is as good as a write that wasn't synced.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class _Piece:
 class _File:
     def __init__(self, content: bytes = b"") -> None:
         self.content = bytearray(content)
-        """What is certain."""
+        """The content that is certain."""
         self.pieces: list[_Piece] = []
-        """What came since, in order."""
+        """The writes that came since, in order."""
 
     def written(self, offset: int, data: bytes) -> None:
         pages = range(offset // PAGE, (offset + len(data) - 1) // PAGE + 1)

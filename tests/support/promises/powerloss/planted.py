@@ -63,7 +63,7 @@ class HastyCheckpoints(Small):
 
 
 def _acknowledged_early() -> type[Small]:
-    """Whoever waits for a position is told at once."""
+    """A planted bug: a waiter for a position is told at once."""
 
     def when(self: CommitQueue, position: int, waiter: Callable[[Any], object]) -> None:
         self.request()

@@ -1,4 +1,4 @@
-"""What the victim has a node do, and what it says of it: sent, acked, refused."""
+"""The tells that the victim has a node handle, and its notes on them: sent, acked, refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESETTING_S = 0.005
 
 
 class Notes:
-    """What is said, into the log of the shim, a line a call."""
+    """The notes, into the log of the shim, a line a call."""
 
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

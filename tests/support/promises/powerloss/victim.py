@@ -21,7 +21,7 @@ from powerloss.workload import TREE
 
 
 def on_a_machine_of_its_own() -> None:
-    """Whoever finds its files has had a power cut, so another start of the machine."""
+    """A process that finds its files has had a power cut, and so another start of the machine."""
     name = os.urandom(16).hex().encode()
     slot_file._machine_boot = lambda: name
 

@@ -1,6 +1,6 @@
 """The actors, and what they are told.
 
-Every message has a teller and a number. What is to become of it goes by its number: see `Order`.
+Every message has a teller and a number. Its number decides what becomes of it: see `Order`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from greenroom import Actor, Backoff, ChildSpec, Message, Reject, Request, Super
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 PURSE = 1000
-"""What each vault begins with."""
+"""The amount that each vault begins with."""
 VAULTS = ("x", "y", "z")
 KEYED, CLIENT, MOVER = 4, 5, 3
 """Tellers whose messages go a way of their own."""

@@ -1,7 +1,7 @@
 """Random programs of actors, and what they must leave behind.
 
-A program is a forest of messages. Whoever handles one notes its id in its state, asks, fails some attempts, and tells
-on. Ids are unique, so the trees of a forest don't meet but in the actors' mailboxes, and what each of them leads to
+A program is a forest of messages. The actor that handles one notes its id in its state, asks, fails some attempts, and
+tells on. Ids are unique, so the trees of a forest don't meet but in the actors' mailboxes, and the outcome of each tree
 doesn't depend on the schedule: the model is a walk down the tree.
 """
 
@@ -131,7 +131,7 @@ class Traces:
 
 
 class Expected(Traces):
-    """What one tree of messages leads to, if its root is not lost."""
+    """The outcome of one tree of messages, if its root is not lost."""
 
     def __init__(self, root: Do) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class Expected(Traces):
 
 
 def left_by(ground: MemoryGround) -> Traces:
-    """What the store says."""
+    """The outcome that the store has."""
     traces = Traces()
     for row in ground.rows(ActorRow):
         state = msgspec.json.decode(row.state)

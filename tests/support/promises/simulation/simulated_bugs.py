@@ -199,7 +199,7 @@ def unknown_taken_for_lost(patch: pytest.MonkeyPatch) -> None:
 
 
 def in_flight_taken_for_lost(patch: pytest.MonkeyPatch) -> None:
-    """What the simulation found in this very project: a read fails while a commit is in flight."""
+    """A bug that the simulation found in this very project: a read fails while a commit is in flight."""
 
     def bad(self: Committer, error: Any) -> None:
         if self.queue.failure is None:

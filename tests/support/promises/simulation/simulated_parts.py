@@ -1,4 +1,4 @@
-"""What the simulation is made of: kinds of work that go on in a node, each with a workload and what must come of it.
+"""The parts of the simulation: kinds of work that go on in a node, each with a workload and what must come of it.
 
 A workload is called again after a crash. It remembers what was acknowledged, and what it told without hearing of it.
 """

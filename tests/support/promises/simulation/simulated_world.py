@@ -1,4 +1,4 @@
-"""What the simulation does in one seed: some of the parts at once, in one node."""
+"""The work of the simulation in one seed: some of the parts at once, in one node."""
 
 from __future__ import annotations
 
