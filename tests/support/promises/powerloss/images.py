@@ -2,8 +2,8 @@
 
 The rules are those that SQLite asks of a disk (SQLite: atomiccommit.html), no kinder:
 
-- Synced content is there: a file's content by a sync of the file, a name by a sync of its folder, neither by the other's
-  sync.
+- Synced content is there: a file's data by a sync of the file, a name by a sync of its folder, neither by the sync of
+  the other.
 - Of what wasn't, any part is: each page, sometimes each sector, is new or old, whatever the order of the writes was. A
   page may be torn. A file may have grown without its data: then there are zeros, or garbage.
 - Names that weren't synced may be missing, or be there still: in the order in which they came, or in none. A rename is
