@@ -77,7 +77,7 @@ def _told(system: ActorSystem) -> dict[str, float]:
         "envelope": lambda: Envelope(cell.address, uid, message, tag, body),
         "place in the commit order": queue,
         "into the mailbox and out of it": push_and_take,
-        "receipt": lambda: Receipt(system, 1, message),
+        "receipt": lambda: Receipt(system.kernel, 1, message),
     }
     return {f"{TELL}: {name}": _least(step) for name, step in steps.items()}
 

@@ -14,8 +14,8 @@ from patience import patience
 from random_programs import SPEC, Answer, Do, Expected, Traces, left_by, programs, tell
 
 from greenroom import Event, StoreDataError, StoreError, StoreFull, StoreUnavailable
-from greenroom.actors.delivery.ask import Asks
 from greenroom.actors.delivery.keys import Keys
+from greenroom.actors.mailbox.envelope import Ask
 from greenroom.persistence.commit.queue import CommitQueue
 from greenroom.persistence.store.rows import AttemptRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
@@ -267,11 +267,11 @@ def acknowledge_without_state(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def reply_before_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    def bad(self: Asks, ask: Any, result: Any, after: int) -> None:
-        if not ask.future.done():
-            ask.future.set_result((result, after))
+    def bad(self: Ask, result: Any, after: int, commits: Any) -> None:
+        if not self.future.done():
+            self.future.set_result((result, after))
 
-    monkeypatch.setattr(Asks, "answer", bad)
+    monkeypatch.setattr(Ask, "answer", bad)
 
 
 def forget_keys(monkeypatch: pytest.MonkeyPatch) -> None:

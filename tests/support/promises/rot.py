@@ -192,7 +192,7 @@ class Rotten:
 
         async with ground.node(SPEC, on_event=look) as system:
             await system.idle()
-            await check_waiting(system)  # as the housekeeping does
+            await check_waiting(system.kernel)  # as the housekeeping does
             try:
                 await system.ref("/t/alice").tell(Note(text="keyed"), key="key")
             except GreenroomError as error:

@@ -149,7 +149,7 @@ class Worker(Clerk):
         if message.how == "charged":
             self.system.kernel.background(cut_off(turn, lambda: error), "cut off")
         else:  # as an exit signal over a link does; its supervisor starts it again
-            self.system.kernel.part(Exits).fell(turn.cell, ExitReason.killed("cut off"))
+            self.system.kernel.part(Exits).exit_by_link(turn.cell, ExitReason.killed("cut off"))
 
     async def ask(self, message: Do) -> None:
         assert await self.system.ref("/t/other").ask(Slow(number=message.number)) == message.number

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from greenroom import ActorSystem, AskFailed, ChildSpec, Client, StartChild, StoreError
-from greenroom.actors.recovery.reset import Reset
 from greenroom.persistence.maintenance.backup import back_up
 from greenroom.persistence.runtime import Runtime
 from powerloss.workload import CLIENT, DESK, KEYED, MOVER, VAULTS, Clerk, Move, Number, Order, Take
@@ -68,7 +67,7 @@ class Tellers:
     async def _refused(self, sent: Number, error: StoreError | AskFailed) -> None:
         """A disk that fails refuses some: without a trace, or nobody knows. Then the node is reset."""
         self._say("refused", *sent, getattr(error, "outcome", "unknown"))
-        while self._system.kernel.part(Reset).resetting:
+        while self._system.kernel.resetting:
             await asyncio.sleep(RESETTING_S)
 
     async def _one_by_one(self, teller: int) -> None:
