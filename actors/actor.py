@@ -323,14 +323,14 @@ class Actor(Generic[State]):
     def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Write to the node's database by SQL, in the same commit as the turn.
 
-        Entering commits everything the turn rests on and takes the write slot, which is held until the *turn* ends;
-        other turns go on, and their commits queue. It is taken away after the store's `transaction_timeout_s`. `ask`,
-        `settled` and a second transaction raise meanwhile. An exception that leaves the block fails the turn if it
-        isn't caught; the SQL is rolled back either way.
+        Entering commits everything the turn rests on and begins the user transaction, which lasts until the *turn*
+        ends; other turns go on, and their commits queue. It is taken away after the store's `transaction_timeout_s`
+        seconds. `ask`, `settled` and a second transaction raise meanwhile. An exception that leaves the block fails
+        the turn if it isn't caught; the SQL is rolled back either way.
 
         Raises:
             RuntimeError: a second transaction in one turn.
-            TransactionTimeout: the turn held the slot longer than `transaction_timeout_s`; it was rolled back.
+            TransactionTimeout: it lasted longer than `transaction_timeout_s` seconds, and was rolled back.
             TurnClosed, StoreFull, StoreUnavailable
         """
         turn = _open_turn(self, "transaction")

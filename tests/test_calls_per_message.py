@@ -1,7 +1,7 @@
 """How many Python calls a message costs: a count that no busy machine can blur.
 
 `sys.setprofile` counts the calls of Python functions (not those of C) between the first tell and the end of the last
-XX
+turn, over the memory store, for CPython 3.11. The bounds are 5 % above the figures when the rooms were built.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Asks(Extension):
 
     def _check_order(self, turn: Turn, cell: Cell) -> None:
         if turn.held is not None:
-            raise RuntimeError("ask() inside transaction(): the write slot isn't held over a wait for another actor")
+            raise RuntimeError("ask() inside transaction(): no transaction is held over a wait for another actor")
         if turn.has_told(cell):
             raise AskAfterTell(cell.address)
         path = _path(cell, turn.cell)

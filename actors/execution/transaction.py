@@ -109,7 +109,7 @@ async def user_transaction(turn: Turn, cut_off: CutOff) -> AsyncIterator[AsyncCo
     """SQL of the user's own, committed together with the turn (`Actor.transaction`).
 
     Args:
-        cut_off: ends the handler if it holds the write slot for too long.
+        cut_off: ends the handler if its transaction lasts too long.
     """
     if turn.held is not None:
         raise RuntimeError("a turn has one transaction; use the connection that you have")

@@ -94,7 +94,7 @@ class StartFailed(ActorError):
 
 
 class TransactionTimeout(ActorError):
-    """The turn held the write slot too long; its transaction was rolled back, and the turn fails."""
+    """The turn held its user transaction too long, so it was rolled back, and the turn fails."""
 
     def __init__(self, address: str, timeout_s: float) -> None:
         self.address = address

@@ -69,7 +69,7 @@ class Participant:
 
         Args:
             inserts: messages that get a row with the turn; it may add some, each with an id.
-            ahead: the turn commits before what is queued, because it holds the write transaction.
+            ahead: the turn commits before the queue, because it holds a user transaction.
         """
         return 0
 
@@ -94,8 +94,8 @@ class Owed(Protocol):
 class Extension:
     """A feature's part of a node. Every method does nothing by default, and one that isn't overridden costs nothing.
 
-    The methods are called once a start, a stop or a boot, never once a message, in the order
-    of `add_parts` in `system.py`.
+    The methods are called once a start, a stop or a boot, never once a message. Their order
+    is that of `add_parts` in `system.py`.
     """
 
     async def load(self) -> None:
@@ -130,7 +130,7 @@ class Extension:
 
         Args:
             after: the position that the exit rests on.
-            ahead: it commits before what is queued.
+            ahead: the exit commits before the queue.
         """
         return None
 
@@ -143,7 +143,7 @@ class Extension:
         has its position in the queue."""
 
     def holding(self, cell: Cell) -> None:
-        """The cell's turn is about to hold the write transaction."""
+        """The cell's turn is about to begin a user transaction."""
 
     def keeps(self, cell: Cell) -> bool:
         """Whether the cell may not leave memory."""
