@@ -18,6 +18,7 @@ from grounds import MemoryGround, tree
 from processes import folders
 
 from greenroom import Actor
+from greenroom.actors.kernel.cell import Cell
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("actors", "persistence", "supervision")
@@ -29,6 +30,8 @@ MEDIAN = {"actors": (100, 250), "persistence": (95, 250), "supervision": (100, 2
 PUBLIC_MAX = {"ActorSystem": 11, "Kernel": 61}
 """Public names of a live instance, methods included: neither may become what everybody walks through."""
 BELOW_THE_FACE = ("mailbox", "kernel", "execution", "delivery", "extensions", "recovery")
+CALLED = {"cell", "child", "heir", "other", "parent", "receiver", "sender", "running"}
+"""Names of variables that hold a cell."""
 DIRT = {"__pycache__", ".mypy_cache", ".hypothesis", ".DS_Store"}
 
 
@@ -96,6 +99,27 @@ def test_no_way_round_the_kernel() -> None:
         if re.search(r"\.(system|_system)\.", line)
     ]
     assert not found, "\n".join(found)
+
+
+def test_a_cell_owns_its_transitions() -> None:
+    """Other rooms read a cell's fields, and change them by its methods."""
+    owners = ("actors/kernel/", "actors/execution/")
+    found = []
+    for path in files("actors", "supervision"):
+        if name(path).startswith(owners):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            found += [f"{name(path)}:{target.lineno}" for target in targets if _is_field_of_a_cell(target)]
+    assert not found
+
+
+def _is_field_of_a_cell(target: ast.AST | None) -> bool:
+    if not isinstance(target, ast.Attribute) or target.attr not in Cell.__slots__:
+        return False
+    owner = target.value
+    called = owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else ""
+    return called.strip("_") in CALLED
 
 
 def test_no_module_is_called_utils() -> None:

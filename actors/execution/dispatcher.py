@@ -198,7 +198,10 @@ class Dispatcher:
                     ):
                         break
                 if outcome is not LOST:
-                    self._done_with(cell, slot, outcome)
+                    if cell.runner == slot:
+                        self._let_go(cell, outcome)
+                    elif kernel.caution is not None:
+                        self._done[cell] = slot, outcome
                 cell = None
                 if turns >= BREATH or stepped - breathed >= (BREATH_WANTED_S if commits.wanted else BREATH_S):
                     executor.turns += turns
@@ -214,16 +217,12 @@ class Dispatcher:
                 self._awake -= 1
             attempts.clear(slot)
             self._slots.append(slot)
-            if cell is not None:
-                self._done_with(cell, slot, LET_GO)
+            if cell is not None and cell.runner == slot:
+                self._let_go(cell, LET_GO)
+            elif cell is not None and kernel.caution is not None:
+                self._done[cell] = slot, LET_GO
             if ready and not self._awake:
                 self._wake_one()
-
-    def _done_with(self, cell: Cell, slot: int, outcome: str) -> None:
-        if cell.runner == slot:
-            self._let_go(cell, outcome)
-        elif self._kernel.caution is not None:
-            self._done[cell] = slot, outcome
 
     def lend(self, cell: Cell, slot: int) -> int:
         """A suspect of the cell runs alone, in this slot. Returns the slot of the runner that has it, else -1."""

@@ -252,7 +252,7 @@ class Tree:
             if running is not None:
                 table.renewed[running.address] = child
                 at_once = {name: getattr(child, name) for name in ("restart", "shutdown", "significant")}
-                running.spec = msgspec.structs.replace(cast(Spec, running.spec), **at_once)
+                running.respecify(msgspec.structs.replace(cast(Spec, running.spec), **at_once))
                 self.rows.respecify(cell.address, child)
             else:
                 self.rows.add(cell.address, child, ROW_STOPPED)
