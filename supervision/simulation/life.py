@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from ...persistence.engines.memory.attempts import MemoryAttempts
-from ...persistence.engines.memory.data import MemoryData
+from ...persistence.engines.memory.data import MemoryAttempts, MemoryData
 from ...persistence.store.attempts import Started
 from .hazards import Weather
 from .loop import NodeDied, SimulatedLoop

@@ -1,13 +1,56 @@
-"""MemoryData: the rows of a store in memory, and what else outlives it."""
+"""MemoryData: the rows of a store in memory, and what else outlives it; the attempt log among that."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ...store.attempts import SLOTS, AttemptLog, Started
 from ...store.rows import ROWS, OwnerRow, Row
-from .attempts import MemoryAttempts
 
-__all__ = ("MemoryData",)
+__all__ = ("MemoryAttempts", "MemoryData")
+
+
+class MemoryAttempts(AttemptLog):
+    """An attempt log that outlives the store that it is given to, but not the process."""
+
+    def __init__(self, slots: int = SLOTS) -> None:
+        self.slots = slots
+        self.damaged = False
+        self.left: list[Started] = []
+        self._noted: dict[int, Started] = {}
+        self._report = ""
+
+    def open(self) -> list[Started]:
+        self.left = [self._noted[slot] for slot in sorted(self._noted)]
+        return self.left
+
+    def note(self, slot: int, uid_hex: str, address: str, solo: bool = False) -> None:
+        self._noted[slot] = Started(slot, "solo" if solo else "started", uid_hex, address)
+
+    def clear(self, slot: int) -> None:
+        self._noted.pop(slot, None)
+
+    def hang(self, slot: int, stack: str) -> None:
+        if slot in self._noted:
+            self._noted[slot] = self._noted[slot]._replace(verdict="hang")
+        self._report = stack
+
+    def hang_report(self) -> str:
+        return self._report
+
+    def reset(self) -> None:
+        self._noted.clear()
+        self.left = []
+        self._report = ""
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def copy(self) -> MemoryAttempts:
+        twin = MemoryAttempts(self.slots)
+        twin._noted = dict(self._noted)
+        twin._report = self._report
+        return twin
 
 
 class MemoryData:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.persistence.engines.memory.attempts import MemoryAttempts
+from greenroom.persistence.engines.memory.data import MemoryAttempts
 from greenroom.persistence.engines.sqlite.sidecars.slot_file import ADDRESS_BYTES_MAX, SlotFile
 from greenroom.persistence.errors import StoreUnavailable
 from greenroom.persistence.store.attempts import AttemptLog, Started
