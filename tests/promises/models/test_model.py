@@ -290,4 +290,4 @@ def forget_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, plant: Any, way: str) -> None:
     plant(monkeypatch)
     with pytest.raises((AssertionError, ExceptionGroup)):
-        try_programs(way, max_examples=200, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
+        try_programs(way, max_examples=1000, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
