@@ -298,7 +298,7 @@ MUTATIONS = (
     Mutation(
         "a changed restart type, shutdown and significance hold at once",
         TREE,
-        "                running.spec = msgspec.structs.replace(cast(Spec, running.spec), **at_once)\n",
+        "                running.respecify(msgspec.structs.replace(cast(Spec, running.spec), **at_once))\n",
         "",
         ("test_code_change_args", "test_significant_upgrade_child"),
     ),
