@@ -335,8 +335,9 @@ class Cell:
 
     def fence(self, status: str) -> None:
         """End the incarnation: whatever still runs of it can commit nothing."""
-        for fenced in self.kernel.hooks.fenced:
-            fenced(self)
+        if self.status is not GONE:  # the address may be another cell's by now
+            for fenced in self.kernel.hooks.fenced:
+                fenced(self)
         self.incarnation = None
         self.leaving = None
         if self.at_end is not None:

@@ -40,6 +40,7 @@ from greenroom import (
     handler,
 )
 from greenroom.actors.extensions.stash import Stashes
+from greenroom.actors.kernel.cell import STOPPED
 from greenroom.persistence.store.rows import AttemptRow, DeadLetterRow, MessageRow
 from greenroom.testing import Recorder, VirtualRuntime
 
@@ -262,6 +263,18 @@ async def test_retire_takes_them_along(ground: Ground) -> None:
         await system.kernel.commits.flush()
         assert not ground.rows(MessageRow)
         assert await guests(system, door) == []
+
+
+async def test_a_cell_that_is_gone_leaves_the_stash_of_the_next_one_alone(ground: Ground) -> None:
+    async with ground.node(tree(pool(Door), ("notes", Notebook))) as system:
+        door = "/t/pool/a"
+        await knock(system, "a", to=door)
+        gone = system.kernel.cells[door]
+        await knock(system, "b", then="retire", to=door)
+        await knock(system, "c", to=door)
+        gone.fence(STOPPED)  # as by a stop that began before the retire, and ends after it
+        await tell(system, Open(), door)
+        assert await guests(system, door) == ["c"]
 
 
 async def test_it_is_not_passivated_with_something_aside(clock: VirtualRuntime, memory: Ground) -> None:
