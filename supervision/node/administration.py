@@ -86,9 +86,12 @@ class Administration:
         """Forget an actor's state; its mailbox stays. It starts afresh."""
         cell = self._actor(address)
         was_up = await self._halt(cell)
-        self._kernel.commits.submit(Effects(deletes=((ActorRow, address),)))
-        await self._kernel.commits.flush()
-        cell.state.forget(loaded=True)
+        try:
+            self._kernel.commits.submit(Effects(deletes=((ActorRow, address),)))
+            await self._kernel.commits.flush()
+            cell.state.forget(loaded=True)
+        finally:
+            cell.unreserve()
         await self._resume(cell, was_up)
         return {"address": address, "reset": True}
 
@@ -101,11 +104,14 @@ class Administration:
         except ActorNotFound:
             return await self._retire_homeless(address)
         was_up = await self._halt(cell)
-        rows = belongings(address, cell.row_ids(), self._kernel.rows_of(address))
-        await self._delete(address, rows)
-        messages = {key for kind, key in rows if kind is MessageRow}
-        cell.forget_mail(messages)
-        cell.state.forget(loaded=True)
+        try:
+            rows = belongings(address, cell.row_ids(), self._kernel.rows_of(address))
+            await self._delete(address, rows)
+            messages = {key for kind, key in rows if kind is MessageRow}
+            cell.forget_mail(messages)
+            cell.state.forget(loaded=True)
+        finally:
+            cell.unreserve()
         await self._resume(cell, was_up)
         return {"address": address, "retired": True, "messages": len(messages)}
 
@@ -130,12 +136,19 @@ class Administration:
         await kernel.commits.flush()
 
     async def _halt(self, cell: Cell) -> bool:
+        """Stop an actor, and reserve its cell: a message that is told meanwhile waits for the next incarnation, because
+        one that starts now would have the old state. Returns whether the actor was up.
+
+        Raises:
+            AdministrationFailed: it is busy.
+        """
         was_up = cell.status is UP
         if was_up:
             timeout_s = shutdown_seconds(cast(Spec, cell.spec).shutdown)
             await stop_cell(cell, ADMINISTRATION, timeout_s, then=PASSIVE)
         if cell.turn is not None or cell.queued:
             raise AdministrationFailed(f"{cell.address} is busy ({cell.status}); try again")
+        cell.reserve()
         return was_up
 
     async def _resume(self, cell: Cell, was_up: bool) -> None:

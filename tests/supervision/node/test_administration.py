@@ -1,0 +1,57 @@
+"""Administration of a running node: actors that are told messages while it clears them."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from grounds import Ground, pool, tree
+
+from greenroom import Actor, ActorSystem, GetState, Message, handler
+from greenroom.persistence.store.rows import MessageRow
+
+STATIC, DYNAMIC = "/t/static", "/t/pool/a"
+
+
+class Add(Message):
+    number: int
+
+
+class Numbers(msgspec.Struct):
+    found: list[int] = []
+
+
+class Sum(Actor[Numbers]):
+    @handler
+    def add(self, message: Add) -> None:
+        self.state.found.append(message.number)
+
+
+async def numbers(system: ActorSystem, address: str) -> list[int]:
+    found: list[int] = (await system.ref(address).ask(GetState()))["found"]
+    return found
+
+
+@pytest.mark.parametrize("address", [STATIC, DYNAMIC])
+@pytest.mark.parametrize("command", ["reset", "retire"])
+async def test_told_meanwhile(ground: Ground, monkeypatch: pytest.MonkeyPatch, command: str, address: str) -> None:
+    """The message is for the next incarnation, which has nothing of the old state."""
+    spec = tree(("static", Sum), pool(Sum))
+    async with ground.node(spec) as system:
+        await system.ref(address).tell(Add(number=1))
+        await system.idle()
+        commits = system.kernel.commits
+        flush = commits.flush
+
+        async def told_meanwhile() -> None:
+            monkeypatch.undo()
+            await flush()
+            await system.ref(address).tell(Add(number=2))
+            await system.idle()  # an incarnation that began now would be done with the message
+
+        monkeypatch.setattr(commits, "flush", told_meanwhile)
+        await system.inbox._administer(f"actors.{command}", address, b"null")  # type: ignore[union-attr]
+        await system.idle()
+        assert await numbers(system, address) == [2]
+    assert not ground.rows(MessageRow)
+    async with ground.node(spec) as system:
+        assert await numbers(system, address) == [2]
