@@ -84,6 +84,18 @@ def test_the_init_of_a_room_is_a_docstring() -> None:
         assert len(tree.body) == 1, f"{name(path)} has more than a docstring"
 
 
+def test_the_docstring_of_a_room_names_each_entry() -> None:
+    """A newcomer finds a file by it. The scripts of migrations are named by their numbers, so a list says nothing."""
+    missing = []
+    for path in files(*LAYERS):
+        if path.name == "__init__.py" and path.parent.name != "versions":
+            named = set(re.findall(r"\w+", path.read_text()))
+            rooms = {folder.parent.name for folder in path.parent.glob("*/__init__.py")}
+            entries = rooms | {file.stem for file in path.parent.glob("*.py") if file != path}
+            missing += [f"{name(path)}: {entry}" for entry in sorted(entries - named)]
+    assert not missing, "\n".join(missing)
+
+
 async def test_nobody_knows_everything(memory: MemoryGround) -> None:
     async with memory.node(tree(Idle)) as system:
         for which, instance in (("ActorSystem", system), ("Kernel", system.kernel)):

@@ -1,2 +1,7 @@
-"""Testing: the tools of actors' tests. A clock that stands still, stores that fail on demand,
-probes, recorded events."""
+"""Testing: the tools of tests of actors.
+
+clock       `VirtualRuntime`, a clock that stands still until the test moves it
+events      `Recorder`, which keeps the events of a node
+faults      stores that fail on demand
+probe       `Collector`, an actor that keeps what it is told; `Probe` reads it
+"""
