@@ -140,13 +140,15 @@ class Administration:
         one that starts now would have the old state. Returns whether the actor was up.
 
         Raises:
-            AdministrationFailed: it is busy.
+            AdministrationFailed: it is busy, and goes on.
         """
         was_up = cell.status is UP
         if was_up:
             timeout_s = shutdown_seconds(cast(Spec, cell.spec).shutdown)
             await stop_cell(cell, ADMINISTRATION, timeout_s, then=PASSIVE)
         if cell.turn is not None or cell.queued:
+            if was_up:
+                await self._resume(cell, was_up)
             raise AdministrationFailed(f"{cell.address} is busy ({cell.status}); try again")
         cell.reserve()
         return was_up

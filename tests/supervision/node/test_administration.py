@@ -8,6 +8,7 @@ from grounds import Ground, pool, tree
 
 from greenroom import Actor, ActorSystem, GetState, Message, handler
 from greenroom.persistence.store.rows import MessageRow
+from greenroom.supervision.errors import AdministrationFailed
 
 STATIC, DYNAMIC = "/t/static", "/t/pool/a"
 
@@ -55,3 +56,16 @@ async def test_told_meanwhile(ground: Ground, monkeypatch: pytest.MonkeyPatch, c
     assert not ground.rows(MessageRow)
     async with ground.node(spec) as system:
         assert await numbers(system, address) == [2]
+
+
+@pytest.mark.parametrize("address", [STATIC, DYNAMIC])
+@pytest.mark.parametrize("command", ["reset", "retire"])
+async def test_an_actor_that_is_busy_goes_on(ground: Ground, command: str, address: str) -> None:
+    async with ground.node(tree(("static", Sum), pool(Sum))) as system:
+        await system.ref(address).tell(Add(number=1))
+        await system.idle()
+        system.ref(address).tell(Add(number=2))
+        with pytest.raises(AdministrationFailed, match="busy"):
+            await system.inbox._administer(f"actors.{command}", address, b"null")  # type: ignore[union-attr]
+        await system.idle()
+        assert await numbers(system, address) == [1, 2]
