@@ -51,7 +51,8 @@ class Exits:
             cell.refuse_asks()
             self._router.hand_on(cell)
         self._publish(cell, number, reason, retired)
-        kernel.exited(cell, Exit(cell.address, number, reason, uid, attempt, retired))
+        if kernel.hooks.concerns(cell.address):
+            kernel.exited(cell, Exit(cell.address, number, reason, uid, attempt, retired))
         if cell.supervisor is None:
             kernel.root_exited(reason)
             return

@@ -157,6 +157,7 @@ class Groups(Extension):
         """The members by name, by address. The first one is the next to be told something alone."""
         self.joined: dict[str, dict[str, int]] = {}
         """The names of an actor's groups, by its address; each name with its number."""
+        self.concerned = (self.joined,)
         self._count = 0
 
     def join(self, address: str, name: str) -> None:

@@ -8,7 +8,7 @@ and a `Participant`, its part of one turn. The others here are roles that one ob
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ...persistence.commit.effects import Entry
@@ -98,6 +98,9 @@ class Extension:
     is that of `add_parts` in `system.py`.
     """
 
+    concerned: Sequence[Container[str]] | None = None
+    """Addresses whose exits the feature has to do with: for others `exiting` and `ended` aren't called. None: all."""
+
     async def load(self) -> None:
         """Read rows: at the boot, or when the store is back."""
 
@@ -176,7 +179,7 @@ _HOOKS = (
 class Hooks:
     """The overridden methods of all extensions, a tuple for each hook."""
 
-    __slots__ = ("busy", *_HOOKS)
+    __slots__ = ("busy", "concerned", *_HOOKS)
 
     load: tuple[Callable[[], Any], ...]
     catch_up: tuple[Callable[[], Any], ...]
@@ -192,6 +195,8 @@ class Hooks:
     forget: tuple[Callable[[str], object], ...]
     holding: tuple[Callable[[Cell], object], ...]
     keeps: tuple[Callable[[Cell], bool], ...]
+    concerned: tuple[Container[str], ...] | None
+    """Addresses whose exits some feature has to do with; None: all."""
     busy: tuple[Extension, ...]
     """The extensions that may be busy."""
 
@@ -199,6 +204,18 @@ class Hooks:
         for name in _HOOKS:
             setattr(self, name, tuple(getattr(one, name) for one in extensions if _overrides(one, name)))
         self.busy = tuple(one for one in extensions if _overrides(one, "busy"))
+        told = [one.concerned for one in extensions if _overrides(one, "ended") or _overrides(one, "exiting")]
+        self.concerned = None if None in told else tuple(addresses for some in told for addresses in some or ())
+
+    def concerns(self, address: str) -> bool:
+        """Whether any feature has to do with an exit at an address."""
+        concerned = self.concerned
+        if concerned is None:
+            return True
+        for addresses in concerned:  # noqa: SIM110 - `any` would make a generator for each exit
+            if address in addresses:
+                return True
+        return False
 
 
 def _overrides(extension: Extension, name: str) -> bool:

@@ -115,7 +115,7 @@ class Kernel:
 
     def part(self, kind: type[T]) -> T:
         """The part of this class."""
-        return cast(T, self._parts[kind])
+        return self._parts[kind]  # type: ignore[no-any-return]  # `cast` would be a call of Python
 
     # -- identity ----------------------------------------------------------------------------------------
 

@@ -350,7 +350,7 @@ class Turn(Handled):
             envelope.refuse(error if isinstance(error, answering) else AskFailed(cell.address, verdict.reason))
         elif envelope is not None:
             owed: Sequence[Owed] = ()
-            if verdict.exits:
+            if verdict.exits and cell.kernel.hooks.concerns(cell.address):
                 end = Exit(cell.address, self.incarnation.number, verdict.reason, self.uid, envelope.attempts + 1)
                 owed = cell.kernel.owed(end, self.after)
             charge(

@@ -48,6 +48,7 @@ class Monitors(Extension):
         """The relations by address. An address that isn't among them has none."""
         self.owed: dict[str, Owed] = {}
         """Messages by the address of an exit. They are committed, and are delivered when the incarnation is over."""
+        self.concerned = (self.bound, self.owed)
         self.links = Links(kernel, exits, self.cell)
         self._ended: list[Relation] = []
         """Relations whose target was retired while no node ran."""

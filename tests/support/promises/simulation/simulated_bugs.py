@@ -133,6 +133,7 @@ def run_ahead_in_spite_of_suspects(patch: pytest.MonkeyPatch) -> None:
         arrive()
 
     patch.setattr(Caution, "active", property(never))
+    patch.setattr(Caution, "suspect", lambda *_: False)
     patch.setattr(Caution, "after", bad)
 
 
