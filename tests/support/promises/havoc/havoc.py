@@ -366,7 +366,7 @@ def draw_message(draw: random.Random, source: str, number: int) -> tuple[str, Me
     if choice < 0.73:
         return book, Keyed(source=source, number=number), {"key": f"{source} {number}"}
     if choice < 0.83:
-        delay_s = draw.uniform(0.005, 0.4)
+        delay_s = 0.005 + 4 * draw.random() ** 6  # most are short; some outlast the boot of a busy machine
         return book, Later(source=source, number=number, due=time.time() + delay_s), {"delay_s": delay_s}
     if choice < 0.97:
         return draw.choice(GROUPS), Poke(source=source, number=number), {}
