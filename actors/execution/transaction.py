@@ -11,7 +11,7 @@ from ...persistence.commit.effects import Effects
 from ...persistence.errors import StoreDataError, StoreError, TransactionMisused
 from ..definition.handlers import HandlerSpec
 from ..kernel.errors import TransactionTimeout
-from ..kernel.turn import Turn
+from ..kernel.turn import OPEN, Turn
 from ..mailbox.envelope import Ask
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class WriteSlot:
             turn.fail(error)
         except StoreError as error:
             cell.kernel.store_failed(error)
+            if turn.status is OPEN:  # a node that stops isn't reset, and its stop would wait for the turn
+                turn.discard()
         except Exception as error:
             turn.fail(error)
         else:

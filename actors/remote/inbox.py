@@ -78,8 +78,6 @@ class Inbox(Extension):
         self._delivery = kernel.part(Delivery)
         self._keys = kernel.part(Keys)
         self._administer = administer
-        self._at_work: set[int] = set()
-        """Ids of asks and administration whose replies are pending."""
         self._done = 0
         """The id up to which every row has been dealt with, or is at work."""
         self._taken: set[int] = set()
@@ -89,9 +87,6 @@ class Inbox(Extension):
         self._resets = 0
         self.refused: dict[int, StoreError] = {}
         """Rows whose data the database has refused, or whose key is damaged there. They aren't tried again."""
-        self.looked = False
-        """Whether the inbox has been read since the boot. Before that it isn't known which suspects
-        come back from it."""
         self._replies: deque[tuple[float, int]] = deque()
         self._lock = asyncio.Lock()
 
@@ -101,7 +96,7 @@ class Inbox(Extension):
         while True:
             if kernel.commits.failure is None:
                 try:
-                    if kernel.store.inbox_changed() or self._held or not self.looked:
+                    if kernel.store.inbox_changed() or self._held or not kernel.inbox_read:
                         await self.take_in()
                         if kernel.caution is not None:
                             kernel.maybe_idle()
@@ -148,7 +143,7 @@ class Inbox(Extension):
             return
         self._held = held
         self._taken = {row_id for row_id in self._taken if row_id > self._done}
-        self.looked = self._kernel.inbox_read = True
+        self._kernel.inbox_read = True
         self._purge()
 
     async def _look_up(self, row: InboxRow) -> bool:
@@ -216,7 +211,6 @@ class Inbox(Extension):
         return await self._delivery.asks.ask(cell, request, left_s, row.uid)
 
     def _start(self, row: InboxRow, work: Awaitable[Any]) -> None:
-        self._at_work.add(row.id)
         self._kernel.background(self._finish(row, work), f"greenroom inbox {row.id}")
 
     async def _finish(self, row: InboxRow, work: Awaitable[Any]) -> None:
@@ -235,8 +229,6 @@ class Inbox(Extension):
             self._refuse(row, AskFailed(row.address, ExitReason.from_exception(error)))
         else:
             self._reply(row, True, result, "")
-        finally:
-            self._at_work.discard(row.id)
 
     def _reply(self, row: InboxRow, ok: bool, body: str, error: str) -> None:
         now = self._kernel.runtime.now()
@@ -298,7 +290,6 @@ class Inbox(Extension):
     def reset(self) -> None:
         """Begin anew, because the tree is reset from the database."""
         self._done = 0
-        self._at_work.clear()
         self._taken.clear()
         self._held = True
         self._resets += 1

@@ -48,7 +48,7 @@ class Activation:
         spec = cast(SupervisorSpec, parent.spec)
         siblings = self._children.siblings(parent.address)
         if len(siblings) >= spec.max_children:
-            self._make_room(parent, siblings)
+            self._make_room(siblings)
         cell = Cell(
             self.kernel,
             f"{parent.address}/{key}",
@@ -89,7 +89,7 @@ class Activation:
         if self._children.siblings(parent.address):
             self._schedule_sweep(parent)
 
-    def _make_room(self, parent: Cell, siblings: dict[str, Cell]) -> None:
+    def _make_room(self, siblings: dict[str, Cell]) -> None:
         """At `max_children`: let those that have been idle longest leave memory.
 
         A hundredth of them leaves at once, because a look through all of them for each newcomer would take longer than

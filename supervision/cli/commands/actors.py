@@ -9,12 +9,11 @@ from typing import Any
 from cyclopts import App
 
 from ....actors.extensions.introspection.stack import StackFrame
-from ....persistence.errors import RecordCorrupt
-from ....persistence.store.checksums import verify
 from ....persistence.store.contract import Store
 from ....persistence.store.rows import ActorRow, DeadLetterRow, MessageRow
 from ...offline import edit as offline
 from ..view.administration import administer_or
+from ..view.damage import checked
 from ..view.output import AsJson, moment, note, parsed, print_json, print_pairs, print_table
 from ..view.paging import Limit, page
 from ..view.stored_children import DAMAGED, stored_child, stored_children
@@ -91,11 +90,7 @@ def _entry(row: ActorRow) -> dict[str, Any]:
         "updated": row.updated,
         "state": parsed(row.state),
     }
-    try:
-        verify(row)
-    except RecordCorrupt as error:
-        entry.update(status="damaged", damage=str(error))
-    return entry
+    return checked(entry, row, status="damaged")
 
 
 @actors.command

@@ -9,12 +9,11 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from ....persistence.errors import RecordCorrupt
-from ....persistence.store.checksums import verify
 from ....persistence.store.contract import Store
 from ....persistence.store.rows import DeadLetterRow
 from ...offline import edit as offline
 from ..view.administration import administer_or
+from ..view.damage import checked
 from ..view.desk import Desk
 from ..view.output import AsJson, moment, note, parsed, print_json, print_pairs, print_table
 from ..view.paging import Limit, page
@@ -156,11 +155,7 @@ async def _offline(change: Change, ids: list[int], store: Store) -> Any:
 def _entry(row: DeadLetterRow) -> dict[str, Any]:
     entry: dict[str, Any] = {**row._asdict(), "body": parsed(row.body)}
     del entry["crc"]
-    try:
-        verify(row)
-    except RecordCorrupt as error:
-        entry["damage"] = str(error)
-    return entry
+    return checked(entry, row)
 
 
 def _why(entry: dict[str, Any]) -> str:

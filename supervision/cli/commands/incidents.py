@@ -8,10 +8,9 @@ from typing import Any
 
 from cyclopts import App
 
-from ....persistence.errors import RecordCorrupt
-from ....persistence.store.checksums import verify
 from ....persistence.store.contract import Store
 from ....persistence.store.rows import IncidentRow
+from ..view.damage import checked
 from ..view.output import AsJson, moment, print_json, print_pairs, print_table
 from ..view.paging import Limit, page
 from ..view.target import CommandFailed, Target, open_desk
@@ -102,11 +101,7 @@ def _entry(row: IncidentRow) -> dict[str, Any]:
     entry: dict[str, Any] = {**row._asdict(), "charged": bool(row.charged)}
     del entry["crc"]
     entry["traceback"] = entry.pop("traceback")  # the longest comes last
-    try:
-        verify(row)
-    except RecordCorrupt as error:
-        entry["damage"] = str(error)
-    return entry
+    return checked(entry, row)
 
 
 def _child(entry: dict[str, Any]) -> str:

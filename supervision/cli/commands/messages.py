@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from cyclopts import App
 
-from ....persistence.errors import RecordCorrupt
-from ....persistence.store.checksums import verify
 from ....persistence.store.rows import AttemptRow, InboxRow, MessageRow
+from ..view.damage import checked
 from ..view.output import AsJson, moment, parsed, print_json, print_pairs, print_table
 from ..view.paging import Limit, page
 from ..view.target import CommandFailed, Target, open_desk
@@ -118,7 +116,7 @@ def _entry(row: MessageRow, attempts: list[AttemptRow]) -> dict[str, Any]:
         "uid": row.uid,
         "body": parsed(row.body),
     }
-    return _checked(entry, lambda: verify(row))
+    return checked(entry, row, where="damaged")
 
 
 def _inbox_entry(row: InboxRow) -> dict[str, Any]:
@@ -136,12 +134,4 @@ def _inbox_entry(row: InboxRow) -> dict[str, Any]:
         "uid": row.uid,
         "body": parsed(row.body),
     }
-    return _checked(entry, lambda: verify(row))
-
-
-def _checked(entry: dict[str, Any], check: Callable[[], object]) -> dict[str, Any]:
-    try:
-        check()
-    except RecordCorrupt as error:
-        entry.update(where="damaged", damage=str(error))
-    return entry
+    return checked(entry, row, where="damaged")

@@ -9,10 +9,9 @@ import msgspec
 from cyclopts import App
 
 from ....actors.extensions.timers.schedule import Schedule
-from ....persistence.errors import RecordCorrupt
-from ....persistence.store.checksums import verify
 from ....persistence.store.contract import Store
 from ....persistence.store.rows import TimerRow
+from ..view.damage import checked
 from ..view.output import AsJson, moment, parsed, print_json, print_table
 from ..view.paging import Limit, page
 from ..view.target import Target, open_desk
@@ -73,11 +72,7 @@ def _entry(row: TimerRow) -> dict[str, Any]:
         "type": row.type,
         "body": parsed(row.body),
     }
-    try:
-        verify(row)
-    except RecordCorrupt as error:
-        entry["damage"] = str(error)
-    return entry
+    return checked(entry, row)
 
 
 def timer_lines(entries: list[dict[str, Any]]) -> str:

@@ -154,6 +154,27 @@ async def test_the_store_fails_at_the_commit_of_both(disk: SqliteGround, error: 
     assert not disk.rows(DeadLetterRow)
 
 
+async def test_the_store_fails_at_the_commit_of_both_as_the_node_stops(disk: SqliteGround) -> None:
+    """A node that stops isn't reset. Its stop ends all the same, and the message is handled in the next life."""
+    async with patience(), disk.node(SPEC) as system:
+        await system.ref("/t/writer").tell(Put(value="a", how="wait"))
+        while "in a" not in log:
+            await asyncio.sleep(0.001)
+
+        async def fail() -> None:
+            while system.kernel.cells["/t/writer"].status != "stopping":
+                await asyncio.sleep(0)
+            disk.plan.fail(StoreUnavailable("cable pulled"))
+            Writer.gate.set()
+
+        failing = asyncio.ensure_future(fail())
+    await failing
+    assert items(disk) == []
+    async with disk.node(SPEC) as system:
+        await system.idle()
+        assert items(disk) == await state_of(system, "writer") == ["a"]
+
+
 async def test_the_answer_to_the_commit_of_both_is_lost(disk: SqliteGround) -> None:
     """It landed: it must not be run again."""
     async with disk.node(SPEC) as system:

@@ -7,6 +7,7 @@ import asyncio
 import gc
 import tracemalloc
 from collections.abc import Iterator
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -95,6 +96,7 @@ async def test_one_that_has_left_memory_costs_nothing(disk: SqliteGround) -> Non
             await system.idle()
             return traced_b()
 
-        before = await come_and_go(0, ACTORS)
-        after = await come_and_go(ACTORS, 3 * ACTORS)
-        assert (after - before) / (2 * ACTORS) < PASSIVATED_B_MAX
+        # A dict keeps the size that it once had, and more actors are in memory at once on a busy machine. So a round
+        # may cost that, but whatever each actor leaves behind is there after every round.
+        after = [await come_and_go(first, first + ACTORS) for first in range(0, 4 * ACTORS, ACTORS)]
+        assert min(later - earlier for earlier, later in pairwise(after)) / ACTORS < PASSIVATED_B_MAX

@@ -22,6 +22,7 @@ from greenroom import (
     handler,
 )
 from greenroom.persistence.store.rows import ActorRow, MonitorRow
+from greenroom.testing import Recorder
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 
@@ -189,6 +190,12 @@ def trio(by: bool = True, **target: Any) -> SupervisorSpec:
     return tree(mortal("target", **target), *watchers, intensity=100)
 
 
+def three(*kinds: type[Actor[Any]], **options: Any) -> SupervisorSpec:
+    """The actors a, b and c: of these kinds, and mortals for the rest."""
+    all_kinds = (*kinds, Mortal, Mortal, Mortal)
+    return tree(*(mortal(name, kind, **options) for name, kind in zip("abc", all_kinds, strict=False)), intensity=100)
+
+
 def described(reason: ExitReason) -> str:
     return reason.error or (f"{reason.kind} {reason.text}" if reason.text else reason.kind)
 
@@ -219,3 +226,9 @@ def diary(ground: Ground, address: str) -> Diary:
 
 def relations(ground: Ground) -> list[tuple[str, str, str]]:
     return sorted((row.watcher, row.target, row.kind) for row in ground.rows(MonitorRow))
+
+
+def exits(events: Recorder) -> list[tuple[str, str, str]]:
+    """The exits that were recorded: address, kind and text."""
+    found = events.of("actor.exited")
+    return [(event.address, event.measures["kind"], event.measures["text"]) for event in found]

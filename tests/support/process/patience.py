@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -42,6 +43,8 @@ async def patience(*, asleep_s: float = ASLEEP_S_MAX, cpu_s: float = CPU_S_MAX) 
                 nonlocal found, later
                 if why := pulse.look():
                     found = f"{why}\n{stacks_here()}"
+                    # A block that can't be cancelled, such as a node's stop, hangs on, so say it now.
+                    print(found, file=sys.__stderr__, flush=True)
                     limit.reschedule(loop.time())
                 else:
                     later = loop.call_later(LOOK_S, look)

@@ -16,10 +16,12 @@ from watch_actors import (
     Take,
     Trapper,
     bind,
+    exits,
     mortal,
     relations,
     seen,
     tell,
+    three,
 )
 
 from greenroom import Actor, SupervisorSpec, TerminateChild, handler
@@ -33,16 +35,6 @@ A, B, C = "/t/a", "/t/b", "/t/c"
 @pytest.fixture(autouse=True)
 def gate() -> None:
     Mortal.gate = asyncio.Event()
-
-
-def three(*kinds: type[Actor[Any]], **options: Any) -> SupervisorSpec:
-    all_kinds = (*kinds, Mortal, Mortal, Mortal)
-    return tree(*(mortal(name, kind, **options) for name, kind in zip("abc", all_kinds, strict=False)), intensity=100)
-
-
-def exits(events: Recorder) -> list[tuple[str, str, str]]:
-    found = events.of("actor.exited")
-    return [(event.address, event.measures["kind"], event.measures["text"]) for event in found]
 
 
 @pytest.mark.parametrize("durable", [True, False])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from grounds import Ground, pool, tree
@@ -18,13 +17,15 @@ from watch_actors import (
     Trapper,
     bind,
     diary,
+    exits,
     mortal,
     relations,
     seen,
     tell,
+    three,
 )
 
-from greenroom import Actor, ExitReason, StoreUnavailable, SupervisorSpec
+from greenroom import ExitReason, StoreUnavailable
 from greenroom.actors.extensions.monitors.registry import Monitors
 from greenroom.testing import Recorder, VirtualRuntime
 
@@ -34,16 +35,6 @@ A, B, C = "/t/a", "/t/b", "/t/c"
 @pytest.fixture(autouse=True)
 def gate() -> None:
     Mortal.gate = asyncio.Event()
-
-
-def three(*kinds: type[Actor[Any]], **options: Any) -> SupervisorSpec:
-    all_kinds = (*kinds, Mortal, Mortal, Mortal)
-    return tree(*(mortal(name, kind, **options) for name, kind in zip("abc", all_kinds, strict=False)), intensity=100)
-
-
-def exits(events: Recorder) -> list[tuple[str, str, str]]:
-    found = events.of("actor.exited")
-    return [(event.address, event.measures["kind"], event.measures["text"]) for event in found]
 
 
 # -- the end of the node, passivation, the store -------------------------------------------------------------

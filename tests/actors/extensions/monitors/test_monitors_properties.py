@@ -12,6 +12,7 @@ import pytest
 from grounds import Ground, MemoryGround, pool, tree
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from patience import patience
 from watch_actors import FAST, Bind, End, Mortal, mortal
 
 from greenroom import (
@@ -118,6 +119,11 @@ steps = st.one_of(
 
 
 async def run(program: list[tuple[str, Any]]) -> None:
+    async with patience():
+        await run_patiently(program)
+
+
+async def run_patiently(program: list[tuple[str, Any]]) -> None:
     ground: Ground = MemoryGround()
     pending = list(program)
     while pending:
@@ -207,9 +213,18 @@ TO_A_BROKEN_STORE: list[tuple[str, Any]] = [
 ]
 
 
+A_STOP_AND_A_BROKEN_STORE: list[tuple[str, Any]] = [
+    ("/t/durable", End(how="transaction")),
+    ("start", "light"),
+    ("break", None),
+    ("crash", None),
+]
+
+
 @pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @example(TO_A_BROKEN_STORE)
+@example(A_STOP_AND_A_BROKEN_STORE)
 @given(st.lists(steps, max_size=25))
 def test_any_program(program: list[tuple[str, Any]]) -> None:
     asyncio.run(run(program))
