@@ -57,7 +57,10 @@ def test_sigterm_stops_in_order(place: Place) -> None:
 def test_a_signal_while_it_starts(place: Place) -> None:
     run = place.run()
     run.signal(signal.SIGINT)
-    assert run.wait() in (0, 130, -signal.SIGINT)  # the last two: the interpreter had hardly begun
+    code = run.wait()
+    # But for 0, the interpreter had hardly begun. Right at its own start it takes Ctrl-C for an error of its own.
+    own = ("Fatal Python error: init_", "Could not import runpy module")
+    assert code in (0, 130, -signal.SIGINT) or (code == 1 and run.log.startswith(own)), run.log
     place.prepare()
 
 
