@@ -51,7 +51,7 @@ class Exits:
             cell.refuse_asks()
             self._router.hand_on(cell)
         self._publish(cell, number, reason, retired)
-        if kernel.hooks.concerns(cell.address):
+        if kernel.hooks.concerns(cell.address):  # `exited` looks as well; this spares the usual restart its data
             kernel.exited(cell, Exit(cell.address, number, reason, uid, attempt, retired))
         if cell.supervisor is None:
             kernel.root_exited(reason)

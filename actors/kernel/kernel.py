@@ -153,13 +153,19 @@ class Kernel:
     # -- exits and addresses -------------------------------------------------------------------------------
 
     def exited(self, cell: Cell, end: Exit | None) -> None:
-        """Tell features that an incarnation is over. `end` is None for a first start that failed."""
-        for ended in self.hooks.ended:
-            ended(cell, end)
+        """Tell features that an incarnation is over, if its address concerns any of them.
+
+        `end` is None for a first start that failed.
+        """
+        if self.hooks.concerns(cell.address):
+            for ended in self.hooks.ended:
+                ended(cell, end)
 
     def owed(self, end: Exit, after: int, *, ahead: bool = False) -> list[Owed]:
         """The messages and deletions that will be owed because of an exit, of every feature. Changes nothing."""
-        found = []
+        found: list[Owed] = []
+        if not self.hooks.concerns(end.address):
+            return found
         for exiting in self.hooks.exiting:
             owed = exiting(end, after, ahead=ahead)
             if owed is not None:
