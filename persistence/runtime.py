@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ("Runtime", "uncancelled")
+__all__ = ("Runtime", "failure_of", "uncancelled")
 
 T = TypeVar("T")
 
@@ -72,16 +72,17 @@ class Runtime:
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         return asyncio.get_running_loop().create_task(coroutine, name=name)
 
-    async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a blocking call beside the loop."""
-        return await asyncio.get_running_loop().run_in_executor(None, function, *args)
-
     def uid(self) -> str:
         """A fresh 128-bit id in hex."""
         return os.urandom(16).hex()
 
     def random(self, seed: str | None = None) -> random.Random:
         return random.Random(seed)
+
+
+def failure_of(task: asyncio.Task[Any]) -> BaseException | None:
+    """The exception that a task ended with. None if it returned, or was cancelled."""
+    return None if task.cancelled() else task.exception()
 
 
 async def uncancelled(awaitable: Awaitable[T]) -> T:

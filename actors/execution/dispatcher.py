@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
+from ...persistence.runtime import failure_of
 from ..kernel.cell import UP, Cell
 from ..kernel.kernel import Kernel
 from ..kernel.turn import Turn, current_turn
@@ -108,7 +109,7 @@ class Dispatcher:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
         self._left_behind.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if (error := failure_of(task)) is not None:
             self._kernel.bug(error)
         self._kernel.maybe_idle()
 

@@ -9,7 +9,7 @@ from ..kernel.errors import Ignore, StartFailed
 from ..kernel.failures import Refusals
 from ..kernel.hooks import Instance
 from ..kernel.incarnation import Incarnation
-from ..kernel.turn import Turn
+from ..kernel.turn import FINISHED, Turn
 from ..messages.signals import Exit, ExitReason
 from .exits import Exits
 from .hook_turns import drive, end, run
@@ -68,7 +68,7 @@ async def start(cell: Cell) -> None:
         if isinstance(failure, asyncio.CancelledError):
             raise failure
         raise StartFailed(cell.address, STOPPED_MEANWHILE)
-    if failure is None and leaving is None and (turn is None or turn.status == "finished"):
+    if failure is None and leaving is None and (turn is None or turn.status is FINISHED):
         cell.status = UP
         cell.last_used = kernel.runtime.monotonic()
         if cell.state.outdated is not None:

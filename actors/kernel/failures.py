@@ -88,7 +88,7 @@ def charge(
     if at_once or envelope.attempts >= cell.options.max_attempts:
         park(kernel, envelope, reason, cause, owed)
         return
-    delay_s = cell.options.backoff.delay_s(envelope.attempts, kernel.jitter) if after_s is None else after_s
+    delay_s = _delay_s(cell, envelope) if after_s is None else after_s
     due = kernel.runtime.now() + delay_s
     kernel.events.emit(
         "message.failed",
@@ -101,12 +101,20 @@ def charge(
         retry_s=delay_s,
     )
     if envelope.id:
-        row = seal(AttemptRow(envelope.id, envelope.uid, envelope.attempts, due, cause))
+        row = _attempt_row(envelope, due, cause)
         try:
             envelope.after = _submit(kernel, Effects(rows=(row,)), owed)
         except StoreError:
             return  # the tree is about to be reset from the database, which still has the message
     kernel.delayed.retry(envelope, due)
+
+
+def _delay_s(cell: Cell, envelope: Envelope) -> float:
+    return cell.options.backoff.delay_s(envelope.attempts, cell.kernel.jitter)
+
+
+def _attempt_row(envelope: Envelope, due: float, cause: str) -> AttemptRow:
+    return seal(AttemptRow(envelope.id, envelope.uid, envelope.attempts, due, cause))
 
 
 def park(kernel: Kernel, envelope: Envelope, reason: ExitReason, cause: str, owed: Sequence[Owed] = ()) -> None:
@@ -209,10 +217,8 @@ class Refusals:
             reason = ExitReason.from_exception(error)
             report_parked(kernel, envelope, reason, "failed")
             return letter_effects(kernel, envelope, reason, "failed")
-        delay_s = cell.options.backoff.delay_s(envelope.attempts, kernel.jitter)
-        due = kernel.runtime.now() + delay_s
-        row = seal(AttemptRow(envelope.id, envelope.uid, envelope.attempts, due, f"refused: {error.why}"))
-        return Effects(rows=(row,))
+        due = kernel.runtime.now() + _delay_s(cell, envelope)
+        return Effects(rows=(_attempt_row(envelope, due, f"refused: {error.why}"),))
 
     def _started(self, turn: Any, error: StoreDataError) -> Effects | None:
         """Answer for the turn of an `on_start` or `on_stop`."""

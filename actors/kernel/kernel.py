@@ -16,7 +16,7 @@ from ...persistence.commit.committer import Committer
 from ...persistence.commit.effects import Effects, Entry
 from ...persistence.errors import GreenroomError, StoreDataError, StoreError, StoreFull, StoreUnavailable
 from ...persistence.events import Events
-from ...persistence.runtime import Runtime
+from ...persistence.runtime import Runtime, failure_of
 from ...persistence.store.contract import Store
 from ...persistence.store.rows import OwnerRow, Row
 from ..definition.handlers import HandlerSpec
@@ -206,12 +206,12 @@ class Kernel:
         task.add_done_callback(self._service_done)
 
     def _service_done(self, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if (error := failure_of(task)) is not None:
             self.bug(error)
 
     def _background_done(self, task: asyncio.Task[Any]) -> None:
         self.background_tasks.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if (error := failure_of(task)) is not None:
             self.bug(error)
         self.maybe_idle()
 

@@ -86,12 +86,11 @@ class MailIndex:
             if late is not None:
                 for priority, lane in late.lanes.items():
                     backlog.add_behind(list(lane), priority)
-        elif late is not None:
-            for priority, lane in late.lanes.items():
-                mailbox.add_rows(list(lane), priority)
-        if rows is not None:
-            for priority, lane in rows.lanes.items():
-                mailbox.add_rows(list(lane), priority)
+                late = None
+        for known in (late, rows):
+            if known is not None:
+                for priority, lane in known.lanes.items():
+                    mailbox.add_rows(list(lane), priority)
         return mailbox
 
     def keep(self, address: str, row_id: int, priority: int = 0) -> None:

@@ -174,13 +174,14 @@ class Mailbox:
         """Move the wanted entries into a mailbox of their own. `wanted` gets an entry and its priority."""
         found = Mailbox()
         for priority, lane in [*(self.lanes or {}).items(), (0, self.queue)]:
-            picked = [entry for entry in lane or () if wanted(entry, priority)]
-            if picked and lane is not None:
-                for entry in picked:
+            if not lane:
+                continue
+            for entry in [*lane]:
+                lane.popleft()
+                if wanted(entry, priority):
                     found.push(entry, priority)
-                kept = [entry for entry in lane if not wanted(entry, priority)]
-                lane.clear()
-                lane.extend(kept)
+                else:
+                    lane.append(entry)
         self.count -= found.count
         if self.count == 0:
             self.queue = self.lanes = None

@@ -20,11 +20,9 @@ from ..migrations.version import SCHEMA_VERSION
 from ..runtime import Runtime
 from .backup import back_up
 from .progress import Progress, unseen
+from .verify import INSTRUCTIONS, interrupted, look_for_signals
 
 __all__ = ("Migrated", "Vacuumed", "migrate", "vacuum")
-
-INSTRUCTIONS = 100_000
-"""So many instructions of SQLite's machine run between two looks for a Ctrl-C."""
 
 
 class Vacuumed(NamedTuple):
@@ -57,12 +55,12 @@ def vacuum(path: str) -> Vacuumed:
         before = size_of(path) + size_of(f"{path}-wal")
         try:
             with closing(connect(path, checkpoints=True)) as connection:
-                connection.set_progress_handler(lambda: 0, INSTRUCTIONS)  # lets Python notice a Ctrl-C
+                connection.set_progress_handler(look_for_signals, INSTRUCTIONS)
                 _check_used(inspect(connection, path), path)
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+            if interrupted(error):
                 raise KeyboardInterrupt from None
             raise translate(error, path) from error
         return Vacuumed(before, size_of(path) + size_of(f"{path}-wal"))

@@ -39,7 +39,16 @@ from ..store.rows import (
 )
 from .progress import Progress, unseen
 
-__all__ = ("Damage", "Findings", "error_of", "verify_file", "verify_store")
+__all__ = (
+    "INSTRUCTIONS",
+    "Damage",
+    "Findings",
+    "error_of",
+    "interrupted",
+    "look_for_signals",
+    "verify_file",
+    "verify_store",
+)
 
 SHOWN_MAX = 1000
 """So many damages are kept; the others are only counted."""
@@ -177,7 +186,7 @@ def verify_store(connection: sqlite3.Connection, path: str, progress: Progress =
     """
     usual = connection.text_factory
     connection.text_factory = _readable
-    connection.set_progress_handler(_look_for_signals, INSTRUCTIONS)
+    connection.set_progress_handler(look_for_signals, INSTRUCTIONS)
     try:
         findings = Findings(inspect(connection, path))
         progress(0, 0)
@@ -187,7 +196,7 @@ def verify_store(connection: sqlite3.Connection, path: str, progress: Progress =
             _check_rows(connection, findings, progress)
         return findings
     except ERRORS as error:
-        if _interrupted(error):
+        if interrupted(error):
             raise KeyboardInterrupt from None
         raise translate(error, path) from error
     finally:
@@ -200,7 +209,7 @@ def _structure(connection: sqlite3.Connection) -> list[str]:
     try:
         lines = [str(line) for (line,) in connection.execute(f"PRAGMA integrity_check({STRUCTURE_LINES_MAX})")]
     except sqlite3.DatabaseError as error:
-        if _interrupted(error):
+        if interrupted(error):
             raise
         return [str(error)]
     return [] if lines == ["ok"] else [line.removeprefix("*** in database main ***\n") for line in lines]
@@ -217,13 +226,13 @@ def _check_rows(connection: sqlite3.Connection, findings: Findings, progress: Pr
                 if not findings.rows % ROWS_AT_ONCE:
                     progress(findings.rows, max(total, findings.rows))
         except sqlite3.DatabaseError as error:
-            if _interrupted(error):
+            if interrupted(error):
                 raise
             findings.add(Damage("", (), "", f"table {table.name}: {error}", *_STRUCTURE[:2]))
     try:
         why = sql.wrong_owner(connection)
     except sqlite3.DatabaseError as error:
-        if _interrupted(error):
+        if interrupted(error):
             raise
         why = str(error)
     if why is not None:
@@ -236,7 +245,7 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
     try:
         return int(connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])
     except sqlite3.DatabaseError as error:
-        if _interrupted(error):
+        if interrupted(error):
             raise
         return 0
 
@@ -277,11 +286,11 @@ def _damage(kind: type[Row], table: Table, row: Any, why: str) -> Damage:
     return Damage(table.name, key, address, why, effect.format_map(names), remedy.format_map(names))
 
 
-def _interrupted(error: BaseException) -> bool:
+def interrupted(error: BaseException) -> bool:
     return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT
 
 
-def _look_for_signals() -> int:
+def look_for_signals() -> int:
     """Do nothing. Running Python code lets the interpreter handle a Ctrl-C, and its exception stops SQLite."""
     return 0
 

@@ -53,7 +53,7 @@ class InlineWorker(Worker):
 class InlineTransactions(UserTransactions):
     """Lends connections that have no thread of their own."""
 
-    def __init__(self, life: Life, worker: InlineWorker) -> None:
+    def __init__(self, worker: InlineWorker) -> None:
         super().__init__(worker)
         self._inline = worker
         self._leased: AsyncConnection | None = None

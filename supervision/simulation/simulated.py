@@ -82,7 +82,7 @@ class SimulatedStore(MemoryStore):
         super().__init__("memory://simulated", runtime, data=life.data)
         self._life = life
         self._worker = InlineWorker(life)
-        self._transactions = InlineTransactions(life, self._worker)
+        self._transactions = InlineTransactions(self._worker)
         self._down_until = 0.0
         self._refused: set[int] = set()
         """The ids of messages that it refuses. A message that is told again has another id."""

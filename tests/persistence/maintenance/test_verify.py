@@ -180,7 +180,7 @@ async def test_what_is_no_store_is_refused(make: Make, tmp_path: Path) -> None:
 async def test_ctrl_c_ends_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     path = await filled(make)
     monkeypatch.setattr(verify, "INSTRUCTIONS", 1)
-    monkeypatch.setattr(verify, "_look_for_signals", lambda: 1)  # as after an exception in the handler
+    monkeypatch.setattr(verify, "look_for_signals", lambda: 1)  # as after an exception in the handler
     with opened(path) as connection:
         with pytest.raises(KeyboardInterrupt):
             verify_store(connection, str(path))
