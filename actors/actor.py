@@ -255,7 +255,7 @@ class Actor(Generic[State]):
         Args:
             after_s: once, so many seconds after this call.
             every_s: again and again, at a fixed rate: first after so many seconds, then that long after each due time.
-            cron: by a cron expression of five fields, such as `"*/5 * * * *"`; takes `greenroom[cron]`.
+            cron: by a cron expression of five fields, such as `"*/5 * * * *"`, or `"@daily"`; takes `greenroom[cron]`.
             at: once, at that moment, at once if it has passed. A datetime with a time zone.
             name: the timer's, in this actor; by default the message's tag. A timer of that name is replaced.
             timezone: in which the cron expression is meant, such as `"Europe/Berlin"`; by default UTC.

@@ -146,22 +146,39 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 overrides[name] = tuple(value)
         return msgspec.structs.replace(self, **overrides)
 
-    def verdict(self, error: BaseException) -> Verdict | None:
+    def verdict(
+        self, error: BaseException, retry: tuple[type, ...] = (), reject: tuple[type, ...] = ()
+    ) -> Verdict | None:
         """The outcome for a message whose handler raised `error`; None: the actor exits.
 
         The listed class nearest to the error's own decides, so that `retry_on = (OSError,)` and `reject_on =
-        (FileNotFoundError,)` go together.
+        (FileNotFoundError,)` go together. Of an `ExceptionGroup`, as `asyncio.TaskGroup` raises it, every part counts,
+        unless a class of groups is listed itself: one part that isn't listed makes the actor exit; otherwise one that
+        is rejected rejects the message, because it would come again with each retry.
+
+        Args:
+            retry, reject: classes that every actor's lists have.
         """
-        if self.retry_on or self.reject_on:
-            for cls in type(error).__mro__:
-                if cls in self.reject_on:
-                    return "reject"
-                if cls in self.retry_on:
-                    return "retry"
-        return None
+        retry, reject = (*self.retry_on, *retry), (*self.reject_on, *reject)
+        return _outcome(error, retry, reject) if retry or reject else None
 
 
 OPTION_NAMES: tuple[str, ...] = Options.__struct_fields__
+
+
+def _outcome(error: BaseException, retry: tuple[type, ...], reject: tuple[type, ...]) -> Verdict | None:
+    parts = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    for cls in type(error).__mro__:
+        if parts and not issubclass(cls, BaseExceptionGroup):
+            break  # a base class of a group, such as Exception, says nothing of its parts
+        if cls in reject:
+            return "reject"
+        if cls in retry:
+            return "retry"
+    outcomes = {_outcome(part, retry, reject) for part in parts}
+    if not outcomes or None in outcomes:
+        return None
+    return "reject" if "reject" in outcomes else "retry"
 
 
 def near_miss(name: str) -> str | None:

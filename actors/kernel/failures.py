@@ -61,10 +61,18 @@ def judge(options: Options, error: BaseException) -> Verdict:
         return Verdict(reason, "rejected", True, False, None)
     if isinstance(error, Retry):
         return Verdict(reason, "failed", False, False, error.after_s)
-    listed = options.verdict(error)
+    listed = options.verdict(error, (Retry,), (Reject,))
     if listed == "reject":
         return Verdict(reason, "rejected", True, False, None)
-    return Verdict(reason, "failed", False, listed is None, None)
+    return Verdict(reason, "failed", False, listed is None, _asked_s(error) if listed == "retry" else None)
+
+
+def _asked_s(error: BaseException) -> float | None:
+    """The longest backoff that a `Retry` in a group of exceptions asks for, in seconds; None if none does."""
+    if isinstance(error, Retry):
+        return error.after_s
+    parts = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return max((asked for part in parts if (asked := _asked_s(part)) is not None), default=None)
 
 
 def charge(

@@ -16,6 +16,8 @@ FRAMES_KEPT = 4096
 """The number of formatted frames that are kept; at one more the collection begins anew."""
 FRAMES_MAX = 64
 """Frames in a traceback. Longer ones are recursions, which the standard library knows how to shorten."""
+PARTS_MAX = 5
+"""Parts of a group of exceptions that its text names. The traceback has them all."""
 
 _RUNTIME = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _PACKAGE = "greenroom."
@@ -36,10 +38,18 @@ def type_name(cls: type) -> str:
 
 
 def text_of(error: BaseException) -> str:
+    """The exception's message. That of a group names its parts, because by itself it only counts them."""
     try:
+        if isinstance(error, BaseExceptionGroup):
+            return f"{error}: {'; '.join(map(_part, error.exceptions[:PARTS_MAX]))}"
         return str(error)
     except Exception as broken:
         return f"<its __str__ raised {type(broken).__name__}>"
+
+
+def _part(error: BaseException) -> str:
+    text = text_of(error)
+    return f"{type_name(type(error))}: {text}" if text else type_name(type(error))
 
 
 def traceback_of(error: BaseException) -> str:

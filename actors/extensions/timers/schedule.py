@@ -11,6 +11,7 @@ cronsim, by the rules of Debian's cron, the two nights a year included.
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
@@ -28,6 +29,17 @@ EVERY_S_MIN = 0.001
 """Seconds of the shortest interval. A shorter one is a mistake, because it would do nothing but fill the mailbox."""
 AHEAD_S_MAX = 100 * 366 * 86_400.0
 """Seconds of a hundred years. A longer time is a mistake in the unit."""
+
+NICKNAMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+"""Debian: crontab(5). A row has the five fields that a nickname stands for."""
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -114,11 +126,30 @@ def _by_cron(timer_id: str, now: float, cron: Any, timezone: Any) -> tuple[Sched
         raise TypeError(f'cron={cron!r:.100}: a cron expression is a str, such as "*/5 * * * *"')
     if not isinstance(timezone, str):
         raise TypeError(f'timezone={timezone!r:.100}: it is a name, such as "Europe/Berlin"')
-    schedule = Schedule(id=timer_id, cron=" ".join(cron.split()), timezone=timezone)
+    expression = " ".join(cron.split())
+    if expression.startswith("@"):
+        expression = _of_nickname(expression)
+    schedule = Schedule(id=timer_id, cron=expression, timezone=timezone)
     first = schedule.next(now)
     if first is None:
         raise ValueError(f"cron={cron!r}: there is no such moment within the next 50 years")
     return schedule, first
+
+
+def _of_nickname(name: str) -> str:
+    """The expression that a nickname such as `@daily` stands for."""
+    known = NICKNAMES.get(name.lower())
+    if known is not None:
+        return known
+    if name.lower() == "@reboot":
+        why = "a timer outlives the node, so it has no reboot. Do it in `on_start`, which runs at each start"
+    elif name.lower().startswith("@every"):
+        why = "there is no such nickname. For an interval write every_s=300, in seconds"
+    else:
+        near = difflib.get_close_matches(name.lower(), NICKNAMES, n=1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        why = f"there is no such nickname. {hint}There are {', '.join(NICKNAMES)}"
+    raise ValueError(f"cron={name!r:.100}: {why}")
 
 
 def _check_seconds(name: str, value: Any, least: float) -> None:
@@ -144,11 +175,13 @@ def _cron_moments(expression: str, timezone: str, now: float) -> Iterator[dateti
         from cronsim import CronSim, CronSimError
     except ImportError as error:
         raise ExtraMissing("cron", f"cron={expression!r}", "cronsim") from error
+    begin = datetime.fromtimestamp(now, _zone(timezone))
     try:
-        moments: Iterator[datetime] = CronSim(expression, datetime.fromtimestamp(now, _zone(timezone)))
-    except CronSimError as error:
-        why = f"{error}. It has five fields: minute, hour, day of the month, month, day of the week"
-        raise ValueError(f"cron={expression!r}: {why}") from None
+        moments: Iterator[datetime] = CronSim(expression, begin)
+    except (CronSimError, ValueError) as error:  # a ValueError: a number of more digits than Python reads
+        why = f"{str(error)[:1].lower()}{str(error)[1:]}"
+        fields = "It has five fields: minute, hour, day of the month, month, day of the week"
+        raise ValueError(f"cron={expression!r:.100}: {why}. {fields}; or it is a nickname, such as @daily") from None
     return moments
 
 

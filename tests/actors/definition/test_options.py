@@ -110,6 +110,50 @@ def test_the_nearest_listed_class_decides() -> None:
     assert Options().verdict(ValueError()) is None
 
 
+def group(*parts: Exception) -> Exception:
+    return ExceptionGroup("several", parts)
+
+
+class OwnGroup(ExceptionGroup):  # type: ignore[type-arg]
+    pass
+
+
+@pytest.mark.parametrize(
+    ("parts", "verdict"),
+    [
+        ([OSError()], "retry"),
+        ([OSError(), ConnectionResetError()], "retry"),
+        ([ValueError()], "reject"),
+        ([ValueError(), FileNotFoundError()], "reject"),
+        ([OSError(), ValueError()], "reject"),  # a retry would only meet the ValueError again
+        ([KeyError()], None),
+        ([OSError(), KeyError()], None),
+        ([ValueError(), KeyError()], None),
+        ([group(OSError(), group(ConnectionResetError()))], "retry"),
+        ([OSError(), group(ValueError())], "reject"),
+        ([OSError(), group(OSError(), group(KeyError()))], None),
+    ],
+)
+def test_every_part_of_a_group_counts(parts: list[Exception], verdict: str | None) -> None:
+    options = Options(retry_on=(OSError,), reject_on=(FileNotFoundError, ValueError))
+    assert options.verdict(group(*parts)) == verdict
+
+
+def test_a_base_class_of_groups_stands_for_the_parts_and_a_class_of_groups_for_itself() -> None:
+    broad = Options(retry_on=(Exception,), reject_on=(ValueError,))
+    assert broad.verdict(group(KeyError())) == "retry"
+    assert broad.verdict(group(ValueError())) == "reject"
+    assert Options(retry_on=(ExceptionGroup,)).verdict(group(ValueError())) == "retry"
+    listed = Options(retry_on=(OwnGroup,), reject_on=(ExceptionGroup,))
+    assert listed.verdict(OwnGroup("mine", [KeyError()])) == "retry"
+    assert listed.verdict(group(KeyError())) == "reject"
+
+
+def test_a_part_that_is_no_exception_is_in_no_list() -> None:
+    options = Options(retry_on=(Exception,))
+    assert options.verdict(BaseExceptionGroup("several", [OSError(), GeneratorExit()])) is None
+
+
 # -- backoff ------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from grounds import Ground, tree
-from turn_actors import FAILURES, FAST, Add, Adder, Relay, Sender, Steps, Sum, Total
+from turn_actors import EXPECTED, FAILURES, FAST, Add, Adder, Relay, Sender, Steps, Sum, Total
 
 from greenroom import Actor, Backoff, Message, Retry, TurnClosed, handler
 from greenroom.persistence.store.rows import ActorRow, AttemptRow, DeadLetterRow, MessageRow
@@ -31,14 +31,14 @@ async def test_a_turn_that_fails_leaves_only_its_attempt(ground: Ground, fail: s
         assert await system.ref("/t/sender").ask(Total()) == 6
         assert await system.ref("/t/adder").ask(Steps()) == [1, 2, 3]
         assert len(events.of("message.failed")) == 1
-        exits = 0 if fail in ("retry", "expected") else 1
+        exits = 0 if fail in EXPECTED else 1
         assert len(events.of("actor.exited")) == exits
     assert not ground.rows(MessageRow)
     assert not ground.rows(AttemptRow)
     assert not ground.rows(DeadLetterRow)
 
 
-@pytest.mark.parametrize("fail", [*FAILURES, "reject"])
+@pytest.mark.parametrize("fail", [*FAILURES, "reject", "reject in a group"])
 async def test_a_message_that_always_fails_is_parked_and_nothing_else_is_left(ground: Ground, fail: str) -> None:
     async with ground.node(tree(Adder, Sender)) as system:
         sender = system.ref("/t/sender")
@@ -48,8 +48,8 @@ async def test_a_message_that_always_fails_is_parked_and_nothing_else_is_left(gr
         assert await sender.ask(Total()) == 5
         assert await system.ref("/t/adder").ask(Steps()) == [5]
     (letter,) = ground.rows(DeadLetterRow)
-    assert letter.attempts == (1 if fail == "reject" else 3)
-    assert letter.cause == ("rejected" if fail == "reject" else "failed")
+    assert letter.attempts == (1 if fail.startswith("reject") else 3)
+    assert letter.cause == ("rejected" if fail.startswith("reject") else "failed")
     assert letter.type == "Relay"
     assert msgspec.json.decode(letter.body)["amounts"] == [1]
     assert not ground.rows(MessageRow)

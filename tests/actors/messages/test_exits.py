@@ -54,7 +54,11 @@ def test_the_traceback_has_causes_and_notes() -> None:
 
 
 def test_an_exception_group_shows_its_parts() -> None:
-    assert "KeyError: 'one'" in caught(ExceptionGroup("several", [KeyError("one")])).traceback
+    parts = [KeyError("one"), ExceptionGroup("more", [ValueError(), OwnError("two")])]
+    reason = caught(ExceptionGroup("several", parts))
+    assert "KeyError: 'one'" in reason.traceback
+    inner = f"ExceptionGroup: more (2 sub-exceptions): ValueError; {__name__}.OwnError: two"
+    assert reason.text == f"several (2 sub-exceptions): KeyError: 'one'; {inner}"
 
 
 def test_long_texts_are_cut_in_the_middle() -> None:

@@ -79,6 +79,15 @@ class Sender(Actor[Sum]):
                     raise Expected
                 case "reject":
                     raise Reject("no")
+                case "retry in a group":
+                    raise ExceptionGroup("several", [Expected(), Retry(after_s=0.0), Retry()])
+                case "expected in a group":
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(self.fails())
+                case "reject in a group":
+                    raise ExceptionGroup("several", [Expected(), Reject("no")])
+                case "error in a group":
+                    raise ExceptionGroup("several", [Expected(), RuntimeError("no")])
                 case "state":
                     self.state.total = "nonsense"  # type: ignore[assignment]
                 case "cancelled":
@@ -90,9 +99,14 @@ class Sender(Actor[Sum]):
                 case _:
                     raise RuntimeError(message.fail)
 
+    async def fails(self) -> None:
+        raise Expected
+
     @handler
     def total(self, message: Total) -> int:
         return self.state.total
 
 
-FAILURES = ["retry", "expected", "error", "state", "cancelled", "exit", "stop"]
+EXPECTED = ["retry", "expected", "retry in a group", "expected in a group"]
+"""Failures after which the actor goes on."""
+FAILURES = [*EXPECTED, "error", "error in a group", "state", "cancelled", "exit", "stop"]

@@ -79,6 +79,38 @@ def test_a_zone_and_names(expression: str) -> None:
     assert due(expression, BERLIN, 2026, 11, 20, 12, count=3) == found
 
 
+@pytest.mark.parametrize(
+    ("nickname", "moments"),
+    [
+        ("@hourly", ["2026-03-05 13:00", "2026-03-05 14:00"]),
+        ("@daily", ["2026-03-06 00:00", "2026-03-07 00:00"]),
+        ("@midnight", ["2026-03-06 00:00", "2026-03-07 00:00"]),
+        ("@weekly", ["2026-03-08 00:00", "2026-03-15 00:00"]),
+        ("@monthly", ["2026-04-01 00:00", "2026-05-01 00:00"]),
+        ("@yearly", ["2027-01-01 00:00", "2028-01-01 00:00"]),
+        (" @Annually ", ["2027-01-01 00:00", "2028-01-01 00:00"]),
+    ],
+)
+def test_a_nickname(nickname: str, moments: list[str]) -> None:
+    now = datetime(2026, 3, 5, 12, 30, tzinfo=BERLIN).timestamp()
+    schedule, first = make_schedule(
+        "id", now, after_s=None, every_s=None, cron=nickname, at=None, timezone="Europe/Berlin"
+    )
+    second = schedule.next(first)
+    assert second is not None
+    assert [datetime.fromtimestamp(due, BERLIN).strftime("%Y-%m-%d %H:%M") for due in (first, second)] == moments
+
+
+def test_a_daily_job_on_a_day_without_midnight() -> None:
+    """In Beirut the clock goes forward at midnight."""
+    now = datetime(2026, 3, 28, 12, tzinfo=ZoneInfo("Asia/Beirut")).timestamp()
+    schedule, first = make_schedule(
+        "id", now, after_s=None, every_s=None, cron="@daily", at=None, timezone="Asia/Beirut"
+    )
+    moments = [datetime.fromtimestamp(due, ZoneInfo("Asia/Beirut")) for due in (first, schedule.next(first) or 0.0)]
+    assert [moment.strftime("%d %H:%M") for moment in moments] == ["29 01:00", "30 00:00"]
+
+
 def test_without_a_zone_it_is_utc() -> None:
     schedule, first = make_schedule("id", EPOCH, after_s=None, every_s=None, cron="0 12 * * *", at=None, timezone=None)
     assert datetime.fromtimestamp(first, UTC).hour == 12
@@ -104,11 +136,15 @@ async def test_it_ticks(clock: VirtualRuntime, memory: Ground, zone: str | None)
 @pytest.mark.parametrize(
     ("how", "kind", "text"),
     [
-        ({"cron": "61 * * * *"}, ValueError, "Bad minute. It has five fields: minute, hour"),
-        ({"cron": "* * * *"}, ValueError, "Wrong number of fields"),
-        ({"cron": "@daily"}, ValueError, "Wrong number of fields"),
-        ({"cron": ""}, ValueError, "Wrong number of fields"),
-        ({"cron": "0 0 31 4 *"}, ValueError, "Bad day-of-month"),
+        ({"cron": "61 * * * *"}, ValueError, "bad minute. It has five fields: minute, hour"),
+        ({"cron": "* * * *"}, ValueError, "wrong number of fields.*or it is a nickname, such as @daily"),
+        ({"cron": "@reboot"}, ValueError, "it has no reboot. Do it in `on_start`"),
+        ({"cron": "@Every 5m"}, ValueError, "For an interval write every_s=300, in seconds"),
+        ({"cron": "@dayly"}, ValueError, "Did you mean '@daily'\\? There are @hourly, @daily"),
+        ({"cron": "@daily 5"}, ValueError, "there is no such nickname"),
+        ({"cron": f"{'9' * 5000} * * * *"}, ValueError, "It has five fields"),
+        ({"cron": ""}, ValueError, "wrong number of fields"),
+        ({"cron": "0 0 31 4 *"}, ValueError, "bad day-of-month"),
         ({"cron": "0 0 */31 * MON#5", "timezone": "UTC"}, ValueError, "no such moment within the next 50 years"),
         ({"cron": 5}, TypeError, "a cron expression is a str"),
         ({"cron": "* * * * *", "timezone": "Europe/Atlantis"}, ValueError, "there is no such zone"),
