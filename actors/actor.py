@@ -158,7 +158,8 @@ class Actor(Generic[State]):
         life = _life(self, "supervisor")
         above = life.cell.supervisor
         if above is None:
-            raise ActorNotFound("/", f"{life.address} is the root of the tree and has no supervisor")
+            why = f"{life.address} is the root of the tree and has no supervisor"
+            raise ActorNotFound("/", why, "Use it only below the root")
         return ref_to(life.kernel, above.address)
 
     @property
@@ -362,7 +363,7 @@ def _running(actor: Actor[Any], attribute: str) -> Incarnation:
     """
     life = _life(actor, attribute)
     if life.cell.incarnation is not life:
-        raise TurnClosed(life.address)
+        raise TurnClosed(life.address, "life")
     return life
 
 
@@ -374,7 +375,7 @@ def _turn_of(life: Incarnation) -> Turn:
     """
     turn = life.cell.turn
     if turn is None or turn.incarnation is not life:
-        raise TurnClosed(life.address)
+        raise TurnClosed(life.address, "none" if life.cell.incarnation is life else "life")
     return turn
 
 

@@ -40,12 +40,19 @@ def decode_body(receiver: Receiver, tag: str, body: bytes) -> Message:
     if cls is None:
         cls = _renamed(receiver, tag)
         if cls is None:
-            raise UnknownMessageType(receiver.address, tag, receiver.definition.by_tag)
+            raise _unknown(receiver, tag)
     try:
         message: Message = decoder_of(cls).decode(_retagged(body, cls) if renamed else body)
     except Exception as error:
         raise UndecodableMessage(receiver.address, tag, str(error)) from None
     return message
+
+
+def _unknown(receiver: Receiver, tag: str) -> UnknownMessageType:
+    definition = receiver.definition
+    return UnknownMessageType(
+        receiver.address, tag, definition.by_tag, is_supervisor=getattr(definition.cls, "_supervises", False)
+    )
 
 
 def means(receiver: Receiver, tag: str, cls: type[Message]) -> bool:

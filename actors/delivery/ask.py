@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from ..kernel.cell import DOWN, GONE, PASSIVE, STOPPED, UP, Cell
-from ..kernel.errors import ActorNotFound
+from ..kernel.errors import ActorNotFound, start_first
 from ..kernel.hooks import Extension
 from ..kernel.kernel import Kernel
 from ..kernel.turn import Turn, current_turn
@@ -135,7 +135,8 @@ def _check_reachable(cell: Cell) -> None:
     while above is not None:
         if above.status is STOPPED or above.status is GONE:
             whose = "it" if above is cell else above.address
-            raise ActorNotFound(cell.address, f"{whose} is {above.status}")
+            remedy = start_first(above.address) if above.status is STOPPED else ""
+            raise ActorNotFound(cell.address, f"{whose} is {above.status}", remedy)
         above = above.supervisor
 
 

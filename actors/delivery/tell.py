@@ -47,7 +47,7 @@ class Delivery:
             raise NotAMessage(message)
         kernel = self.kernel
         if kernel.over:
-            raise SystemStopped(cell.address, message)
+            raise SystemStopped(cell.address, message, kernel.gave_up)
         mailbox, commits = cell.mailbox, kernel.commits
         waits = mailbox.count >= cell.capacity or cell.admission is not None
         failure = commits.failure

@@ -108,7 +108,7 @@ async def drive(turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: f
         task.cancel()
         if await runtime.wait((task,), CANCEL_GRACE_S) and not task.cancelled():
             task.exception()
-        raise HandlerTimeout(turn.cell.address, timeout_s or 0.0)
+        raise HandlerTimeout(turn.cell.address, timeout_s or 0.0, "`on_start`")
     except asyncio.CancelledError:
         task.cancel()
         await uncancelled(runtime.wait((task,), CANCEL_GRACE_S))  # anyio cancels again at each await

@@ -18,7 +18,7 @@ from ..mailbox.mailbox import Entry, Mailbox, priority_of
 from ..messages.aliases import Aliases
 from ..messages.message import Message
 from ..messages.signals import ExitReason
-from .errors import ActorNotFound
+from .errors import ActorNotFound, SystemStopped, start_first
 from .kernel import Kernel
 from .state import DurableState
 
@@ -357,7 +357,14 @@ class Cell:
         """Refuse the asks that wait, because nothing will answer them."""
         for entry in self.mailbox.entries():
             if isinstance(entry, Ask):
-                entry.refuse(ActorNotFound(self.address, f"it is {self.status}"))
+                entry.refuse(self._unreachable(entry.message))
+
+    def _unreachable(self, undelivered: object) -> GreenroomError:
+        """The error of an ask that nothing will answer."""
+        if self.kernel.over:
+            return SystemStopped(self.address, undelivered, self.kernel.gave_up)
+        remedy = start_first(self.address) if self.status is STOPPED else ""
+        return ActorNotFound(self.address, f"it is {self.status}", remedy)
 
     def reset(self, error: StoreError) -> None:
         """Forget everything, because the store failed. It will be read again."""

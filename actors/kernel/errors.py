@@ -32,35 +32,82 @@ __all__ = (
 class ActorNotFound(ActorError):
     """There is no actor at the address, and nothing that would start one."""
 
-    def __init__(self, address: str, why: str = "") -> None:
+    def __init__(self, address: str, why: str = "", remedy: str = "") -> None:
+        """
+        Args:
+            remedy: the thing to do, in full sentences but for the last stop; by default, to check the address.
+        """
         self.address = address
         self.why = why
-        super().__init__(
-            f"no actor at {address}{f': {why}' if why else ''}. Check the address, or start the child there first"
-        )
+        if not remedy:
+            if address.startswith("/") and not address.endswith("/"):
+                remedy = "Check the address, or start the child there first"
+            else:
+                remedy = "Begin it with a slash, and end it without one"
+        super().__init__(f"no actor at {address}{f': {why}' if why else ''}. {remedy}")
+
+
+def start_first(address: str) -> str:
+    """The remedy for an actor that is stopped."""
+    return f"Start it first: RestartChild at its supervisor, or `greenroom actors start {address}`"
 
 
 class SystemStopped(ActorError):
     """The system is stopping or has stopped. `undelivered` is the message that was not taken."""
 
-    def __init__(self, address: str = "", undelivered: object = None) -> None:
+    def __init__(self, address: str = "", undelivered: object = None, because: object = None) -> None:
+        """
+        Args:
+            because: the error with which the node has ended by itself; None if it was stopped.
+        """
         self.address = address
         self.undelivered = undelivered
-        super().__init__(
-            f"the system has stopped{f'; nothing reaches {address}' if address else ''}. "
-            "Send inside `async with start(...)`, or through a `Client`"
-        )
+        self.because = None if because is None else str(because)
+        if self.because is None:
+            found = "the system is stopping, or has stopped"
+            remedy = "Send inside `async with start(...)`, or through a `Client`"
+        else:
+            found = f"the node has ended by itself ({self.because.partition(chr(10))[0]})"
+            remedy = "Mend that, and start it again"
+        super().__init__(f"{found}{f'; nothing reaches {address}' if address else ''}. {remedy}")
+
+
+_CLOSED = {
+    "handler": (
+        "the turn of {address} is over, and its tasks can't send any more. Await the handler's tasks before it "
+        "returns. A task that is to live longer belongs to a TaskSupervisor: `self.system.tasks(...).start(...)`"
+    ),
+    "hook": (
+        "the turn of {address}'s `on_start` or `on_stop` is over, and its tasks can't send any more. A task that is to "
+        "live longer belongs to a TaskSupervisor: `self.system.tasks(...).start(...)`"
+    ),
+    "none": (
+        "{address} runs no turn at this moment, so there is nothing that this could commit with. Tell {address} a "
+        "message, and do it in its handler"
+    ),
+    "life": (
+        "this incarnation of {address} has ended. Ask the one that runs now: `system.ref({address!r})`, and not an "
+        "instance that was kept"
+    ),
+}
 
 
 class TurnClosed(ActorError):
-    """The turn is over: a send, a timer or a state change that is made now can't be part of it."""
+    """The turn is over, or there is none: a send, a timer or a state change that is made now can't be part of it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, place: str = "handler") -> None:
+        """
+        Args:
+            place: "handler" or "hook" (`on_start` or `on_stop`), of which the turn was; "none" if no turn runs; or
+                "life" if the incarnation has ended.
+        """
         self.address = address
-        super().__init__(
-            f"the turn of {address} is over. Await the handler's child tasks before it returns, or tell "
-            f"{address} a message and go on in its turn"
-        )
+        self.place = place
+        super().__init__(_CLOSED[place].format(address=address))
+
+
+def _traceback_of(reason: ExitReason) -> str:
+    return ". The traceback is in `reason.traceback`" if reason.traceback else ""
 
 
 class AskFailed(ActorError):
@@ -69,17 +116,22 @@ class AskFailed(ActorError):
     def __init__(self, address: str, reason: ExitReason) -> None:
         self.address = address
         self.reason = reason
-        super().__init__(f"{address} failed to answer: {reason}. Its traceback is in `reason.traceback`")
+        super().__init__(f"{address} failed to answer: {reason}{_traceback_of(reason)}")
 
 
 class HandlerTimeout(ActorError):
-    """The handler ran longer than its actor's `handler_timeout_s` and was cancelled."""
+    """The handler, or `on_start`, ran longer than its actor's `handler_timeout_s` and was cancelled."""
 
-    def __init__(self, address: str, timeout_s: float) -> None:
+    def __init__(self, address: str, timeout_s: float, place: str = "a handler") -> None:
+        """
+        Args:
+            place: the method that ran too long.
+        """
         self.address = address
         self.timeout_s = timeout_s
+        self.place = place
         super().__init__(
-            f"a handler of {address} ran longer than {timeout_s:g} s. Make it shorter, put a timeout on "
+            f"{place} of {address} ran longer than {timeout_s:g} s. Make it shorter, put a timeout on "
             "what it awaits, or raise `handler_timeout_s`"
         )
 
@@ -90,7 +142,7 @@ class StartFailed(ActorError):
     def __init__(self, address: str, reason: ExitReason) -> None:
         self.address = address
         self.reason = reason
-        super().__init__(f"{address} did not start: {reason}. The traceback is in `reason.traceback`")
+        super().__init__(f"{address} did not start: {reason}{_traceback_of(reason)}")
 
 
 class TransactionTimeout(ActorError):

@@ -290,7 +290,7 @@ class Kernel:
             SystemStopped, StoreError: nothing can be told at the moment.
         """
         if self.over:
-            raise SystemStopped
+            raise SystemStopped(because=self.gave_up)
         if self.commits.failure is not None:
             raise self.commits.failure
 

@@ -133,7 +133,7 @@ class Turn(Handled):
 
     def check_open(self) -> None:
         if self.status is not OPEN or self.cell.incarnation is not self.incarnation:
-            raise TurnClosed(self.cell.address)
+            raise TurnClosed(self.cell.address, "hook" if self.message is None else "handler")
 
     def next_uid(self) -> str:
         self.ordinal += 1

@@ -9,6 +9,8 @@ __all__ = ("round_trip",)
 
 encode = ENCODER.encode
 
+_REMEDY = "Give each field a value of its declared type, one that JSON can carry"
+
 
 def round_trip(address: str, message: Message) -> tuple[bytes, Message]:
     """A message's bytes, and the message that they are.
@@ -21,5 +23,5 @@ def round_trip(address: str, message: Message) -> tuple[bytes, Message]:
         body = encode(message)
         copy: Message = (cls.__decoder__ or decoder_of(cls)).decode(body)
     except Exception as error:
-        raise UndecodableMessage(address, tag_of(cls), str(error)) from error
+        raise UndecodableMessage(address, tag_of(cls), str(error), _REMEDY) from error
     return body, copy

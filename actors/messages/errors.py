@@ -76,30 +76,52 @@ class UnhandledMessage(ActorError):
 class UnknownMessageType(ActorError):
     """No class goes by the type name that the stored message carries."""
 
-    def __init__(self, address: str, message_type: str, known: Iterable[str] = ()) -> None:
+    def __init__(
+        self, address: str, message_type: str, known: Iterable[str] = (), *, is_supervisor: bool = False
+    ) -> None:
+        """
+        Args:
+            known: the tags of the messages that it handles.
+            is_supervisor: whether it is a supervisor, which has no messages of its user.
+        """
         self.address = address
         self.message_type = message_type
         self.known = tuple(sorted(known))
-        close = difflib.get_close_matches(message_type, self.known, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        listed = f"; it knows {shortened(', '.join(self.known))}" if self.known else ""
-        super().__init__(
-            f"{address} knows no message type {message_type!r}{hint}{listed}. "
-            f"If the class was renamed, give it `tag={message_type!r}`, or name the new tag under [aliases.messages]; "
-            "then requeue the message"
-        )
+        if is_supervisor:
+            found = f"{address} is a supervisor, and takes no {message_type}"
+            remedy = f"Send it to an actor below {address}: `greenroom tree` shows what there is"
+        else:
+            close = difflib.get_close_matches(message_type, self.known, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            listed = f"; it knows {shortened(', '.join(self.known))}" if self.known else ""
+            found = f"{address} knows no message type {message_type!r}{hint}{listed}"
+            remedy = (
+                f"If the class was renamed, give it `tag={message_type!r}`, or name the new tag under "
+                "[aliases.messages]; a dead letter can be requeued then (greenroom dead requeue)"
+            )
+        super().__init__(f"{found}. {remedy}")
 
 
 class UndecodableMessage(ActorError):
-    """The stored body doesn't fit the message class."""
+    """The stored body doesn't fit the message class; or a message that is being sent wouldn't come back as it is."""
 
-    def __init__(self, address: str, message_type: str, why: str) -> None:
+    def __init__(self, address: str, message_type: str, why: str, remedy: str = "") -> None:
+        """
+        Args:
+            remedy: the thing to do for the sender, if it is being sent; in full sentences but for the last stop.
+        """
         self.address = address
         self.message_type = message_type
         self.why = why
-        super().__init__(
-            f"a {message_type} for {address} doesn't decode: {why}. Give new fields a default; then requeue the message"
-        )
+        self.remedy = remedy
+        if remedy:
+            text = f"a {message_type} can't be sent to {address}: {why}. {remedy}"
+        else:
+            text = (
+                f"a {message_type} for {address} doesn't decode: {why}. If the class has new fields, give them "
+                "a default; a dead letter can be requeued then (greenroom dead requeue)"
+            )
+        super().__init__(text)
 
 
 class StateError(ActorError):

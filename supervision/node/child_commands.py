@@ -150,7 +150,7 @@ class ChildCommands:
         parent = cells.get(address.rpartition("/")[0])
         if parent is None or not isinstance(parent.spec, SupervisorSpec):
             cell = self._kernel.router.resolve(address)  # which says what there is
-            raise ActorNotFound(cell.address, "what is above it is no supervisor")
+            raise ActorNotFound(cell.address, "what is above it is no supervisor", "Name a child of a supervisor")
         above: Cell | None = parent
         while above is not None:
             if above.status is STOPPED:

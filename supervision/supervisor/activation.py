@@ -44,7 +44,7 @@ class Activation:
             return None
         if not is_key(key):
             why = f"a key is printable and at most {ID_LENGTH_MAX} characters long"
-            raise ActorNotFound(f"{parent.address}/{key}", why)
+            raise ActorNotFound(f"{parent.address}/{key}", why, "Use a shorter key, without control characters")
         spec = cast(SupervisorSpec, parent.spec)
         siblings = self._children.siblings(parent.address)
         if len(siblings) >= spec.max_children:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ("TaskInfo", "TaskSupervisor", "WhichTasks")
 
+_AGAIN = "Start the task again when its supervisor is up"
+
 
 class TaskInfo(msgspec.Struct, frozen=True):
     """One task that runs, or waits for its next attempt."""
@@ -157,7 +159,7 @@ class TaskSupervisor(Actor[None], TaskHost):
 
     def admit(self, task: Task[Any], *, waits: bool) -> None:
         if self._closed:
-            raise ActorNotFound(task.address, self._closed)
+            raise ActorNotFound(task.address, self._closed, _AGAIN)
         full = len(self._running) >= self.max_tasks
         if full and not (waits and len(self._waiting) < self.max_waiting):
             raise TasksFull(task.address, self.max_tasks, self.max_waiting if waits else None)

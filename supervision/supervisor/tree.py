@@ -42,6 +42,9 @@ def partition_of(key: str, partitions: int) -> int:
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) % partitions
 
 
+_NO_PARTITIONS = 'Give its spec strategy = "partition" and a template, or address its children themselves'
+
+
 class Tree:
     """The cells of one node's tree."""
 
@@ -223,7 +226,7 @@ class Tree:
         """
         spec = cell.spec
         if not isinstance(spec, SupervisorSpec) or spec.partitions is None:
-            raise ActorNotFound(cell.address, 'it has no partitions: its strategy isn\'t "partition"')
+            raise ActorNotFound(cell.address, 'it has no partitions: its strategy isn\'t "partition"', _NO_PARTITIONS)
         return f"{cell.address}/{partition_of(key, spec.partitions)}"
 
     async def stop_together(self, children: list[Cell]) -> None:

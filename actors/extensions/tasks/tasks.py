@@ -33,6 +33,10 @@ MAP_LIMIT = 10
 NAME_LENGTH_MAX = 200
 
 
+_NAME_IT = 'Name a TaskSupervisor: ChildSpec(id="tasks", actor=TaskSupervisor)'
+_START_IT = "Start it first (RestartChild, or `greenroom actors start`), or wait for its restart"
+
+
 class Tasks:
     """A way to start tasks under one `TaskSupervisor`. It is cheap, and good for as long as the system.
 
@@ -164,10 +168,12 @@ class Tasks:
         """
         cell = self._kernel.router.resolve(self.address)
         if not issubclass(cell.definition.cls, TaskHost):
-            raise ActorNotFound(self.address, f"the actor there is a {cell.definition.name}, no TaskSupervisor")
+            raise ActorNotFound(
+                self.address, f"the actor there is a {cell.definition.name}, no TaskSupervisor", _NAME_IT
+            )
         if cell.status is not UP or cell.incarnation is None:
             self._kernel.check_running()
-            raise ActorNotFound(self.address, f"the TaskSupervisor there is {cell.status}")
+            raise ActorNotFound(self.address, f"the TaskSupervisor there is {cell.status}", _START_IT)
         host = cell.incarnation.actor
         assert isinstance(host, TaskHost)
         return host

@@ -147,7 +147,7 @@ async def test_without_the_alias_the_error_says_it(ground: Ground) -> None:
         assert await system.ref(ALICE).ask(Sum()) == 5
     (letter,) = image.rows(DeadLetterRow)
     assert letter.cause == "unknown_type"
-    assert "or name the new tag under [aliases.messages]; then requeue the message" in letter.text
+    assert "or name the new tag under [aliases.messages]; a dead letter can be requeued then" in letter.text
     await offline.requeue(image.store(), [letter.id])
     async with image.node(NEW, settings=RENAMED) as system:
         await system.idle()

@@ -111,7 +111,7 @@ def test_exits_are_messages(message: Any) -> None:
 
 # -- the errors ---------------------------------------------------------------------------------------
 
-REASON = ExitReason("error", "ValueError", "bad amount")
+REASON = ExitReason("error", "ValueError", "bad amount", "Traceback (most recent call last): …")
 errors: Any = SimpleNamespace(**ActorError.leaves)
 
 EXAMPLES: list[ActorError] = [
