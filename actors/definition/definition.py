@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ..messages.difference import is_open, is_walked
 from ..messages.message import Message, SystemRequest, classes_with_tag, system_tag, tag_of
 from ..messages.types import class_path, shown, type_argument, unstorable
 from .handlers import MARK, HandlerMark, HandlerSpec, fallback_spec, read_handler
@@ -70,6 +71,8 @@ class Definition:
         "overrides_on_stop",
         "path",
         "state_decoder",
+        "state_is_open",
+        "state_is_walked",
         "state_type",
         "state_version",
         "stored_type",
@@ -97,6 +100,10 @@ class Definition:
         self.state_decoder: msgspec.json.Decoder[Any] | None = (
             None if self.state_type is None else msgspec.json.Decoder(self.state_type)
         )
+        self.state_is_open = self.state_type is not None and is_open(self.state_type)
+        """Whether a state may have changed although its bytes haven't."""
+        self.state_is_walked = self.state_type is not None and is_walked(self.state_type)
+        """Whether states are compared field by field."""
         self.handlers: dict[type, HandlerSpec] = _handlers(cls, root)
         """The handlers by exact message type."""
         self.by_tag: dict[str, type[Message]] = _by_tag(cls, self.handlers)

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, get_args, get_origin
 
 import msgspec
 
+from ..messages.difference import changed, is_walked
 from ..messages.errors import ReplyError
 from ..messages.message import ENCODER, Message, Request, request_reply_type
 from ..messages.types import fits, is_deeply_immutable, shown, union_members, unstorable
@@ -41,6 +42,7 @@ class HandlerSpec:
     __slots__ = (
         "_as_is",
         "_decoder",
+        "_walked",
         "external",
         "function",
         "is_async",
@@ -77,6 +79,7 @@ class HandlerSpec:
         the runner goes on."""
         self._as_is: frozenset[type] | None = None
         self._decoder: msgspec.json.Decoder[Any] | None = None
+        self._walked = False
 
     def passes(self, result: Any) -> bool:
         """Whether a reply may be handed on as it is, because it is of exactly a promised type and deeply immutable."""
@@ -106,6 +109,7 @@ class HandlerSpec:
         """
         decoder = self._decoder
         if decoder is None:
+            self._walked = is_walked(self.reply_type)
             decoder = self._decoder = msgspec.json.Decoder(self.reply_type)
         try:
             return decoder.decode(body)
@@ -116,9 +120,22 @@ class HandlerSpec:
         """The reply to hand to an asker inside the node: the result itself if it `passes`, else a checked copy.
 
         Raises:
-            ReplyError: it doesn't fit the request, or JSON can't carry it.
+            ReplyError: it doesn't fit the request, JSON can't carry it, or the copy would be another value.
         """
-        return result if self.passes(result) else self.decode_reply(self.encode_reply(result))
+        return result if self.passes(result) else self.encoded(result)[1]
+
+    def encoded(self, result: Any) -> tuple[bytes, Any]:
+        """The reply as JSON, and the reply that this is.
+
+        Raises:
+            ReplyError: as for `reply`.
+        """
+        body = self.encode_reply(result)
+        copy = self.decode_reply(body)
+        difference = changed(result, copy, walked=self._walked, root="reply")
+        if difference is not None:
+            raise ReplyError(self.name, self.message_type.__name__, str(difference), difference.remedy)
+        return body, copy
 
     def __repr__(self) -> str:
         return f"<handler {self.name}({shown(self.message_type)}) -> {shown(self.reply_type)}>"

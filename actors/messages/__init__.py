@@ -2,6 +2,7 @@
 
 message, types      `Message` and `Request`, and which types can be stored
 codec               a message's bytes, and back
+difference          the first place in which a value comes back as another
 signals             `ExitReason`, `Exited`, `Down`, `Exit`: how the end of an incarnation is told
 tracebacks          tracebacks as text
 errors              errors about messages, and the root of the actor layer's errors

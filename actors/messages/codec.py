@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .difference import first_difference
 from .errors import UndecodableMessage
 from .message import ENCODER, Message, decoder_of, tag_of
 
@@ -13,15 +14,25 @@ _REMEDY = "Give each field a value of its declared type, one that JSON can carry
 
 
 def round_trip(address: str, message: Message) -> tuple[bytes, Message]:
-    """A message's bytes, and the message that they are.
+    """A message's bytes, and the message that they are, which is equal to the one that was given.
 
     Raises:
-        UndecodableMessage: it can't be encoded, or its bytes don't decode to its type (a field holds a wrong value).
+        UndecodableMessage: it can't be encoded, or its bytes don't decode to its type (a field holds a wrong value),
+            or they decode to something else (difference.py).
     """
     cls = type(message)
+    decoder = cls.__decoder__
     try:
         body = encode(message)
-        copy: Message = (cls.__decoder__ or decoder_of(cls)).decode(body)
+        copy: Message = (decoder or decoder_of(cls)).decode(body)
     except Exception as error:
         raise UndecodableMessage(address, tag_of(cls), str(error), _REMEDY) from error
+    try:
+        if copy == message and decoder is not None:
+            return body, copy
+    except Exception:  # a value with an odd `__eq__`, or one that is nested too deep for it
+        pass
+    difference = first_difference(message, copy)
+    if difference is not None:
+        raise UndecodableMessage(address, tag_of(cls), str(difference), difference.remedy)
     return body, copy

@@ -139,16 +139,18 @@ class StateError(ActorError):
 
 
 class ReplyError(ActorError):
-    """The handler returned a value that isn't what its request promises."""
+    """The handler returned a value that isn't what its request promises, or one that would reach the asker as another.
 
-    def __init__(self, handler: str, request_type: str, why: str) -> None:
+    Attributes:
+        fix: the remedy, in full sentences but for the last stop.
+    """
+
+    def __init__(self, handler: str, request_type: str, why: str, fix: str = "") -> None:
         self.handler = handler
         self.request_type = request_type
         self.why = why
-        super().__init__(
-            f"{handler} returned no reply that fits {request_type}: {why}. "
-            f"Return what `class {request_type}(Request[...])` says, or change it there"
-        )
+        self.fix = fix or f"Return what `class {request_type}(Request[...])` says, or change it there"
+        super().__init__(f"{handler} returned no reply that fits {request_type}: {why}. {self.fix}")
 
 
 def shortened(text: str, limit: int = 200) -> str:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
 import msgspec
 from msgspec import StructMeta
 
+from .difference import is_walked
 from .types import class_path, is_deeply_immutable, type_argument
 
 __all__ = (
@@ -64,7 +65,8 @@ class MessageMeta(StructMeta):
         if not isinstance(tag, str) or not tag:
             raise TypeError(f'class {name}: tag={tag!r} is no name; write tag="..." or leave it out')
         # One for each class, never inherited: it is found with one attribute access on the hot path.
-        namespace = {**namespace, "__immutable__": None, "__decoder__": None, "__tag__": tag}
+        own = {"__immutable__": None, "__decoder__": None, "__walked__": None, "__tag__": tag}
+        namespace = {**namespace, **own}
         cls = super().__new__(mcls, name, bases, namespace, **config)
         if cls.__module__ != __name__:  # Message and Request themselves are never sent
             _REGISTRY.setdefault(tag, {})[class_path(cls)] = weakref.ref(cls)
@@ -85,6 +87,9 @@ class Message(msgspec.Struct, metaclass=MessageMeta):
     __immutable__: ClassVar[bool | None] = None
     """Whether instances can be shared; None until it is first asked. Ask `is_deeply_immutable`."""
     __decoder__: ClassVar[msgspec.json.Decoder[Any] | None] = None
+    """None until it is first asked for; ask `decoder_of`."""
+    __walked__: ClassVar[msgspec.json.Decoder[Any] | None] = None
+    """The decoder of a class of which copies are compared field by field (difference.py). It has no `__decoder__`."""
     __tag__: ClassVar[str] = ""
 
 
@@ -107,9 +112,13 @@ def decoder_of(cls: type[Message]) -> msgspec.json.Decoder[Any]:
     Raises:
         NameError, TypeError: a field's type can't be resolved, or JSON can't carry it.
     """
-    decoder = cls.__decoder__
+    decoder = cls.__decoder__ or cls.__walked__
     if decoder is None:
-        decoder = cls.__decoder__ = msgspec.json.Decoder(cls)
+        decoder = msgspec.json.Decoder(cls)
+        if is_walked(cls):
+            cls.__walked__ = decoder
+        else:
+            cls.__decoder__ = decoder
     return decoder
 
 

@@ -20,6 +20,7 @@ import msgspec
 
 __all__ = (
     "class_path",
+    "described",
     "fits",
     "is_deeply_immutable",
     "shown",
@@ -224,14 +225,22 @@ def _is_key(info: Any) -> bool:
     return all(type(member).__name__ not in _NO_KEYS for member in getattr(info, "types", (info,)))
 
 
-def _leaves(info: Any, where: str, seen: set[Any]) -> Iterator[tuple[Any, str]]:
+def described(kind: Any) -> Iterator[Any]:
+    """What msgspec says of a type and of everything in it.
+
+    Raises:
+        NameError: an annotation can't be resolved (yet).
+    """
+    return (found for found, _ in _leaves(msgspec.inspect.type_info(kind), "", set()))
+
+
+def _leaves(info: Any, where: str, seen: set[int]) -> Iterator[tuple[Any, str]]:
     """A described type and everything in it, each with its place."""
     yield info, where
-    cls = getattr(info, "cls", None)
-    if cls is not None:
-        if cls in seen:
+    if getattr(info, "cls", None) is not None:
+        if id(info) in seen:  # the same description stands for the same type, with the same parameters
             return
-        seen.add(cls)
+        seen.add(id(info))
     for field in getattr(info, "fields", ()):
         yield from _leaves(field.type, f"{where}.{field.name}", seen)
     for name, place in (

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 from loguru import logger
 
 from ...persistence.commit.effects import Effects, Entry
@@ -208,7 +209,9 @@ class Inbox(Extension):
 
     async def _ask(self, cell: Cell, request: Request[Any], row: InboxRow) -> Any:
         left_s = 60.0 if row.expires is None else max(0.0, row.expires - self._kernel.runtime.now())
-        return await self._delivery.asks.ask(cell, request, left_s, row.uid)
+        result = await self._delivery.asks.ask(cell, request, left_s, row.uid)
+        spec = cell.handler_for(type(request))  # None: the runtime has answered
+        return result if spec is None else msgspec.Raw(spec.encoded(result)[0])
 
     def _start(self, row: InboxRow, work: Awaitable[Any]) -> None:
         self._kernel.background(self._finish(row, work), f"greenroom inbox {row.id}")

@@ -8,6 +8,7 @@ fields.py         the rule of each field
 validation.py     every problem of a spec, and the rules between fields; no class is imported
 references.py     module:Class, the form in which a spec names a class
 arguments.py      `args` become the arguments of the class's `__init__`
+stored_args.py    `args` that would come back from the store as something else
 resolution.py     a spec becomes class, options and arguments; check_tree
 aliases.py        the old names of renamed classes and messages
 """

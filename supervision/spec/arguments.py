@@ -23,7 +23,7 @@ from ..errors import Problem, did_you_mean
 from .fields import join
 from .references import refer
 
-__all__ = ("convert_args",)
+__all__ = ("convert", "convert_args", "hint_of")
 
 _KEYWORD = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -74,6 +74,14 @@ def convert(value: Any, hint: Any) -> Any:
         return msgspec.convert(value, hint, dec_hook=_custom)
     except TypeError:  # msgspec can't handle the annotation: a union with a custom class, a Protocol, a Callable
         return _loosely(value, hint)
+
+
+def hint_of(cls: type, name: str) -> Any:
+    """The annotation of the parameter of `cls` that takes the argument `name`; Any if there is none."""
+    parameters, hints, _ = _signature(cls)
+    if name not in parameters:
+        name = next((one for one, p in parameters.items() if p.kind is inspect.Parameter.VAR_KEYWORD), name)
+    return hints.get(name, Any)
 
 
 def _custom(kind: Any, value: Any) -> Any:

@@ -8,14 +8,15 @@ The command line asks the same from another process: `greenroom actors start|sto
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 from ...actors.messages.message import Message, Request
 from ...actors.messages.signals import ExitReason
 from ..errors import ConfigError, show
-from ..spec.spec import ChildSpec, SupervisorSpec
+from ..spec.spec import ChildSpec, Spec, SupervisorSpec
+from ..spec.stored_args import changed_args, with_plain_args
 from ..spec.validation import validate
 
 __all__ = (
@@ -32,18 +33,21 @@ __all__ = (
     "WhichChildren",
 )
 
+S = TypeVar("S", bound=Spec)
+
 _ANY = SupervisorSpec(id="any", auto_shutdown="any_significant")
 """A supervisor that takes every child whose spec is right by itself."""
 
 
-def _check(spec: object) -> None:
-    """Tell the asker, before the request is encoded, what is wrong with a spec by itself.
+def _checked(spec: S) -> S:
+    """The spec with plain `args`. The asker is told, before the request is encoded, what is wrong with it by itself.
 
     Raises:
         ConfigError
     """
-    if problems := validate(spec, parent=_ANY):
+    if problems := validate(spec, parent=_ANY) or [*changed_args(spec)]:
         raise ConfigError(f"{type(spec).__name__} {show(getattr(spec, 'id', None))}", problems)
+    return with_plain_args(spec)
 
 
 class ChildInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +91,7 @@ class StartChild(Request[str | None]):
     spec: ChildSpec | SupervisorSpec
 
     def __post_init__(self) -> None:
-        _check(self.spec)
+        msgspec.structs.force_setattr(self, "spec", _checked(self.spec))
 
 
 class TerminateChild(Request[None]):
@@ -135,7 +139,7 @@ class CountChildren(Request[ChildCounts]):
 
 
 class GetChildSpec(Request[ChildSpec | SupervisorSpec]):
-    """The spec of one child.
+    """The spec of one child, with its `args` as JSON has them.
 
     Raises (at the asker):
         ChildNotFound
@@ -159,7 +163,7 @@ class Reconfigure(Request[None]):
     spec: SupervisorSpec
 
     def __post_init__(self) -> None:
-        _check(self.spec)
+        msgspec.structs.force_setattr(self, "spec", _checked(self.spec))
 
 
 class RestartRetry(Message):

@@ -27,6 +27,7 @@ from ..errors import (
 )
 from ..spec.resolution import check_child
 from ..spec.spec import ChildSpec, Spec, SupervisorSpec
+from ..spec.stored_args import with_plain_args
 from .child_rows import LEFT, PLANNED, STARTED
 from .child_rows import STOPPED as ROW_STOPPED
 from .children import Children
@@ -162,7 +163,7 @@ class Supervisor(Actor[None]):
 
     @handler
     def get_child_spec(self, message: GetChildSpec) -> ChildSpec | SupervisorSpec:
-        return self.tree.children.spec_of(self._child(message.id))
+        return with_plain_args(self.tree.children.spec_of(self._child(message.id)))
 
     def _child(self, child_id: str) -> Cell:
         child = self.children.find(f"{self.address}/{child_id}")

@@ -74,7 +74,7 @@ def test_only_what_is_certain_passes(reply: Any, result: Any, passes: bool) -> N
     [
         (float, 1, 1.0),
         (tuple[int, ...], (1, 2), (1, 2)),
-        (Any, Money(1), {"cents": 1}),
+        (Any, {"cents": 1}, {"cents": 1}),
         (Literal["a"], "a", "a"),
     ],
 )
@@ -87,3 +87,27 @@ def test_the_rest_goes_through_json(reply: Any, result: Any, handed: Any) -> Non
 def test_a_reply_is_validated(reply: Any, result: Any) -> None:
     with pytest.raises(ReplyError):
         HandlerSpec(a_function, Balance, reply, is_async=False).reply(result)
+
+
+class Coin(Money):
+    face: str = ""
+
+
+@pytest.mark.parametrize(
+    ("reply", "result"),
+    [
+        (Money, Coin(1)),
+        (list[Money], [Coin(1)]),
+        (Any, Money(1)),
+        (Any, (1, 2)),
+        (Any, {1: 2}),
+        (float | None, float("inf")),
+        (str, b"x"),
+        (tuple[int, ...], [1]),
+    ],
+    ids=str,
+)
+def test_a_reply_that_would_arrive_as_another_is_refused(reply: Any, result: Any) -> None:
+    with pytest.raises(ReplyError, match="would come back as") as caught:
+        HandlerSpec(a_function, Balance, reply, is_async=False).reply(result)
+    assert caught.value.fix
