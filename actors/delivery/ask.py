@@ -6,8 +6,7 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from ..kernel.cell import DOWN, GONE, PASSIVE, STOPPED, UP, Cell
-from ..kernel.errors import ActorNotFound, start_first
+from ..kernel.cell import DOWN, PASSIVE, UP, Cell
 from ..kernel.hooks import Extension
 from ..kernel.kernel import Kernel
 from ..kernel.turn import Turn, current_turn
@@ -37,8 +36,8 @@ class Asks(Extension):
             turn = None
         if kernel.over or kernel.commits.failure is not None:
             kernel.check_running()
-        if cell.status is not UP:
-            _check_reachable(cell)
+        if cell.status is not UP and (error := cell.unreachable(request)) is not None:
+            raise error
         if turn is not None:
             turn.check_open()
             self._check_order(turn, cell)
@@ -124,20 +123,6 @@ def _waits_for(cell: Cell) -> list[Cell]:
     if cell.supervisor is not None and cell.status in (PASSIVE, DOWN):
         others.append(cell.supervisor)
     return others
-
-
-def _check_reachable(cell: Cell) -> None:
-    """
-    Raises:
-        ActorNotFound: it has been stopped, or a supervisor above it has, so that it isn't going to be started.
-    """
-    above: Cell | None = cell
-    while above is not None:
-        if above.status is STOPPED or above.status is GONE:
-            whose = "it" if above is cell else above.address
-            remedy = start_first(above.address) if above.status is STOPPED else ""
-            raise ActorNotFound(cell.address, f"{whose} is {above.status}", remedy)
-        above = above.supervisor
 
 
 def _expire(ask: Ask) -> None:

@@ -70,10 +70,22 @@ class Exits:
         """End an actor that is up, because an exit signal came over a link. It exits for the signal's reason."""
         assert cell.incarnation is not None
         cell.status = STOPPING  # no new turn
+        cell.incarnation.begin_end()
         self._kernel.background(self._exit_by_link(cell, cell.incarnation, reason), f"greenroom exit of {cell.address}")
 
     async def _exit_by_link(self, cell: Cell, incarnation: Incarnation, reason: ExitReason) -> None:
-        """Cut the running turn off, without a charge to its message. After that it is like every exit."""
+        """Cut the running turn off, without a charge to its message. After that it is like every exit.
+
+        A supervisor that stops the actor meanwhile waits for this (shutdown.py).
+        """
+        try:
+            await self._end_by_link(cell, incarnation, reason)
+        finally:
+            incarnation.finish_end()
+
+    async def _end_by_link(self, cell: Cell, incarnation: Incarnation, reason: ExitReason) -> None:
+        if cell.incarnation is not incarnation:
+            return  # reset before this task has begun
         abandoned = cell.turn is not None and not await cut_off(cell.turn, lambda: None)
         if cell.status is not STOPPING or cell.incarnation is not (None if abandoned else incarnation):
             return  # stopped by its supervisor, or reset, meanwhile

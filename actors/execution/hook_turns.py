@@ -16,15 +16,19 @@ from ..messages.signals import ExitReason
 from .stepping import call_async, resume
 from .transaction import WriteSlot
 
-__all__ = ("CANCEL_GRACE_S", "drive", "end", "run", "run_on_stop")
+__all__ = ("CANCEL_GRACE_S", "ORPHANED", "drive", "end", "run", "run_on_stop")
 
 CANCEL_GRACE_S = 1.0
 """Seconds that a cancelled handler may take to end before its incarnation is abandoned."""
 
+ORPHANED = ExitReason.killed("its supervisor was killed")
+"""The reason of an actor whose supervisor was killed over it. The actor itself wasn't: its `on_stop` runs."""
+
 
 async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, left_s: float | None) -> ExitReason:
     """Run `on_stop` as a turn. Returns the reason of the exit, changed if the turn failed or was cut off."""
-    if not cell.definition.overrides_on_stop or reason.kind == "killed":
+    incarnation.stop_began = True
+    if not cell.definition.overrides_on_stop or (reason.kind == "killed" and reason is not ORPHANED):
         return reason
     actor = incarnation.actor
     turn = Turn(incarnation, None, None, cell.kernel.next_uid())
@@ -39,6 +43,12 @@ async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, 
     except HandlerTimeout as error:
         await end(turn, error)
         return ExitReason.killed("on_stop didn't end within its shutdown time")
+    except asyncio.CancelledError as error:
+        cut_off = turn.interrupt is not None
+        await end(turn, error)
+        if not cut_off:
+            raise
+        return ExitReason.killed("on_stop was cut off")
     except Exception as error:
         await end(turn, error)
         return _stop_failed(cell, reason, ExitReason.from_exception(error))

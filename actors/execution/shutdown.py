@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 from ..kernel.cell import STARTING, STOPPED, STOPPING, UP, Cell
+from ..kernel.incarnation import Incarnation
 from ..kernel.turn import Turn
 from ..mailbox.envelope import Ask
 from ..messages.signals import Exit, ExitReason
-from .hook_turns import CANCEL_GRACE_S, run_on_stop
+from .hook_turns import CANCEL_GRACE_S, ORPHANED, run_on_stop
 
 __all__ = ("IDLE", "abandon", "cut_off", "stop")
 
@@ -28,21 +29,51 @@ async def stop(cell: Cell, reason: ExitReason, timeout_s: float | None, *, then:
 
     It is an exit unless the node stops, or `reason` is `IDLE`.
     """
-    runtime = cell.kernel.runtime
     idle = reason == IDLE
-    deadline = None if timeout_s is None else runtime.monotonic() + timeout_s
-    if cell.status is STARTING or cell.status is STOPPING:
+    deadline = None if timeout_s is None else cell.kernel.runtime.monotonic() + timeout_s
+    if cell.status is STARTING:
         await cell.until_quiet(timeout_s)  # wait for the runner or task that is at it
         if cell.status is STARTING and cell.turn is not None:
             await cut_off(cell.turn, lambda: None)
-    if cell.status is not UP:
+    elif cell.status is STOPPING:
+        await _let_end(cell, timeout_s, at_once=reason is ORPHANED)
+    incarnation = cell.incarnation
+    if incarnation is None or not (cell.status is UP or (cell.status is STOPPING and not incarnation.stop_began)):
         _over(cell, (reason, "", 0), then, idle)
         return reason
     cell.status = STOPPING
+    incarnation.begin_end()
+    try:
+        return await _climb(cell, incarnation, reason, timeout_s, deadline, then)
+    finally:
+        incarnation.finish_end()
+
+
+async def _let_end(cell: Cell, timeout_s: float | None, *, at_once: bool) -> None:
+    """Let whatever ends an incarnation do so. If that takes too long, or nothing is at it any more because its
+    supervisor was killed over it, the code that still runs is cut off.
+
+    Args:
+        at_once: whether a handler gets no time to finish its turn. `on_stop` has its time all the same.
+    """
     incarnation = cell.incarnation
+    if incarnation is not None and incarnation.ending is not None:
+        await cell.kernel.runtime.wait((incarnation.ending,), timeout_s)
+    elif not (at_once and cell.turn is not None and cell.turn.envelope is not None):
+        await cell.until_quiet(timeout_s)
+    if cell.status is STOPPING and cell.incarnation is incarnation and cell.turn is not None:
+        await cut_off(cell.turn, lambda: None)
+
+
+async def _climb(
+    cell: Cell, incarnation: Incarnation, reason: ExitReason, timeout_s: float | None, deadline: float | None, then: str
+) -> ExitReason:
+    """The rungs of the ladder, for an incarnation that is up. Returns the reason it really ended with."""
+    runtime = cell.kernel.runtime
+    idle = reason == IDLE
     uid, attempt = "", 0
     if cell.turn is not None:
-        if timeout_s != 0:
+        if timeout_s != 0 and reason is not ORPHANED:
             await cell.until_quiet(timeout_s)
         if cell.turn is not None and not await cut_off(cell.turn, lambda: None):
             reason = ExitReason.killed("its handler swallowed the cancellation")
@@ -50,11 +81,12 @@ async def stop(cell: Cell, reason: ExitReason, timeout_s: float | None, *, then:
             reason = ExitReason.killed("it didn't end within its shutdown time")
     if cell.leaving is not None and reason.kind != "killed":
         reason, uid, attempt = cell.leaving
-    if incarnation is not None and cell.incarnation is incarnation:
+    if cell.incarnation is incarnation:
         left_s = None if deadline is None else max(0.0, deadline - runtime.monotonic())
         reason = await run_on_stop(cell, incarnation, reason, left_s)
         cell.last_exit = incarnation.number
-    _over(cell, (reason, uid, attempt), then, idle)
+    if cell.incarnation is None or cell.incarnation is incarnation:
+        _over(cell, (reason, uid, attempt), then, idle)
     return reason
 
 

@@ -300,12 +300,6 @@ class Cell:
 
     # -- what waits here -------------------------------------------------------------------------------
 
-    def row_ids(self) -> list[int]:
-        """The rows of messages that wait in the mailbox, or for their moment."""
-        entries = (*self.mailbox.entries(), *self.kernel.delayed.entries_of(self.address))
-        ids = (entry if isinstance(entry, int) else getattr(entry, "id", 0) for entry in entries)
-        return [int(row_id) for row_id in ids if row_id]
-
     def forget_mail(self, ids: Container[int]) -> None:
         """Forget these rows, because the actor retires and they go with it. Mail that came since is for
         the next actor at the address."""
@@ -356,15 +350,21 @@ class Cell:
     def refuse_asks(self) -> None:
         """Refuse the asks that wait, because nothing will answer them."""
         for entry in self.mailbox.entries():
-            if isinstance(entry, Ask):
-                entry.refuse(self._unreachable(entry.message))
+            if isinstance(entry, Ask) and (error := self.unreachable(entry.message)) is not None:
+                entry.refuse(error)
 
-    def _unreachable(self, undelivered: object) -> GreenroomError:
-        """The error of an ask that nothing will answer."""
+    def unreachable(self, undelivered: object) -> GreenroomError | None:
+        """The error of an ask, because nothing is going to start the actor: it has been stopped, or a supervisor above
+        it has. None if something may start it."""
         if self.kernel.over:
             return SystemStopped(self.address, undelivered, self.kernel.gave_up)
-        remedy = start_first(self.address) if self.status is STOPPED else ""
-        return ActorNotFound(self.address, f"it is {self.status}", remedy)
+        at: Cell | None = self
+        while at is not None and at.status is not STOPPED and at.status is not GONE:
+            at = at.supervisor
+        if at is None:
+            return None
+        remedy = start_first(at.address) if at.status is STOPPED else ""
+        return ActorNotFound(self.address, f"{'it' if at is self else at.address} is {at.status}", remedy)
 
     def reset(self, error: StoreError) -> None:
         """Forget everything, because the store failed. It will be read again."""

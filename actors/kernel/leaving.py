@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 from ...persistence.store.rows import ActorRow, AttemptRow, MessageRow, Row
 from ..mailbox.envelope import Envelope
 from ..messages.signals import Exit, ExitReason
-from .cell import STARTING
+from .cell import STARTING, Cell
 from .hooks import Owed, Participant
 from .turn import Turn
 
-__all__ = ("Leaving", "belongings")
+__all__ = ("Leaving", "belongings", "row_ids")
 
 
 def belongings(
@@ -32,6 +32,13 @@ def belongings(
     for message in messages:
         rows += [(MessageRow, message), (AttemptRow, message)]
     return [*rows, *others]
+
+
+def row_ids(cell: Cell) -> list[int]:
+    """The rows of messages that wait in the mailbox, or for their moment."""
+    entries = (*cell.mailbox.entries(), *cell.kernel.delayed.entries_of(cell.address))
+    ids = (entry if isinstance(entry, int) else getattr(entry, "id", 0) for entry in entries)
+    return [int(row_id) for row_id in ids if row_id]
 
 
 class Leaving(Participant):
@@ -64,7 +71,7 @@ class Leaving(Participant):
         turn, cell = self._turn, self._turn.cell
         kernel, size = cell.kernel, 0
         if turn.retiring:
-            rows = belongings(cell.address, cell.row_ids(), kernel.rows_of(cell.address))
+            rows = belongings(cell.address, row_ids(cell), kernel.rows_of(cell.address))
             for kind, key in (*rows, *kernel.activator.retired(cell)):
                 turn.delete(kind, key)
         if turn.exit is not None and (turn.message is not None or turn.retiring or cell.status is STARTING):

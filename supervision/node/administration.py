@@ -15,7 +15,7 @@ from ...actors.extensions.monitors.registry import Monitors
 from ...actors.extensions.monitors.relations import ADMINISTRATION
 from ...actors.kernel.cell import PASSIVE, STOPPED, UP, Cell
 from ...actors.kernel.errors import ActorNotFound, StartFailed
-from ...actors.kernel.leaving import belongings
+from ...actors.kernel.leaving import belongings, row_ids
 from ...persistence.commit.effects import Effects
 from ...persistence.store.rows import ActorRow, MessageRow, Row
 from ..errors import AdministrationFailed
@@ -105,7 +105,7 @@ class Administration:
             return await self._retire_homeless(address)
         was_up = await self._halt(cell)
         try:
-            rows = belongings(address, cell.row_ids(), self._kernel.rows_of(address))
+            rows = belongings(address, row_ids(cell), self._kernel.rows_of(address))
             await self._delete(address, rows)
             messages = {key for kind, key in rows if kind is MessageRow}
             cell.forget_mail(messages)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 from ...actors.execution.shutdown import IDLE
 from ...actors.execution.shutdown import stop as stop_cell
-from ...actors.kernel.cell import GONE, PASSIVE, STOPPED, UP, Cell
+from ...actors.kernel.cell import GONE, PASSIVE, UP, Cell
 from ...actors.kernel.errors import ActorNotFound
-from ...actors.messages.signals import ExitReason
 from ..spec.fields import ID_LENGTH_MAX, is_key
 from ..spec.resolution import Resolution
 from ..spec.spec import Spec, SupervisorSpec, shutdown_seconds
@@ -141,14 +140,3 @@ class Activation:
         child.fence(PASSIVE)
         self.kernel.router.remove(child)
         self.kernel.events.emit("actor.passivated", child.address)
-
-    async def stop_together(self, children: list[Cell]) -> None:
-        """Stop dynamic children all at once, each with its own shutdown time (OTP: one timeout for all)."""
-        running = [child for child in children if child.status not in (PASSIVE, STOPPED, GONE)]
-
-        async def stop(child: Cell) -> None:
-            timeout_s = shutdown_seconds(cast(Spec, child.spec).shutdown)
-            reason = ExitReason.killed() if timeout_s == 0 else ExitReason.shutdown()
-            await stop_cell(child, reason, timeout_s, then=PASSIVE)
-
-        await asyncio.gather(*(stop(child) for child in running))

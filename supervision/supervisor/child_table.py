@@ -32,6 +32,8 @@ class ChildTable:
         """Children that administration has stopped: nothing but administration starts them again."""
         self.passing: set[str] = set()
         """Temporary children that came by `StartChild`: they have no rows."""
+        self.named: dict[str, dict[str, Spec]] = {}
+        """The children that each supervisor's own spec names, by its address, then by id, in start order."""
         self.renewed: dict[str, Spec] = {}
         """Specs that running children have from their next start, by address."""
 
@@ -68,7 +70,18 @@ class ChildTable:
     def halt(self, child: Cell) -> None:
         """Keep a child that doesn't run from being started by anything but administration."""
         self.halted.add(child.address)
+        self.rest(child)
+
+    def rest(self, child: Cell) -> None:
+        """A child that doesn't run isn't going to be started. Asks that wait at it, or below it, are refused."""
         child.fence(STOPPED)
+        self._refuse_below(child)
+
+    def _refuse_below(self, supervisor: Cell) -> None:
+        for child in self._children.get(supervisor.address, {}).values():
+            if child.mailbox.count:
+                child.refuse_asks()
+            self._refuse_below(child)
 
     def renew(self, child: Cell) -> None:
         """Before its start: give a child the spec that it has from now on, if that has changed."""
@@ -88,6 +101,11 @@ class ChildTable:
         order = list(dict.fromkeys((*(f"{supervisor}/{one}" for one in first), *siblings)))
         self._children[supervisor] = {address: siblings[address] for address in order}
         return [address.rpartition("/")[2] for address in order]
+
+    def names(self, child: Cell) -> bool:
+        """Whether the spec of its supervisor names a child."""
+        above, _, one = child.address.rpartition("/")
+        return one in self.named.get(above, {})
 
     def drop(self, child: Cell) -> None:
         """Forget a child and all below it. Their states and mail stay in the store."""

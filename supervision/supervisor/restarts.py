@@ -87,7 +87,7 @@ class Restarts:
             await self._stop_siblings(child, group)
         delay_s = self._backoff_s(child)
         if delay_s:
-            self._retry(child, group, charged=False, delay_s=delay_s)
+            self._retry(child, charged=False, delay_s=delay_s)
             action = f"restarts in {round(delay_s, 3):g} s"
         else:
             await self._start_again(group)
@@ -99,28 +99,29 @@ class Restarts:
     async def _stop_siblings(self, child: Cell, group: list[Cell]) -> None:
         """Stop the others in reverse (OTP). Those that had been stopped before keep the status that says so."""
         for other in reversed(group):
-            if other is child or other.status is STOPPED:
-                continue
-            await self._children.stop(other)
+            if other is not child and other.status is not STOPPED:
+                await self._children.stop(other)
             if cast(Spec, other.spec).restart == "temporary":  # OTP: killed with its group, not restarted
                 self._children.forget(other)
                 group.remove(other)
 
     async def _start_again(self, group: list[Cell]) -> None:
         """Start a restart's children in order. If one fails, a message to self retries it and the rest."""
-        for place, other in enumerate(group):
+        for other in group:
             if other.status is UP or (other.address in self._tree.children.halted and not self._recalled(other)):
                 continue
             try:
                 await self._children.start(other)
             except StartFailed as error:
-                if self._children.spec.strategy == "one_for_all":  # OTP: everything is stopped again
-                    await self._children.stop_in_reverse([sibling for sibling in group[:place] if sibling.status is UP])
-                    left = group
-                else:
-                    left = group[place:]
-                self.start_failed(other, error, left)
+                await self._start_failed(other, error, group)
                 return
+
+    async def _start_failed(self, child: Cell, error: StartFailed, group: list[Cell]) -> None:
+        """A restart failed because a start did. `one_for_all` stops again what has started: at the next try (OTP), or
+        at once if that waits for a backoff."""
+        delay_s = self.start_failed(child, error)
+        if delay_s and self._children.spec.strategy == "one_for_all":
+            await self._children.stop_in_reverse([sibling for sibling in group if sibling.status is UP])
 
     def _recalled(self, child: Cell) -> bool:
         """Whether a terminated child comes back with its group. In OTP it does; here only if `strict` is set."""
@@ -133,27 +134,21 @@ class Restarts:
         rows.submit()
         return True
 
-    def start_failed(self, child: Cell, error: StartFailed, left: list[Cell]) -> None:
-        """A restart failed because a start did: the child is down, and is tried again with those `left` to start."""
+    def start_failed(self, child: Cell, error: StartFailed) -> float:
+        """A restart failed because a start did: the child is down, and is tried again after these seconds."""
         reason = error.reason
         self._tree.kernel.events.emit("actor.start_failed", child.address, error=reason.error, text=reason.text)
         if child.status is not DOWN:
             child.fence(DOWN)  # whatever stopped it while it started
-        self._retry(child, left, charged=True, delay_s=self._backoff_s(child), reason=reason)
+        delay_s = self._backoff_s(child)
+        self._retry(child, charged=True, delay_s=delay_s, reason=reason)
+        return delay_s
 
     # -- retries -----------------------------------------------------------------------------------------
 
-    def _retry(
-        self, child: Cell, left: list[Cell], *, charged: bool, delay_s: float, reason: ExitReason | None = None
-    ) -> None:
+    def _retry(self, child: Cell, *, charged: bool, delay_s: float, reason: ExitReason | None = None) -> None:
         kernel, cell = self._tree.kernel, self._children.cell
-        message = RestartRetry(
-            address=child.address,
-            incarnation=child.last_exit,
-            resume=tuple(cell.address for cell in left),
-            charged=charged,
-            reason=reason,
-        )
+        message = RestartRetry(address=child.address, incarnation=child.last_exit, charged=charged, reason=reason)
         if not delay_s:
             kernel.router.post(cell, message, urgent=False)
             return
@@ -173,9 +168,8 @@ class Restarts:
         """Go on with a restart that had to wait."""
         children = self._children
         child = children.find(message.address)
-        group = [cell for address in message.resume if (cell := children.find(address)) is not None]
         if child is None or child.status is not DOWN or child.last_exit != message.incarnation:
-            self._leave_stopped(group)  # administration has dealt with it; the rest of its group isn't started (OTP)
+            self._leave_stopped()  # administration has dealt with it; the rest of its group isn't started (OTP)
             return
         if message.charged:
             reason = message.reason or ExitReason(kind="error", text=f"{message.address} doesn't start")
@@ -183,17 +177,19 @@ class Restarts:
                 self._give_up(child, reason)
                 return
             self.record(child, reason, "its restart failed, and was tried again", charged=True)
-        if len(group) > 1:
-            await self._stop_siblings(child, group)  # those that administration has started meanwhile
+        strategy = children.spec.strategy
+        group = [child]
+        if strategy == "one_for_all" or strategy == "rest_for_one":
+            group = concerned(strategy, children.all(), child)  # with those that have come, or started, meanwhile
+            await self._stop_siblings(child, group)
         await self._start_again(group)
 
-    def _leave_stopped(self, group: list[Cell]) -> None:
-        """Stop those of a group that wait to be started, unless another restart is going to start them."""
-        if any(child.status is DOWN for child in self._children.all()):
-            return
-        for child in group:
-            if child.status is PASSIVE and not child.on_demand:
-                child.fence(STOPPED)
+    def _leave_stopped(self) -> None:
+        """Children that wait to be started with their group stay stopped, unless another restart will start them."""
+        waiting = [child for child in self._children.all() if child.status is PASSIVE and not child.on_demand]
+        if waiting and not any(child.status is DOWN for child in self._children.all()):
+            for child in waiting:
+                self._tree.children.rest(child)
 
     def end_wait(self, child: Cell) -> None:
         """Its restart is called off: don't keep the system from being idle for the rest of its backoff."""

@@ -87,9 +87,10 @@ class Supervisor(Actor[None]):
         """
         tree, children = self.tree, self.children
         self.restarts.recall()
+        tree.bring_back(children.cell)
         for child in tree.children.static_of(children.cell):
             if child.address in tree.children.halted:
-                child.fence(STOPPED)
+                tree.children.rest(child)
                 continue
             if child.address in tree.children.passing:  # OTP: a temporary child is never restarted
                 tree.children.drop(child)
@@ -100,7 +101,7 @@ class Supervisor(Actor[None]):
                 if tree.rows.status(self.address, cast(Spec, child.spec).id) != STARTED:
                     await children.stop_in_reverse(children.all())
                     raise
-                self.restarts.start_failed(child, error, [child])
+                self.restarts.start_failed(child, error)
 
     async def on_stop(self, reason: ExitReason) -> None:
         self.restarts.cancel()
@@ -113,6 +114,7 @@ class Supervisor(Actor[None]):
         child = self.children.find(signal.address)
         if child is None or child.status is not DOWN or child.last_exit != signal.incarnation:
             return  # stopped or started again meanwhile; or it retired
+        await self.children.end_orphans(child)
         spec = cast(Spec, child.spec)
         reason = signal.reason
         if spec.restart == "permanent" or (spec.restart == "transient" and reason.kind in ("error", "killed")):
@@ -123,7 +125,7 @@ class Supervisor(Actor[None]):
         if spec.restart == "temporary" or self.spec.strategy == "dynamic":
             self.children.forget(child)
         else:
-            child.fence(STOPPED)
+            self.tree.children.rest(child)
         self._after_end(spec)
 
     def _after_end(self, spec: Spec) -> None:
@@ -202,14 +204,15 @@ class Supervisor(Actor[None]):
     async def terminate_child(self, message: TerminateChild) -> None:
         tree, child = self.tree, self._child(message.id)
         if child.status is DOWN:
-            child.fence(STOPPED)  # it was about to be restarted
+            tree.children.rest(child)  # it was about to be restarted
             self.restarts.end_wait(child)
         else:
             await self.children.stop(child, then=STOPPED)
         if child.on_demand:
             tree.children.drop(child)
         elif self.spec.strategy == "dynamic" or cast(Spec, child.spec).restart == "temporary":
-            await self.children.delete(child)
+            self.children.forget(child)
+            await tree.rows.commit()
         else:
             tree.children.halted.add(child.address)
             if tree.rows.status(self.address, message.id) != LEFT:
@@ -224,7 +227,7 @@ class Supervisor(Actor[None]):
         tree.rows.mark(self.address, message.id, PLANNED if planned else STARTED)
         await tree.rows.commit()
         try:
-            return child.address if await self.children.start(child) else None
+            return child.address if await self.children.start(child, keep=True) else None
         except StartFailed:
             tree.children.halt(child)
             tree.rows.mark(self.address, message.id, ROW_STOPPED)

@@ -22,7 +22,7 @@ from ..spec.fields import join
 from ..spec.resolution import Resolution, check_child, resolve_spec
 from ..spec.spec import Spec, SupervisorSpec, partition_specs, walk
 from .activation import Activation
-from .child_rows import LEFT, ChildRows
+from .child_rows import LEFT, PLANNED, ChildRows
 from .child_rows import STARTED as ROW_STARTED
 from .child_rows import STOPPED as ROW_STOPPED
 from .child_table import ChildTable
@@ -169,6 +169,7 @@ class Tree:
     def _make_children(self, cell: Cell, spec: SupervisorSpec, *, named: bool, recorded: bool) -> None:
         if spec.strategy == "dynamic" and spec.template is not None:
             self.activation.templates[cell.address] = resolve_spec(spec.template)
+        own = self.children.named[cell.address] = {child.id: child for child in spec.children}
         specs = (*spec.children, *partition_specs(spec))
         if not recorded:
             for child in specs:
@@ -181,6 +182,8 @@ class Tree:
                 self.children.halt(made)
         for found in kept:
             made = self._make(found.spec, cell, named=False)
+            if found.status == PLANNED:  # the row of a supervisor is without its children, which it names all the same
+                own[found.spec.id] = found.spec
             if found.status in (ROW_STOPPED, LEFT):
                 self.children.halt(made)
 
@@ -203,6 +206,22 @@ class Tree:
             supervisor=supervisor,
             spec=resolution.spec,
         )
+
+    def bring_back(self, supervisor: Cell) -> None:
+        """Before a supervisor's start: make the cells of temporary children that have ended, if its spec names them
+        (OTP: it starts with what its `init` says)."""
+        table, address = self.children, supervisor.address
+        own = table.named.get(address, {})
+        lost = [
+            spec
+            for spec in own.values()
+            if spec.restart == "temporary" and table.find(supervisor, f"{address}/{spec.id}") is None
+        ]
+        for spec in lost:
+            recorded = self.rows.status(address, spec.id) is not None
+            self._make(spec, supervisor, named=f"{address}/{spec.id}" in table.planned, recorded=recorded)
+        if lost:
+            table.reorder(address, [one for one in own if table.find(supervisor, f"{address}/{one}") is not None])
 
     def adopt(self, spec: Spec, supervisor: Cell) -> Cell:
         """The cell of a child that came by `StartChild`; its row has been written, unless it is temporary."""
@@ -229,9 +248,6 @@ class Tree:
             raise ActorNotFound(cell.address, 'it has no partitions: its strategy isn\'t "partition"', _NO_PARTITIONS)
         return f"{cell.address}/{partition_of(key, spec.partitions)}"
 
-    async def stop_together(self, children: list[Cell]) -> None:
-        await self.activation.stop_together(children)
-
     # -- new specs for what runs ----------------------------------------------------------------------------------
 
     def reconfigure(self, cell: Cell, spec: SupervisorSpec) -> None:
@@ -250,6 +266,7 @@ class Tree:
             self.activation.templates[cell.address] = resolve_spec(spec.template)
         if cell.supervisor is not None:
             self.rows.respecify(cell.supervisor.address, spec)
+        table.named[cell.address] = {child.id: child for child in spec.children}
         for child in spec.children:
             running = table.find(cell, f"{cell.address}/{child.id}")
             if running is not None:

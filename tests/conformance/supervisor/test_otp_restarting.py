@@ -21,6 +21,7 @@ from greenroom import (
     NotForDynamic,
     RestartChild,
     Restarting,
+    Running,
     StartChild,
     TerminateChild,
     WhichChildren,
@@ -212,6 +213,37 @@ async def test_hanging_restart_loop_restarted_sibling(memory: MemoryGround, cues
         cues.let_go("a", free=True)
         await system.idle()
         assert cues.take() == ["+a", "+b", "-a error", "-b", "!a", "+b", "-b", "+a", "+b"]
+
+
+@pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
+async def test_hanging_restart_loop_new_child(memory: MemoryGround, cues: Cues, strategy: Any) -> None:
+    """A child that came by StartChild meanwhile is part of the group, too."""
+    async with memory.node(sup(*kids("a"), strategy=strategy, intensity=8, period_s=10.0)) as system:
+        await hang(system, cues, "/sup/a")
+        assert await between_tries(system, cues, "/sup/a", StartChild(spec=kid("c"))) == "/sup/c"
+        await cues.holding("a")
+        cues.recover("a")
+        cues.let_go("a", free=True)
+        await system.idle()
+        assert cues.take() == ["+a", "-a error", "!a", "+c", "-c", "+a", "+c"]
+        assert await which(system, "/sup") == running("c", "a")
+
+
+async def test_hanging_restart_loop_started_sibling(memory: MemoryGround, cues: Cues) -> None:
+    """one_for_all: a sibling that the try has started runs on until the next try, which stops it first."""
+    async with memory.node(sup(*kids("a", "b"), strategy="one_for_all", intensity=8, period_s=10.0)) as system:
+        await hang(system, cues, "/sup/b")
+        with pytest.raises(Running):
+            await between_tries(system, cues, "/sup/b", DeleteChild(id="a"))
+        await cues.holding("b")
+        found = await between_tries(system, cues, "/sup/b", WhichChildren())
+        assert [(child.id, child.status) for child in found] == [("b", "restarting"), ("a", "running")]
+        await cues.holding("b")
+        await between_tries(system, cues, "/sup/b", TerminateChild(id="b"))
+        await system.idle()
+        assert cues.take() == ["+a", "+b", "-b error", "-a", "+a", "!b", "-a", "+a", "!b", "-a", "+a", "!b"]
+        assert await which(system, "/sup") == [("b", "stopped"), ("a", "running")]
+        cues.let_go("b", free=True)
 
 
 async def test_hanging_restart_loop_simple(memory: MemoryGround, cues: Cues) -> None:

@@ -258,7 +258,7 @@ async def test_the_running_turn_is_cut_off_uncharged(clock: VirtualRuntime, memo
 
 
 async def test_its_supervisor_stops_it_meanwhile(clock: VirtualRuntime, memory: Ground) -> None:
-    """While its handler is still being cut off."""
+    """While its handler is still being cut off. It has got its reason from the link already."""
     spec = tree(mortal("a"), mortal("b", shutdown=0.1), mortal("c"), intensity=100)
     async with memory.node(spec, runtime=clock) as system:
         await clock.run(bind(system, A, B, how="link"))
@@ -270,9 +270,9 @@ async def test_its_supervisor_stops_it_meanwhile(clock: VirtualRuntime, memory: 
         await clock.settle()
         await clock.run(system.ref("/t").ask(TerminateChild(id="b")))
         await clock.advance(3.0)
-        assert await clock.run(seen(system, C)) == [(B, "shutdown")]
+        assert await clock.run(seen(system, C)) == [(B, "error by hand")]
         assert system.kernel.cells[B].status == "stopped"
-        assert exits(events) == [(A, "error", "by hand")]
+        assert exits(events) == [(A, "error", "by hand"), (B, "error", "by hand")]
         Mortal.gate.set()
         await clock.run(system.idle())
 
