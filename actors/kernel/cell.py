@@ -354,8 +354,7 @@ class Cell:
                 entry.refuse(error)
 
     def unreachable(self, undelivered: object) -> GreenroomError | None:
-        """The error of an ask, because nothing is going to start the actor: it has been stopped, or a supervisor above
-        it has. None if something may start it."""
+        """The error of an ask, because the actor, or a supervisor above it, is stopped; None if neither is."""
         if self.kernel.over:
             return SystemStopped(self.address, undelivered, self.kernel.gave_up)
         at: Cell | None = self
