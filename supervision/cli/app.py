@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from ...persistence.errors import GreenroomError
+from ..printable import printable
 from .commands import actors as actor_commands
 from .commands import (
     checks,
@@ -27,6 +28,7 @@ from .commands.comparing import fill_in
 from .commands.completion import completion_of
 from .exit_codes import CODES_HELP, ExitCode, code_of
 from .process.log import set_up_log
+from .view.output import write_anything
 from .view.target import UsageWrong
 
 __all__ = ("app", "main")
@@ -74,11 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the name of the program; by default those of this process.
     """
+    write_anything()
     set_up_log("normal")
     try:
-        command, bound, _ = app.parse_args(
-            fill_in(sys.argv[1:] if arguments is None else arguments), exit_on_error=False, print_error=False
-        )
+        given = [*(sys.argv[1:] if arguments is None else arguments)]
+        _check_readable(given)
+        command, bound, _ = app.parse_args(fill_in(given), exit_on_error=False, print_error=False)
         result = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except CycloptsError as error:
@@ -95,6 +98,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(result) if isinstance(result, int) else ExitCode.DONE
 
 
+def _check_readable(arguments: Sequence[str]) -> None:
+    """
+    Raises:
+        UsageWrong: an argument is no text in the encoding of the system, so that it can't be stored or looked for.
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            why = f"has bytes that are no {sys.getfilesystemencoding()}, the encoding of this system"
+            raise UsageWrong(f"the argument {argument!r} {why}. Write it in that encoding") from None
+
+
 def _failed(text: str, code: ExitCode) -> int:
-    sys.stderr.write(f"greenroom: {text.strip()}\n")
+    sys.stderr.write(f"greenroom: {printable(text.strip())}\n")
     return code

@@ -7,6 +7,7 @@ from typing import Any
 from loguru import logger
 
 from ...persistence.events import Event
+from ..printable import printable
 
 __all__ = ("log_event",)
 
@@ -63,9 +64,11 @@ def log_event(event: Event) -> None:
         level = "DEBUG"
     if event.name == "task.failed" and measures.get("awaited"):
         level = "DEBUG"  # the caller that waits for the task has the error
-    logger.log(level, text.format(address=event.address, reason=_reason(measures), **measures))
-    if measures.get("traceback"):
-        logger.debug("{}\n{}", event.address, measures["traceback"].rstrip())
+    shown = {name: printable(value) if isinstance(value, str) else value for name, value in measures.items()}
+    address = printable(event.address)
+    logger.log(level, text.format(address=address, reason=_reason(shown), **shown))
+    if shown.get("traceback"):
+        logger.debug("{}\n{}", address, shown["traceback"].rstrip())
 
 
 def _reason(measures: dict[str, Any]) -> str:

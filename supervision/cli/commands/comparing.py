@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 from rich.table import Table
-from rich.text import Text
 
 from ....persistence.engines.open import open_store
 from ....persistence.runtime import Runtime
@@ -20,7 +19,7 @@ from ...config.sections import hide_password, store_url_from
 from ...offline.tree_diff import TreeDiff, diff_tree
 from ...offline.upgrade_check import Finding, Report, check_store
 from ..exit_codes import ExitCode
-from ..view.output import console, note, print_json
+from ..view.output import console, note, print_json, visible
 from ..view.target import UsageWrong
 
 __all__ = ("OPTIONAL", "check_against", "fill_in", "show_diff")
@@ -147,7 +146,7 @@ def _print_findings(findings: list[Finding]) -> None:
         table.add_column(name, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold")
     for finding in findings:
         cells = (finding.address, finding.what, f"{finding.count:,}", finding.why, finding.fix, finding.example)
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*map(visible, cells))
     console().print(table)
 
 
@@ -175,7 +174,7 @@ def _print_diff(found: TreeDiff) -> None:
     for name in ("change", "address", "what"):
         table.add_column(name, no_wrap=name == "change", overflow="fold")
     for change, address, what in _lines(found):
-        table.add_row(change, Text(address), Text(what))
+        table.add_row(change, visible(address), visible(what))
     if found.is_empty:
         note("nothing would change")
     else:

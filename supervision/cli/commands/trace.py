@@ -8,11 +8,11 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-import msgspec
 from cyclopts import Parameter
 
+from ...printable import printable
 from ..view.desk import Desk, NodeSilent
-from ..view.output import note
+from ..view.output import json_text, note
 from ..view.target import CommandFailed, Target, UsageWrong, open_desk
 
 __all__ = ("trace",)
@@ -64,7 +64,7 @@ async def _trace(address: str, count: int | None, for_s: float | None, target: T
             raise CommandFailed("no node runs on this store, so nothing happens: start one with `greenroom run`")
         shown = 0
         async for turn in _turns(desk, address, for_s):
-            sys.stdout.write(f"{msgspec.json.encode(turn).decode() if as_json else _line(turn)}\n")
+            sys.stdout.write(f"{json_text(turn) if as_json else printable(_line(turn))}\n")
             sys.stdout.flush()
             shown += 1
             if shown == count:

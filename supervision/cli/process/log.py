@@ -9,6 +9,7 @@ from typing import Any
 
 from loguru import logger
 
+from ...printable import printable
 from .orders import Verbosity
 
 __all__ = ("clock_time", "set_up_log")
@@ -21,6 +22,7 @@ def set_up_log(verbosity: Verbosity, write: Callable[[str], object] | None = Non
     """Send everything to stderr, or to `write`, and nothing where loguru would send it by itself."""
     sink: Any = sys.stderr if write is None else write
     logger.remove()
+    logger.configure(patcher=_plain)
     logger.add(
         sink,
         level=_LEVELS[verbosity],
@@ -29,6 +31,12 @@ def set_up_log(verbosity: Verbosity, write: Callable[[str], object] | None = Non
         backtrace=False,
         diagnose=False,  # values of variables don't belong into a log
     )
+
+
+def _plain(record: Any) -> None:
+    """Texts of greenroom's own lines come from messages and exceptions, too. A line of the user's stays as it is."""
+    if (record["name"] or "").startswith("greenroom."):
+        record["message"] = printable(record["message"])
 
 
 def clock_time(at: float) -> str:

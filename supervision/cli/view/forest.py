@@ -8,9 +8,10 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
+from ...printable import printable
 from ...spec.spec import Spec, SupervisorSpec, to_config
 from ...supervisor.child_rows import PLANNED, STARTED
-from .output import console
+from .output import console, visible
 from .stored_children import StoredChild
 
 __all__ = ("Branch", "branch_of", "child_branch", "live_branches", "print_tree", "stored_branch")
@@ -112,17 +113,17 @@ def _grown(branch: Branch, tree: Tree) -> Tree:
 
 def _label(branch: Branch) -> Text:
     facts = branch.facts
-    label = Text(branch.address if branch.address.count("/") == 1 else branch.name, style="bold")
+    label = visible(branch.address if branch.address.count("/") == 1 else branch.name, "bold")
     kind = facts.get("actor") or (facts.get("type") if facts.get("kind") != "supervisor" else None)
     for part in (facts.get("strategy"), facts.get("template") and f"of {facts['template']}", kind):
         if part:
-            label.append(f"  {part}", style="not bold")
+            label.append(f"  {printable(part)}", style="not bold")
     if facts.get("restart") not in (None, "permanent"):
         label.append(f"  {facts['restart']}", style="not bold")
     if (status := facts.get("status")) and status != PLANNED:
-        label.append(f"  {status}", style=f"not bold {_STYLES.get(status, 'dim')}")
+        label.append(f"  {printable(status)}", style=f"not bold {_STYLES.get(status, 'dim')}")
     if facts.get("mailbox"):
         label.append(f"  {facts['mailbox']:,} waiting", style="not bold")
     if facts.get("handling"):
-        label.append(f"  handling {facts['handling']}", style="not bold")
+        label.append(f"  handling {printable(facts['handling'])}", style="not bold")
     return label

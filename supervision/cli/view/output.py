@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
@@ -13,10 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ...printable import json_safe, printable
+
 __all__ = (
     "AsJson",
     "cell",
     "console",
+    "json_text",
     "moment",
     "note",
     "parsed",
@@ -25,6 +29,8 @@ __all__ = (
     "print_table",
     "size",
     "text_of",
+    "visible",
+    "write_anything",
 )
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="One JSON value on stdout.")]
@@ -39,10 +45,36 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False, markup=False)
 
 
+def write_anything() -> None:
+    """Let a letter that stdout's encoding lacks become an escape, where Python would raise."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def visible(text: str, style: str = "") -> Text:
+    """A text for a table or a tree, without control characters."""
+    return Text(printable(text), style)
+
+
+def json_text(data: Any, indent: int | None = None) -> str:
+    """JSON for stdout: in one line, or indented. Values that JSON doesn't have (bytes in a damaged row) become texts,
+    and letters that stdout's encoding doesn't have become JSON's escapes."""
+    return json_safe(_encoded(data, indent), sys.stdout.encoding)
+
+
+def _encoded(data: Any, indent: int | None) -> str:
+    try:
+        encoded = msgspec.json.encode(data, enc_hook=str)
+        return (encoded if indent is None else msgspec.json.format(encoded, indent=indent)).decode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        return json.dumps(data, default=str, indent=indent if indent and indent > 0 else None)
+
+
 def print_json(data: Any) -> None:
-    """Print one JSON value. Values that JSON doesn't have (bytes in a damaged row) become texts."""
-    encoded = msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2)
-    sys.stdout.write(f"{encoded.decode()}\n")
+    """Print one JSON value, indented."""
+    sys.stdout.write(f"{json_text(data, 2)}\n")
 
 
 def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, empty: str) -> None:
@@ -62,7 +94,7 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, empty
             ratio=None if not long else 1,
         )
     for row in rows:
-        table.add_row(*(Text(cell(row.get(name))) for name in columns))
+        table.add_row(*(visible(cell(row.get(name))) for name in columns))
     console().print(table)
 
 
@@ -70,7 +102,7 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     """Print names and values, one a line; long values below their name."""
     out = console()
     for name, value in pairs:
-        text = text_of(value)
+        text = printable(text_of(value))
         if "\n" in text:
             out.print(Text(f"{name}:", style="bold"))
             out.print(Text("\n".join(f"  {line}" for line in text.splitlines())), soft_wrap=True)
@@ -80,7 +112,7 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
 
 def note(text: str) -> None:
     """Print a remark for the user to stderr."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{printable(text)}\n")
 
 
 def moment(at: float | None) -> str | None:
@@ -122,7 +154,7 @@ def text_of(value: Any, *, indent: int = 2) -> str:
     if value is None:
         return "-"
     if isinstance(value, dict | list):
-        return msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=indent or -1).decode()
+        return _encoded(value, indent or -1)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
