@@ -2,7 +2,7 @@
 
 A room may import the rooms on lower floors, and none on its own floor or above. From the lowest floor to the highest:
 
-errors.py                  the errors of all rooms
+errors.py  printable.py    the errors of all rooms; any text as a terminal may show it
 spec/                      the data of a tree, and its checks
 config/  supervisor/       a config file becomes a tree; the supervisor actor, its children and their rows
 node/  offline/            store, system and tree together, and the commands of a running node; a store without a node

@@ -75,11 +75,11 @@ class SystemStopped(ActorError):
 _CLOSED = {
     "handler": (
         "the turn of {address} is over, and its tasks can't send any more. Await the handler's tasks before it "
-        "returns. A task that is to live longer belongs to a TaskSupervisor: `self.system.tasks(...).start(...)`"
+        "returns. A task that is to live longer belongs to a TaskSupervisor: `tasks(...).start(...)` of the system"
     ),
     "hook": (
         "the turn of {address}'s `on_start` or `on_stop` is over, and its tasks can't send any more. A task that is to "
-        "live longer belongs to a TaskSupervisor: `self.system.tasks(...).start(...)`"
+        "live longer belongs to a TaskSupervisor: `tasks(...).start(...)` of the system"
     ),
     "none": (
         "{address} runs no turn at this moment, so there is nothing that this could commit with. Tell {address} a "
