@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
+from ..persistence.home import Home
 from .definition.decorator import handler
 from .definition.definition import Definition
 from .definition.options import Backoff, Overflow
@@ -356,12 +358,21 @@ def _life(actor: Actor[Any], attribute: str) -> Incarnation:
     return life
 
 
+def _here(actor: Actor[Any], attribute: str) -> Incarnation:
+    """The same, for a call that has to come from the node's event loop (else: WrongThread)."""
+    life = _life(actor, attribute)
+    home = life.kernel.part(Home)
+    if home.loop._thread_id != get_ident():
+        raise home.stranger(f"self.{attribute}()")
+    return life
+
+
 def _running(actor: Actor[Any], attribute: str) -> Incarnation:
     """
     Raises:
-        NotRunning; TurnClosed: this incarnation is over.
+        NotRunning; WrongThread; TurnClosed: this incarnation is over.
     """
-    life = _life(actor, attribute)
+    life = _here(actor, attribute)
     if life.cell.incarnation is not life:
         raise TurnClosed(life.address, "life")
     return life
@@ -382,8 +393,8 @@ def _turn_of(life: Incarnation) -> Turn:
 def _open_turn(actor: Actor[Any], attribute: str) -> Turn:
     """
     Raises:
-        NotRunning; TurnClosed: no turn is open.
+        NotRunning; WrongThread; TurnClosed: no turn is open.
     """
-    turn = _turn_of(_life(actor, attribute))
+    turn = _turn_of(_here(actor, attribute))
     turn.check_open()
     return turn

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 
-from ..persistence.errors import StoreError
+from ..persistence.errors import StoreError, StoreUnavailable
 from ..persistence.events import Event
+from ..persistence.home import Home
 from ..persistence.runtime import Runtime
 from ..persistence.store.contract import Store
 from ..persistence.store.rows import OwnerRow
@@ -58,6 +59,7 @@ class ActorSystem:
         settings: Settings | None = None,
     ) -> None:
         kernel = self.kernel = Kernel(store, runtime, owner, settings or Settings())
+        kernel.add_parts(Home(self._forked))
         router = kernel.router = Router(kernel)
         exits = Exits(kernel, router)
         dispatcher = kernel.scheduler = self._dispatcher = Dispatcher(kernel, exits)
@@ -79,6 +81,8 @@ class ActorSystem:
         self.inbox: Inbox | None = None
         """Set by the node, which knows how to administer."""
         self._stopping: asyncio.Task[None] | None = None
+        self._subscribers: list[asyncio.Queue[Event | None]] | None = []
+        """The queues of those who follow the events; None once the node has ended."""
 
     # -- the public surface ----------------------------------------------------------------------------
 
@@ -111,6 +115,7 @@ class ActorSystem:
             ActorNotFound: that is no address.
             ValueError: `waiting_max` isn't positive.
         """
+        self.kernel.part(Home).check("trace()")
         return self.kernel.part(Tracer).trace(where, waiting_max=waiting_max)
 
     async def idle(self) -> None:
@@ -120,14 +125,18 @@ class ActorSystem:
 
         Raises:
             GreenroomError: the tree gave up, or the store is lost.
+            SystemStopped: the node stops, or has stopped. WrongThread
             RuntimeError: called by a handler or a task, which is work itself.
         """
         kernel = self.kernel
+        kernel.part(Home).check("idle()")
         if self._in_turn() or asyncio.current_task() in kernel.background_tasks:
             raise RuntimeError("idle() inside a handler or a task would wait for itself")
         while True:
             if kernel.gave_up is not None:
                 raise kernel.gave_up
+            if kernel.closing:
+                raise SystemStopped
             if self.inbox is not None:
                 await self.inbox.drain()
             if kernel.commits.pending and kernel.commits.failure is None:
@@ -136,34 +145,45 @@ class ActorSystem:
                 except StoreError:
                     pass  # the tree is being reset, and that is not idle
                 continue
-            if kernel.gave_up is None and kernel.is_idle:
+            if kernel.gave_up is None and not kernel.closing and kernel.is_idle:
                 if kernel.caution is not None:
                     kernel.caution.rested()
                 return
-            if kernel.gave_up is not None:
+            if kernel.gave_up is not None or kernel.closing:
                 continue
             await kernel.idle.wait()
 
-    @asynccontextmanager
-    async def _subscription(self) -> AsyncIterator[asyncio.Queue[Event]]:
-        queue: asyncio.Queue[Event] = asyncio.Queue()
+    async def subscribe(self) -> AsyncIterator[Event]:
+        """Every event from now on (persistence/events.py has the table), to the end of the node. A slow reader loses
+        the oldest.
+
+        Raises:
+            WrongThread
+        """
+        self.kernel.part(Home).check("subscribe()")
+        if self._subscribers is None:
+            return
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
         def put(event: Event) -> None:
             if queue.qsize() >= EVENTS_WAITING_MAX:
                 queue.get_nowait()
             queue.put_nowait(event)
 
+        self._subscribers.append(queue)
         leave = self.kernel.events.subscribe(put)
         try:
-            yield queue
+            while (event := await queue.get()) is not None:
+                yield event
         finally:
             leave()
+            if self._subscribers is not None:
+                self._subscribers.remove(queue)
 
-    async def subscribe(self) -> AsyncIterator[Event]:
-        """Every event from now on (persistence/events.py has the table). A slow reader loses the oldest."""
-        async with self._subscription() as queue:
-            while True:
-                yield await queue.get()
+    def _end_subscriptions(self) -> None:
+        subscribers, self._subscribers = self._subscribers, None
+        for queue in subscribers or ():
+            queue.put_nowait(None)
 
     @property
     def ended(self) -> asyncio.Event:
@@ -174,8 +194,9 @@ class ActorSystem:
         """Shut the tree down in order, commit what is left, and close. Safe to call twice.
 
         Raises:
-            RuntimeError: called by a handler, for whose end it would wait.
+            RuntimeError: called by a handler, for whose end it would wait. WrongThread
         """
+        self.kernel.part(Home).check("stop()")
         if self._in_turn():
             raise RuntimeError("system.stop() inside a handler would wait for itself; self.stop() ends the actor")
         if self._stopping is None:
@@ -190,6 +211,7 @@ class ActorSystem:
         kernel = self.kernel
         kernel.closing = True
         kernel.close_doors()
+        kernel.idle.wake()
         for cell in list(kernel.cells.values()):
             if cell.admission is not None:
                 cell.admission.refuse(partial(SystemStopped, cell.address))
@@ -211,13 +233,21 @@ class ActorSystem:
             cell.refuse_asks()
         await kernel.committer.close()
         kernel.events.emit("node.stopped", kernel.root_address)
-        kernel.idle.wake()
+        self._end_subscriptions()
 
     def halt(self) -> None:
         """Let nothing go on over a closed store. It is called after the stop, or in its place if the event
         loop ended under it."""
         self.kernel.closing = self._dispatcher.closed = True
         self.kernel.close_doors()
+        self._end_subscriptions()
+
+    def _forked(self) -> None:
+        """This is a forked child, and the node lives in the parent: nothing of this copy may go on, or write."""
+        self.kernel.closing = self._dispatcher.closed = True
+        self.kernel.close_doors()
+        self.kernel.commits.refuse(StoreUnavailable("this is a forked child: the node lives in the parent"))
+        self.kernel.store.disown()
 
     def _in_turn(self) -> bool:
         turn = current_turn.get()

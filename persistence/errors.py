@@ -22,9 +22,11 @@ __all__ = (
     "StoreFull",
     "StoreInUse",
     "StoreLocked",
+    "StoreMissing",
     "StoreUnavailable",
     "StoreUrlInvalid",
     "TransactionMisused",
+    "WrongThread",
     "GreenroomError",
 )
 
@@ -33,6 +35,52 @@ Outcome = Literal["dropped", "unknown"]
 
 class GreenroomError(Exception):
     """The root of every error that greenroom raises."""
+
+
+_STRANGERS = {
+    "thread": (
+        "comes from the thread {thread}, and the node lives on the thread of its event loop",
+        "In a thread use ref.from_thread.tell(...) or ref.from_thread.ask(...)",
+    ),
+    "loop": (
+        "comes from another event loop than the one on which the node, or the client, was started",
+        "Use one loop for both; from the loop of another thread: await asyncio.to_thread(ref.from_thread.tell, ...)",
+    ),
+    "stopped": (
+        "comes while the event loop of the node, or of the client, doesn't run",
+        "Call it in a coroutine on that loop, inside its `async with` block",
+    ),
+    "process": (
+        "comes from a forked child, and the node, or the client, lives in the parent",
+        "Use a `Client` of the child's own on the node's store; or start processes by spawn, not by fork",
+    ),
+    "waits": (
+        "comes from the node's own event loop, which would wait for itself",
+        "Write `await ref.tell(...)` or `await ref.ask(...)` there",
+    ),
+}
+"""The mistake and its remedy, by the place that a call came from."""
+
+
+class WrongThread(GreenroomError):
+    """The call doesn't come from the event loop on which the node was started. Nothing was done.
+
+    Attributes:
+        call: the call, such as "tell()".
+        where: "thread" (another thread), "loop" (another event loop), "stopped" (the loop doesn't run), "process" (a
+            forked child), or "waits" (`from_thread` on the node's own loop).
+        thread: the name of the calling thread.
+    """
+
+    def __init__(self, call: str, where: str, thread: str = "") -> None:
+        self.call = call
+        self.where = where
+        self.thread = thread
+        found, remedy = _STRANGERS[where]
+        super().__init__(f"{call} {found.format(thread=thread)}. {remedy}")
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.call, self.where, self.thread)
 
 
 class StoreError(GreenroomError):
@@ -101,6 +149,10 @@ class StoreFull(_Interrupted):
 
 class StoreUnavailable(_Interrupted):
     """The store can't be written at the moment (I/O error, connection lost, read-only file)."""
+
+
+class StoreMissing(StoreUnavailable):
+    """There is no store yet: no node has run on it, and no client has told anything."""
 
 
 class StoreCorrupt(StoreError):

@@ -5,7 +5,16 @@ Every message is a row, every turn is a transaction, every failure is a message.
 
 from .actors.actor import Actor, handler
 from .actors.definition.options import Backoff
-from .actors.delivery.errors import AskAfterTell, AskCycle, AskTimeout, KeyConflict, KeyDamaged, MailboxFull
+from .actors.delivery.errors import (
+    AskAfterTell,
+    AskCycle,
+    AskTimeout,
+    KeyConflict,
+    KeyDamaged,
+    KeyUnsupported,
+    MailboxFull,
+    NodeNotRunning,
+)
 from .actors.delivery.ref import ActorRef, Receipt
 from .actors.extensions.groups import Group, GroupEmpty, NotAllTold, Receipts
 from .actors.extensions.introspection.requests import (
@@ -60,6 +69,7 @@ from .persistence.errors import (
     StoreFull,
     StoreLocked,
     StoreUnavailable,
+    WrongThread,
 )
 from .persistence.events import Event
 from .supervision.config.load import load_tree
@@ -130,9 +140,11 @@ __all__ = (
     "Ignore",
     "KeyConflict",
     "KeyDamaged",
+    "KeyUnsupported",
     "MailboxFull",
     "MemoryStore",
     "Message",
+    "NodeNotRunning",
     "NotAMessage",
     "NotAllTold",
     "NotForDynamic",
@@ -185,6 +197,7 @@ __all__ = (
     "UnknownMessageType",
     "WhichChildren",
     "WhichTasks",
+    "WrongThread",
     "handler",
     "load_tree",
     "start",

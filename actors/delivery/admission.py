@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ...persistence.errors import GreenroomError
-from ..kernel.cell import Cell
+from ..kernel.cell import GONE, Cell
 from ..kernel.kernel import Kernel
 from ..mailbox.envelope import Envelope
 from .keys import Keys
@@ -57,6 +57,12 @@ class Admission:
                 future.set_exception(error(envelope.message))
         self.room()
 
+    @property
+    def _full(self) -> bool:
+        """Whether it waits for room. A cell that is gone gets none: its successor takes the message."""
+        cell = self._cell
+        return cell.status is not GONE and cell.mailbox.count >= cell.options.capacity
+
     async def _admit(self) -> None:
         cell, line = self._cell, self._line
         while line:
@@ -66,7 +72,7 @@ class Admission:
                 continue
             try:
                 earlier = await self._keys.seen(envelope) if envelope.key is not None else None
-                while earlier is None and cell.mailbox.count >= cell.options.capacity and not future.done():
+                while earlier is None and self._full and not future.done():
                     self._room = asyncio.get_running_loop().create_future()
                     self._kernel.router.when_room(cell, self.room)
                     await self._room

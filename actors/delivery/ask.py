@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from typing import Any
+from threading import get_ident
+from typing import Any, Protocol
 
-from ..kernel.cell import DOWN, PASSIVE, UP, Cell
+from ...persistence.home import Home
+from ..kernel.cell import DOWN, GONE, PASSIVE, STARTING, UP, Cell
+from ..kernel.errors import SystemStopped
 from ..kernel.hooks import Extension
 from ..kernel.kernel import Kernel
 from ..kernel.turn import Turn, current_turn
 from ..mailbox.envelope import Ask
-from ..messages.codec import round_trip
-from ..messages.errors import NotAMessage
+from ..messages.codec import AS_IT_IS, is_shared, round_trip
 from ..messages.message import Request, SystemRequest, tag_of
-from ..messages.types import is_deeply_immutable
+from .ask_line import AskLine
 from .deadlines import Deadlines
-from .errors import AskAfterTell, AskCycle, AskTimeout, MailboxFull
+from .errors import AskAfterTell, AskCycle, AskTimeout
+from .guard import AHEAD_S_MAX, check_request, checked_timeout
 
 __all__ = ("Asks",)
+
+
+class Addressed(Protocol):
+    """A reference, which finds the cell of its address when it is used."""
+
+    def cell(self) -> Cell: ...
 
 
 class Asks(Extension):
@@ -26,27 +34,42 @@ class Asks(Extension):
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
+        self._home = kernel.part(Home)
+        self._lines: dict[Cell, AskLine] = {}
+        """Asks that wait for room, by the cell whose mailbox is full."""
         self._deadlines: Deadlines[Ask] = Deadlines(kernel.runtime, _expire)
 
-    async def ask(self, cell: Cell, request: Request[Any], timeout_s: float, uid: str = "") -> Any:
-        if not isinstance(request, Request):
-            raise NotAMessage(request)
+    async def ask(self, target: Addressed | Cell, request: Request[Any], timeout_s: float, uid: str = "") -> Any:
+        """
+        Args:
+            timeout_s: seconds above 0.
+            uid: the request's, if it has one already.
+        """
         kernel, turn = self._kernel, current_turn.get()
+        if self._home.loop._thread_id != get_ident():
+            raise self._home.stranger("ask()")
+        if not isinstance(request, Request):
+            check_request(request)
+        if type(timeout_s) is not float or not 0.0 < timeout_s <= AHEAD_S_MAX:
+            timeout_s = checked_timeout(timeout_s)
         if turn is not None and turn.cell.kernel is not kernel:
             turn = None
+        cell = target if isinstance(target, Cell) else target.cell()
         if kernel.over or kernel.commits.failure is not None:
-            kernel.check_running()
-        if cell.status is not UP and (error := cell.unreachable(request)) is not None:
+            self._check_running(cell, turn, request)
+        elif cell.status is not UP and (error := cell.unreachable(request)) is not None:
             raise error
         if turn is not None:
             turn.check_open()
             self._check_order(turn, cell)
         cls = type(request)
         body = None
-        if not (cls.__immutable__ or is_deeply_immutable(cls)):
+        if cls.__shared__ is not AS_IT_IS:
             body, copy = round_trip(cell.address, request)
             assert isinstance(copy, Request)
             request = copy
+            if is_shared(cls):
+                body = None
         future: asyncio.Future[tuple[Any, int]] = asyncio.Future()
         if turn is not None:
             uid = turn.next_uid()
@@ -57,8 +80,8 @@ class Asks(Extension):
         try:
             if turn is not None:
                 return await self._from_inside(cell, ask, turn)
-            if cell.mailbox.count >= cell.options.capacity and not issubclass(cls, SystemRequest):
-                await self._room(cell, ask)
+            if cell.mailbox.count >= cell.options.capacity or cell in self._lines:
+                cell = await self._in_line(cell, ask)
             cell.push(ask)
             return (await future)[0]
         finally:
@@ -89,14 +112,48 @@ class Asks(Extension):
         if path is not None:
             raise AskCycle((turn.cell.address, *path))
 
-    async def _room(self, cell: Cell, ask: Ask) -> None:
-        """Wait in line for room, because the mailbox is full; as long as the ask may take."""
-        if cell.options.overflow == "reject":
-            raise MailboxFull(cell.address, cell.options.capacity, ask.message)
-        while cell.mailbox.count >= cell.options.capacity and not ask.future.done():
-            room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._kernel.router.when_room(cell, partial(_let_in, room))
-            await asyncio.wait((room, ask.future), return_when=asyncio.FIRST_COMPLETED)
+    async def _in_line(self, cell: Cell, ask: Ask) -> Cell:
+        """Wait in line for room, because the mailbox is full; as long as the ask may take. System requests don't wait.
+
+        Returns:
+            The cell that has the address now.
+
+        Raises:
+            MailboxFull; ActorNotFound, SystemStopped, StoreError: what the actor's stop meanwhile means.
+        """
+        if isinstance(ask.message, SystemRequest):
+            return cell
+        line = self._lines.get(cell)
+        if line is None:
+            line = self._lines[cell] = AskLine(self._kernel.router, cell)
+        try:
+            await line.wait(ask)
+        finally:
+            if not len(line):
+                self._lines.pop(cell, None)
+        if not ask.future.done():
+            if self._kernel.over or self._kernel.commits.failure is not None:
+                self._check_running(cell, None, ask.message)
+            if cell.status is GONE:
+                cell = self._kernel.router.resolve(cell.address)
+            if cell.status is not UP and (error := cell.unreachable(ask.message)) is not None:
+                raise error
+        return cell
+
+    def _check_running(self, cell: Cell, turn: Turn | None, request: object) -> None:
+        """While the node stops, a handler that may still end may ask an actor that is still up, or may be started.
+
+        Raises:
+            SystemStopped, StoreError: nothing can be asked at the moment.
+        """
+        kernel = self._kernel
+        if kernel.commits.failure is not None:
+            raise kernel.commits.failure
+        if turn is None or not kernel.closing or kernel.gave_up is not None:
+            raise SystemStopped(cell.address, request, kernel.gave_up)
+        if cell.status in (UP, STARTING) or (cell.status is PASSIVE and cell.may_start()):
+            return
+        raise SystemStopped(cell.address, request, kernel.gave_up)
 
     def close(self) -> None:
         self._deadlines.close()
@@ -127,8 +184,3 @@ def _waits_for(cell: Cell) -> list[Cell]:
 
 def _expire(ask: Ask) -> None:
     ask.refuse(AskTimeout(ask.address, ask.message, ask.timeout_s))
-
-
-def _let_in(room: asyncio.Future[None]) -> None:
-    if not room.done():
-        room.set_result(None)

@@ -10,7 +10,9 @@ __all__ = (
     "AskTimeout",
     "KeyConflict",
     "KeyDamaged",
+    "KeyUnsupported",
     "MailboxFull",
+    "NodeNotRunning",
 )
 
 
@@ -46,6 +48,30 @@ class KeyDamaged(KeyConflict):
         self.key = key
         why = f"the record of the key {key!r} at {address} is damaged: it isn't known whether this was told before"
         super(KeyConflict, self).__init__(f"{why}. If it wasn't handled, tell it under another key")
+
+
+class KeyUnsupported(ActorError, ValueError):
+    """An idempotency key needs a mailbox that has rows."""
+
+    def __init__(self, address: str, key: str) -> None:
+        self.address = address
+        self.key = key
+        super().__init__(
+            f"key={key!r:.100}: {address} is durable=False, and an idempotency key needs a durable mailbox. "
+            "Tell it without a key, or make the actor durable"
+        )
+
+
+class NodeNotRunning(ActorError):
+    """No node runs on the store, so nobody can answer. The request was not left there."""
+
+    def __init__(self, address: str, store: str) -> None:
+        self.address = address
+        self.store = store
+        super().__init__(
+            f"no node runs on {store}, so nobody can answer for {address}. Start one (`greenroom run`), or tell a "
+            "message, which waits for the next node"
+        )
 
 
 class AskTimeout(ActorError, TimeoutError):

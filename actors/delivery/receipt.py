@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from ...persistence.errors import StoreDataError, StoreFull, StoreUnavailable
+from ...persistence.home import Home
+from ..kernel.errors import SystemStopped
 from ..kernel.kernel import Kernel
 from ..kernel.turn import current_turn
 from ..messages.message import Message
@@ -23,6 +25,7 @@ class Receipt:
         StoreFull, StoreUnavailable: nothing was kept; `undelivered` is the message.
         StoreDataError: the database refuses this message (it is too big, say); `undelivered` is the message.
         MailboxFull, KeyConflict: of a tell that had to wait in line.
+        WrongThread: awaited on another event loop than the node's.
     """
 
     __slots__ = ("_admitted", "_kernel", "_message", "_position")
@@ -43,6 +46,7 @@ class Receipt:
         kernel = self._kernel
         if kernel is None:
             return
+        kernel.part(Home).check("awaiting a receipt")
         try:
             if self._admitted is not None:
                 self._position = yield from asyncio.shield(self._admitted)
@@ -58,6 +62,31 @@ class Receipt:
                 raise error
         except (StoreFull, StoreUnavailable, StoreDataError) as error:
             raise error.handing_back(self._message) from None
+
+    def when_on_disk(self, then: Callable[[BaseException | None], object]) -> None:
+        """Call back once: with None when the message is on disk, or with the error that awaiting would raise."""
+        kernel, message = self._kernel, self._message
+        if kernel is None:
+            then(None)
+            return
+
+        def landed(error: BaseException | None) -> None:
+            if isinstance(error, StoreFull | StoreUnavailable | StoreDataError):
+                error = error.handing_back(message)
+            then(error)
+
+        def admitted(future: asyncio.Future[int]) -> None:
+            if future.cancelled():
+                landed(SystemStopped(undelivered=message))
+            elif (error := future.exception()) is not None:
+                landed(error)
+            else:
+                kernel.commits.when(future.result(), landed)
+
+        if self._admitted is not None:
+            self._admitted.add_done_callback(admitted)
+        else:
+            kernel.commits.when(self._position, landed)
 
     @property
     def committed(self) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from threading import get_ident
 from typing import Any, TypeVar
 
 from ..kernel.cell import GONE, Cell
-from ..kernel.errors import ActorNotFound
 from ..kernel.kernel import Kernel
 from ..kernel.turn import current_turn
+from ..messages.codec import AS_IT_IS, encode
 from ..messages.message import Message, Request
+from .guard import NO_PRIORITY, checked_address
 from .receipt import DONE, Receipt
 from .tell import Delivery
+from .threads import FromThread
 
 __all__ = ("ActorRef", "Receipt", "ref_to")
 
@@ -24,8 +27,7 @@ def ref_to(kernel: Kernel, address: str) -> ActorRef:
     Raises:
         ActorNotFound: that is no absolute path.
     """
-    if not isinstance(address, str) or not address.startswith("/") or address.endswith("/"):
-        raise ActorNotFound(str(address), 'an address is an absolute path, such as "/bank/ledger"')
+    address = checked_address(address)
     return ActorRef(kernel.part(Delivery), address, kernel.cells.get(address))
 
 
@@ -50,23 +52,32 @@ class ActorRef:
             priority: higher ones are handled first; order holds within a priority.
 
         Raises:
-            NotAMessage, ActorNotFound, MailboxFull, TurnClosed, SystemStopped
+            NotAMessage, UndecodableMessage (a field holds a wrong value), ActorNotFound, MailboxFull
+            TurnClosed, SystemStopped
             StoreFull, StoreUnavailable: the store is broken at the moment; `undelivered` is the message.
+            WrongThread: not on the node's event loop. In a thread use `from_thread`.
+            TypeError, ValueError: a key, a delay or a priority that is none.
         """
+        home = self._delivery.home
+        if home.loop._thread_id != get_ident():
+            raise home.stranger("tell()")
         turn = current_turn.get()
         cell = self._cell
         if cell is None or cell.status is GONE:
             cell = self.cell()
-        elif turn is None and key is None and not delay_s and not priority and cell.light:
+        elif turn is None and key is None and delay_s is None and priority is NO_PRIORITY and cell.light:
             # The shortest way, into the mailbox of an actor without rows. All of it is in Delivery.tell.
             mailbox = cell.mailbox
             queue = mailbox.queue
-            if (
-                queue is not None
-                and mailbox.count < cell.capacity
-                and isinstance(message, Message)
-                and type(message).__immutable__
-            ):
+            decode = getattr(type(message), "__shared__", None)
+            if decode is not None and queue is not None and mailbox.count < cell.capacity:
+                if decode is not AS_IT_IS:
+                    try:
+                        same = decode(encode(message)) == message
+                    except Exception:
+                        same = False
+                    if not same:
+                        return self._delivery.tell(cell, message, key, delay_s, priority)  # it says what is wrong
                 queue.append(message)
                 mailbox.count += 1
                 if not cell.queued:
@@ -88,9 +99,22 @@ class ActorRef:
             AskFailed: the handler raised; `reason` says what.
             AskCycle: waiting would close a circle; `path` names it.
             AskAfterTell: this turn has told the same actor, and the ask would pass the tell.
-            NotAMessage, ActorNotFound, MailboxFull, TurnClosed, UnhandledMessage, SystemStopped, StoreError
+            NotAMessage, UndecodableMessage (a field holds a wrong value), ActorNotFound, MailboxFull
+            TurnClosed, UnhandledMessage, SystemStopped, StoreError
+            WrongThread: not on the node's event loop. In a thread use `from_thread`.
+            TypeError, ValueError: `timeout_s` is no number of seconds above 0.
         """
-        return self._delivery.asks.ask(self.cell(), request, timeout_s)
+        return self._delivery.asks.ask(self, request, timeout_s)
+
+    @property
+    def from_thread(self) -> FromThread:
+        """The way to tell and ask from a thread: both block the thread until the message, or the reply, is on disk.
+
+        def endpoint() -> int:                      # a sync function of a web framework, which runs in a thread
+            ledger.from_thread.tell(Deposit(amount=5))
+            return ledger.from_thread.ask(Balance())
+        """
+        return FromThread(self, self._delivery)
 
     def partition(self, key: str) -> ActorRef:
         """The child of a partition supervisor that this key belongs to, by a hash that is the same in every life.
@@ -98,8 +122,9 @@ class ActorRef:
         Elixir: PartitionSupervisor, `{:via, PartitionSupervisor, {name, key}}`.
 
         Raises:
-            ActorNotFound: nothing has the address, or it has no partitions.
+            ActorNotFound: nothing has the address, or it has no partitions. WrongThread
         """
+        self._delivery.home.check("partition()")
         return ActorRef(self._delivery, self._delivery.kernel.activator.route(self.cell(), key))
 
     def cell(self) -> Cell:

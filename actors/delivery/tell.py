@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from ...persistence.commit.effects import Effects
+from ...persistence.home import Home
 from ..kernel.cell import Cell
 from ..kernel.errors import SystemStopped
 from ..kernel.kernel import Kernel
 from ..kernel.router import Router
 from ..kernel.turn import Turn
 from ..mailbox.envelope import Envelope, derived_uid
-from ..mailbox.mailbox import SYSTEM
-from ..messages.codec import round_trip
-from ..messages.errors import NotAMessage
+from ..messages.codec import is_shared, round_trip
 from ..messages.message import Message, tag_of
-from ..messages.types import is_deeply_immutable
 from .admission import Admission
 from .ask import Asks
-from .errors import MailboxFull
+from .errors import KeyUnsupported, MailboxFull
+from .guard import NO_PRIORITY, check_message, checked_delay, checked_key, checked_priority
 from .keys import KeyChanges, Keys
 from .receipt import DONE, Receipt
 
-__all__ = ("KEY_LENGTH_MAX", "Delivery")
-
-KEY_LENGTH_MAX = 500
+__all__ = ("Delivery",)
 
 
 class Delivery:
@@ -35,6 +31,7 @@ class Delivery:
 
     def __init__(self, kernel: Kernel, router: Router, keys: Keys, asks: Asks) -> None:
         self.kernel = kernel
+        self.home = kernel.part(Home)
         self.asks = asks
         self._router = router
         self._keys = keys
@@ -44,18 +41,21 @@ class Delivery:
     def tell(self, cell: Cell, message: Message, key: str | None, delay_s: float | None, priority: int) -> Receipt:
         """A tell from outside any turn."""
         if not isinstance(message, Message):
-            raise NotAMessage(message)
+            check_message(message)
         kernel = self.kernel
         if kernel.over:
             raise SystemStopped(cell.address, message, kernel.gave_up)
+        plain = key is None and delay_s is None and priority is NO_PRIORITY
+        if not plain:
+            key, delay_s, priority = _checked(cell, key, delay_s, priority)
         mailbox, commits = cell.mailbox, kernel.commits
         waits = mailbox.count >= cell.capacity or cell.admission is not None
         failure = commits.failure
-        if not (waits or priority or delay_s or key is not None):
+        if not waits and plain:
             cls = type(message)
             if not cell.durable:
-                if cls.__immutable__ or is_deeply_immutable(cls):
-                    mailbox.push(message)
+                if is_shared(cls):
+                    mailbox.push(round_trip(cell.address, message)[1])
                     if not cell.queued:
                         cell.wake()
                     return DONE
@@ -92,7 +92,7 @@ class Delivery:
         if not cell.durable:
             if deletes:
                 kernel.commits.submit(Effects(deletes=deletes))
-            self._router.arrive(cell, envelope)
+            self._router.arrive_late(cell, envelope)
             return 0
         envelope.id = kernel.next_id()
         assert envelope.body is not None
@@ -110,7 +110,7 @@ class Delivery:
         if kernel.caution is not None:
             kernel.caution.after(position, partial(self._router.arrive_late, cell, envelope))
         else:
-            self._router.arrive(cell, envelope)
+            self._router.arrive_late(cell, envelope)
         return position
 
     def _admit(self, cell: Cell, envelope: Envelope, message: Message) -> Receipt:
@@ -135,16 +135,14 @@ class Delivery:
     ) -> Envelope:
         # The bytes are the truth: the message that is handled now is the one that would be handled after a crash.
         cls = type(message)
-        body = None
-        if cell.durable or not (cls.__immutable__ or is_deeply_immutable(cls)):
-            body, message = round_trip(cell.address, message)
-        envelope = Envelope(cell.address, uid, message, tag_of(cls), body)
+        body, copy = round_trip(cell.address, message)
+        envelope = Envelope(cell.address, uid, copy, tag_of(cls), body if cell.durable or not is_shared(cls) else None)
         if key is not None:
-            envelope.key = _checked_key(key, cell)
+            envelope.key = key
         if priority:
-            envelope.priority = _checked_priority(priority)
+            envelope.priority = priority
         if delay_s:
-            envelope.due = self.kernel.runtime.now() + _checked_delay(delay_s)
+            envelope.due = self.kernel.runtime.now() + delay_s
         return envelope
 
     # -- from a turn -----------------------------------------------------------------------------------
@@ -154,14 +152,17 @@ class Delivery:
     ) -> None:
         """Add a tell to the turn: it leaves when the turn finishes."""
         if not isinstance(message, Message):
-            raise NotAMessage(message)
-        if key is None and not delay_s and not priority and cell.durable:
+            check_message(message)
+        plain = key is None and delay_s is None and priority is NO_PRIORITY
+        if plain and cell.durable:
             body, message = round_trip(cell.address, message)
             tag = tag_of(type(message))
             turn.ordinal = ordinal = turn.ordinal + 1
             uid = derived_uid(turn.uid or turn.key, ordinal)
             envelope = Envelope(cell.address, uid, message, tag, body, turn.cell.address)
         else:
+            if not plain:
+                key, delay_s, priority = _checked(cell, key, delay_s, priority)
             envelope = self._envelope(cell, message, key, delay_s, priority, turn.next_uid())
             envelope.sender = turn.cell.address
             if key is not None:
@@ -169,27 +170,13 @@ class Delivery:
         turn.send(cell, envelope)
 
 
-def _checked_key(key: str, cell: Cell) -> str:
-    if not cell.durable:
-        raise ValueError(f"{cell.address} is durable=False: an idempotency key needs a durable mailbox")
-    if not isinstance(key, str):
-        raise TypeError(f"key={key!r}: an idempotency key is a str")
-    if not 0 < len(key) <= KEY_LENGTH_MAX or not key.isprintable():
-        raise ValueError(f"key={key!r}: an idempotency key is printable, and 1 to {KEY_LENGTH_MAX} characters")
-    return str.__str__(key)  # a subclass's instance has no place in a row
-
-
-def _checked_priority(priority: int) -> int:
-    if not isinstance(priority, int) or isinstance(priority, bool):
-        raise TypeError(f"priority={priority!r}: a priority is an int")
-    if abs(priority) >= SYSTEM:
-        raise ValueError(f"priority={priority!r}: a priority lies within ±{SYSTEM - 1}")
-    return int(priority)
-
-
-def _checked_delay(delay_s: float) -> float:
-    if not isinstance(delay_s, int | float) or isinstance(delay_s, bool):
-        raise TypeError(f"delay_s={delay_s!r}: a delay is a number of seconds")
-    if not 0 <= delay_s < math.inf:
-        raise ValueError(f"delay_s={delay_s!r}: a delay is finite and not negative")
-    return delay_s
+def _checked(cell: Cell, key: str | None, delay_s: float | None, priority: int) -> tuple[str | None, float | None, int]:
+    """
+    Raises:
+        TypeError, ValueError: a value that is none; or a key for a mailbox without rows.
+    """
+    if key is not None:
+        key = checked_key(key)
+        if not cell.durable:
+            raise KeyUnsupported(cell.address, key)
+    return key, None if delay_s is None else checked_delay(delay_s), checked_priority(priority)

@@ -9,8 +9,9 @@ from typing import Any, Final, Protocol
 
 from ...persistence.errors import StoreError
 from ..definition.handlers import HandlerSpec
-from ..kernel.cell import DOWN, PASSIVE, UP, Cell
+from ..kernel.cell import DOWN, PASSIVE, STOPPED, UP, Cell
 from ..kernel.errors import HandlerTimeout, Ignore, StartFailed
+from ..kernel.failures import comes_of_stop
 from ..kernel.kernel import Kernel
 from ..kernel.turn import FINISHED, OPEN, Turn
 from ..mailbox.backlog import Backlog
@@ -316,6 +317,9 @@ class Executor:
             if cell.runner != slot:
                 return LOST
             if cell.status is not DOWN:  # stopped meanwhile: no fault of the message
+                return LET_GO
+            if self._kernel.closing and comes_of_stop(error):
+                cell.status = STOPPED  # its message stays on disk, uncharged
                 return LET_GO
             cell.status = PASSIVE
             self._exits.start_refused(cell, error.reason, final=False)

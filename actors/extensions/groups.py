@@ -17,6 +17,7 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from ...persistence.errors import GreenroomError
+from ...persistence.home import Home
 from ..delivery.receipt import Receipt
 from ..delivery.ref import ActorRef, ref_to
 from ..kernel.cell import Cell
@@ -115,6 +116,7 @@ class Group:
             NotAllTold: some members couldn't be told (a full mailbox); the others were.
             GreenroomError: the error of `ref.tell`, if no member could be told.
         """
+        self._groups.check_home("tell_all()")
         receipts: dict[str, Receipt] = {}
         failed: dict[str, GreenroomError] = {}
         for member in self.members():
@@ -136,6 +138,7 @@ class Group:
         Raises:
             GroupEmpty: it has no members. Also every error that `ref.tell` raises.
         """
+        self._groups.check_home("tell_one()")
         member = self._groups.next(self.name)
         if member is None:
             raise GroupEmpty(self.name, message)
@@ -192,6 +195,13 @@ class Groups(Extension):
         """Forget all members, because the tree is being reset from the database: every incarnation is gone."""
         self._members.clear()
         self.joined.clear()
+
+    def check_home(self, call: str) -> None:
+        """
+        Raises:
+            WrongThread
+        """
+        self._kernel.part(Home).check(call)
 
     def group(self, name: str) -> Group:
         _check_name(name)

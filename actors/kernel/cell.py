@@ -128,8 +128,7 @@ class Cell:
         self.held_by: object = None
         """The reason why it isn't scheduled although it has mail: the receiver that it overfilled, or `SCAN`."""
         self.leaving: tuple[ExitReason, str, int] | None = None
-        """Set when a turn ends the incarnation: the reason, the message's uid, the number
-        of its failed attempts before."""
+        """Set when a turn ends the incarnation: the reason, the message's uid, its failed attempts before."""
         self.retiring = False
         """Whether the turn that ended the incarnation deleted state and mailbox."""
         self.last_exit = 0
@@ -167,13 +166,12 @@ class Cell:
         self.make_args = make_args
 
     def respecify(self, spec: Any) -> None:
-        """Note that its supervisor has made it from another spec."""
+        """Its supervisor has made it from another spec."""
         self.spec = spec
 
     @property
     def suspended(self) -> bool:
-        """Whether it handles nothing but system messages (extensions/introspection). It
-        is up then, in a runner's hands."""
+        """Whether it handles nothing but system messages (extensions/introspection). A runner has it in hand then."""
         return self.mailbox.held
 
     @property

@@ -30,12 +30,14 @@ from ..mailbox.envelope import NOTHING, Ask, Envelope
 from ..messages.message import ENCODER
 from ..messages.signals import ExitReason
 from .cell import Cell
-from .errors import Reject, Retry
+from .errors import Reject, Retry, SystemStopped
 from .hooks import Owed
 from .kernel import Kernel
 
-__all__ = ("Refusals", "Verdict", "charge", "judge", "letter_effects", "park", "report_parked")
+__all__ = ("Refusals", "Verdict", "charge", "comes_of_stop", "judge", "letter_effects", "park", "report_parked")
 
+CAUSES_MAX = 20
+"""A chain of causes is followed so far."""
 RESETS_MAX = 10
 PERIOD_S = 60.0
 """A node bears `RESETS_MAX` resets within so many seconds for data that nobody answers for."""
@@ -73,6 +75,23 @@ def _asked_s(error: BaseException) -> float | None:
         return error.after_s
     parts = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
     return max((asked for part in parts if (asked := _asked_s(part)) is not None), default=None)
+
+
+def comes_of_stop(error: BaseException | None) -> bool:
+    """Whether an exception goes back to a `SystemStopped`: something was refused because the node stops.
+
+    It is that error, or was raised because of it, or is a group of nothing but such errors. A `Reject` is a verdict of
+    the handler's own.
+    """
+    for _ in range(CAUSES_MAX):
+        if error is None or isinstance(error, Reject):
+            return False
+        if isinstance(error, SystemStopped):
+            return True
+        if isinstance(error, BaseExceptionGroup) and all(map(comes_of_stop, error.exceptions)):
+            return True
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
 
 
 def charge(

@@ -66,6 +66,7 @@ class Router:
         if kernel.cells.get(cell.address) is cell:
             del kernel.cells[cell.address]
         cell.to(GONE)
+        cell.has_room()  # those who wait for room there go elsewhere
         kernel.activator.forget(cell)
 
     # -- arrival ---------------------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ class Router:
             cell.push(envelope, envelope.priority)
 
     def arrive_late(self, cell: Cell, envelope: Envelope) -> None:
-        """Do the same for a message that has waited for its commit. Its receiver may have
+        """Do the same for a message that may have waited: for its commit, or in line. Its receiver may have
         left memory meanwhile, or retired."""
         receiver = self.successor(envelope) if cell.status is GONE else cell
         if receiver is not None:

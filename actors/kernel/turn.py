@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ...persistence.commit.effects import Effects, Handled
 from ...persistence.errors import StoreDataError, StoreError
+from ...persistence.home import Home
 from ...persistence.store.rows import AttemptRow, MessageRow, Row
 from ..mailbox.envelope import Ask, Envelope, derived_uid
 from ..messages.message import Message
 from ..messages.signals import Exit, ExitReason
 from .cell import Cell
-from .errors import AskFailed, TurnClosed
-from .failures import Refusals, charge, judge
+from .errors import AskFailed, SystemStopped, TurnClosed
+from .failures import Refusals, charge, comes_of_stop, judge
 from .hooks import Owed, Participant
 from .incarnation import Incarnation
 
@@ -117,8 +118,9 @@ class Turn(Handled):
             TurnClosed: the turn is over.
             StoreFull, StoreUnavailable: something that it rests on was lost; the turn is
                 discarded, the message redelivered.
-            RuntimeError: inside `transaction()`, which began with a settled turn.
+            RuntimeError: inside `transaction()`, which began with a settled turn. WrongThread
         """
+        self.cell.kernel.part(Home).check("settled()")
         self.check_open()
         if self.held is not None:
             raise RuntimeError("settled() inside transaction(): the transaction began with a settled turn")
@@ -322,7 +324,8 @@ class Turn(Handled):
         envelope = self.envelope
         if type(envelope) is Ask:
             reason = ExitReason.killed("the actor was stopped before it answered")
-            envelope.refuse(AskFailed(self.cell.address, reason))
+            address, stopping = self.cell.address, self.cell.kernel.closing
+            envelope.refuse(SystemStopped(address) if stopping else AskFailed(address, reason))
 
     def fail(self, error: BaseException) -> None:
         """Roll back, because the handler raised. The message is charged, and the actor exits unless
@@ -330,6 +333,10 @@ class Turn(Handled):
         cell, envelope = self.cell, self.envelope
         if self.status is not OPEN or cell.incarnation is not self.incarnation:
             self.discard()
+            return
+        if cell.kernel.closing and comes_of_stop(error):
+            self.discard()  # the message stays on disk, uncharged: the next life handles it
+            cell.state.restore(self.incarnation.actor)
             return
         self.status = FAILED
         cell.turn = None

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from .difference import first_difference
 from .errors import UndecodableMessage
 from .message import ENCODER, Message, decoder_of, tag_of
+from .types import is_deeply_immutable
 
-__all__ = ("round_trip",)
+__all__ = ("AS_IT_IS", "encode", "is_shared", "round_trip")
 
 encode = ENCODER.encode
 
 _REMEDY = "Give each field a value of its declared type, one that JSON can carry"
+AS_IT_IS: Final[Any] = object()
+"""Stands for the decoder of a class without fields: there is nothing in its instances that could be wrong."""
+
+
+def is_shared(cls: type[Message]) -> bool:
+    """Whether an instance can be in several hands at once, because nothing in it can change."""
+    if cls.__shared__ is not None:
+        return True
+    if not (cls.__immutable__ or is_deeply_immutable(cls)):
+        return False
+    if not cls.__struct_fields__:
+        cls.__shared__ = AS_IT_IS
+    elif cls.__decoder__ is not None:  # else it is compared field by field, by `round_trip`, or wasn't needed yet
+        cls.__shared__ = cls.__decoder__.decode
+    return True
 
 
 def round_trip(address: str, message: Message) -> tuple[bytes, Message]:

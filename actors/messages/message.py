@@ -65,7 +65,7 @@ class MessageMeta(StructMeta):
         if not isinstance(tag, str) or not tag:
             raise TypeError(f'class {name}: tag={tag!r} is no name; write tag="..." or leave it out')
         # One for each class, never inherited: it is found with one attribute access on the hot path.
-        own = {"__immutable__": None, "__decoder__": None, "__walked__": None, "__tag__": tag}
+        own = {"__immutable__": None, "__decoder__": None, "__walked__": None, "__shared__": None, "__tag__": tag}
         namespace = {**namespace, **own}
         cls = super().__new__(mcls, name, bases, namespace, **config)
         if cls.__module__ != __name__:  # Message and Request themselves are never sent
@@ -90,6 +90,8 @@ class Message(msgspec.Struct, metaclass=MessageMeta):
     """None until it is first asked for; ask `decoder_of`."""
     __walked__: ClassVar[msgspec.json.Decoder[Any] | None] = None
     """The decoder of a class of which copies are compared field by field (difference.py). It has no `__decoder__`."""
+    __shared__: ClassVar[Any] = None
+    """Makes a checked copy of an instance that can be shared of its bytes (codec.py); None until that is known."""
     __tag__: ClassVar[str] = ""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ...persistence.errors import GreenroomError
+from ...persistence.errors import GreenroomError, StoreDataError, StoreFull, StoreUnavailable
 from ...persistence.runtime import Runtime
 from ...persistence.store.contract import Store
 from ...persistence.store.rows import InboxRow, ReplyRow
@@ -83,17 +83,35 @@ class Letterbox:
             while self._leaving:
                 batch, self._leaving = self._leaving[:BATCH_ROWS_MAX], self._leaving[BATCH_ROWS_MAX:]
                 try:
-                    ids = await self._store.submit([row for row, _ in batch])
-                except GreenroomError as error:
-                    for _, future in batch:
-                        if not future.done():
-                            future.set_exception(error)
-                    continue
-                for (_, future), row_id in zip(batch, ids, strict=True):
-                    if not future.done():
-                        future.set_result(row_id)
+                    await self._insert(batch)
+                except BaseException:  # the loop ends
+                    for _, future in (*batch, *self._leaving):
+                        future.cancel()
+                    raise
         finally:
             self._submitter = None
+
+    async def _insert(self, batch: list[tuple[InboxRow, asyncio.Future[int]]]) -> None:
+        """Insert rows, and settle their futures. A row that can't be stored does no harm to the others."""
+        failure: Exception
+        try:
+            ids = await self._store.submit([row for row, _ in batch])
+        except (StoreFull, StoreUnavailable) as error:
+            failure = error
+        except Exception as error:
+            if len(batch) > 1:
+                for one in batch:
+                    await self._insert([one])
+                return
+            failure = error if isinstance(error, GreenroomError) else StoreDataError(f"it can't be stored: {error!r}")
+        else:
+            for (_, future), row_id in zip(batch, ids, strict=True):
+                if not future.done():
+                    future.set_result(row_id)
+            return
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(failure)
 
     async def _poll(self) -> None:
         try:
@@ -103,7 +121,7 @@ class Letterbox:
                     await self._look()
                 await self._runtime.sleep(self._poll_s)
                 self._poll_s = min(self._poll_s * POLL_GROWTH, POLL_S_MAX)
-        except GreenroomError as error:
+        except Exception as error:
             for future in self._awaited.values():
                 if not future.done():
                     future.set_exception(error)

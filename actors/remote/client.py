@@ -5,25 +5,36 @@
         print(await client.ask("/bank/accounts/alice", Balance()))
 
 It writes into the inbox of the node's store, and the node takes in the rows that it finds there. So a tell is durable
-whether the node runs or not; an ask needs one that does.
+whether the node runs or not, and may come before the node's first start; an ask needs a node that runs.
 """
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from ...persistence.engines.open import open_store
-from ...persistence.errors import StoreFull, StoreUnavailable
+from ...persistence.errors import StoreDataError, StoreFull, StoreMissing, StoreUnavailable
+from ...persistence.home import Home
 from ...persistence.runtime import Runtime, uncancelled
 from ...persistence.store.contract import Store
 from ...persistence.store.rows import InboxRow
-from ..delivery.errors import AskTimeout
-from ..kernel.errors import ActorNotFound
+from ..delivery.errors import AskTimeout, NodeNotRunning
+from ..delivery.guard import (
+    check_message,
+    check_request,
+    checked_address,
+    checked_delay,
+    checked_key,
+    checked_priority,
+    checked_timeout,
+)
 from ..messages.codec import round_trip
-from ..messages.errors import NotAMessage, ReplyError
+from ..messages.errors import ReplyError
 from ..messages.message import Message, Request, request_reply_type, tag_of
 from .channel import Letterbox
 from .wire_errors import error_of
@@ -52,20 +63,39 @@ class Client:
         self._runtime = runtime or Runtime()
         self._store = open_store(store, self._runtime) if isinstance(store, str) else store
         self._letters: Letterbox | None = None
+        """None until the store is there."""
+        self._opening = asyncio.Lock()
+        self._home: Home | None = None
+        """None outside the block."""
 
     async def __aenter__(self) -> Client:
         """
         Raises:
-            StoreUnavailable: no node has ever run on this store.
+            StoreUnavailable: the store can't be read, or its schema is of an older version.
             SchemaTooNew, StoreCorrupt
         """
-        await self._store.open_reader()
-        self._letters = Letterbox(self._store, self._runtime)
+        self._home = Home()
+        with suppress(StoreMissing):  # the first tell makes it, or the first node
+            await self._open()
         return self
+
+    async def _open(self) -> Letterbox:
+        """
+        Raises:
+            StoreMissing: there is no store yet. StoreUnavailable, SchemaTooNew, StoreCorrupt
+        """
+        async with self._opening:
+            if self._letters is None:
+                await self._store.open_reader()
+                self._letters = Letterbox(self._store, self._runtime)
+            return self._letters
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._home is not None:
+            self._home.check("leaving the client's block")
+            self._home = None
         # A cancellation doesn't cut it short: rows that are being written land, and no connection or thread is left.
         await uncancelled(self._close())
 
@@ -95,30 +125,52 @@ class Client:
 
         Raises:
             NotAMessage, ActorNotFound (no absolute path), UndecodableMessage
-            StoreFull, StoreUnavailable: nothing was kept; `undelivered` is the message.
+            TypeError, ValueError: a key, a delay or a priority that is none.
+            StoreFull, StoreUnavailable, StoreDataError: nothing was kept; `undelivered` is the message.
+            WrongThread: not on the event loop on which the client was opened.
         """
+        self._check_open("tell()")
         row = self._row("tell", address, message)
         if key is not None:
-            key.encode()  # a key that can't be stored is the caller's error, not that of a whole batch
+            key = checked_key(key)
+        delay_s = 0.0 if delay_s is None else checked_delay(delay_s)
         due = self._runtime.now() + delay_s if delay_s else None
-        await self._put(row._replace(key=key, due=due, priority=priority), message)
+        row = row._replace(key=key, due=due, priority=checked_priority(priority))
+        try:
+            letters = await self._open()
+        except StoreMissing:
+            await self._store.create()
+            letters = await self._open()
+        await self._put(letters, row, message)
 
     async def ask(self, address: str, request: Request[R], *, timeout_s: float = 5.0) -> R:
         """Send a request and wait for its reply, which comes when everything that it rests on is committed.
 
         Raises:
-            AskTimeout: no reply within `timeout_s` seconds (or no node runs). A request that has expired isn't run.
+            NodeNotRunning: no node runs, so it isn't waited for. Nothing was left in the store.
+            AskTimeout: no reply within `timeout_s` seconds. A request that has expired isn't run.
             AskFailed: the handler raised; `reason` says what.
             ReplyError: the reply is none that this request's class promises.
             NotAMessage, ActorNotFound, UnhandledMessage, UnknownMessageType, UndecodableMessage, MailboxFull
-            StoreFull, StoreUnavailable
+            StoreFull, StoreUnavailable, StoreDataError
+            TypeError, ValueError: `timeout_s` is no number of seconds above 0.
+            WrongThread: not on the event loop on which the client was opened.
         """
+        self._check_open("ask()")
+        check_request(request)
+        timeout_s = checked_timeout(timeout_s)
         now, began = self._runtime.now(), self._runtime.monotonic()
         row = self._row("ask", address, request)
+        if self._store.holder() is None:
+            raise NodeNotRunning(address, self._store.url)
+        try:
+            letters = await self._open()
+        except StoreMissing:  # a node is about to make it
+            raise NodeNotRunning(address, self._store.url) from None
         expires = now + max(timeout_s - ROUNDING_S, timeout_s / 2)
-        row_id = await self._put(row._replace(expires=expires, wants_reply=1), request)
+        row_id = await self._put(letters, row._replace(expires=expires, wants_reply=1), request)
         left_s = timeout_s - (self._runtime.monotonic() - began)
-        reply = await self._open_letters().reply(row_id, max(0.0, left_s))
+        reply = await letters.reply(row_id, max(0.0, left_s))
         if reply is None:
             raise AskTimeout(address, request, timeout_s)
         if not reply.ok:
@@ -133,26 +185,23 @@ class Client:
             raise ReplyError(address, row.type, str(error)) from None
 
     def _row(self, kind: str, address: str, message: Message) -> InboxRow:
-        if not isinstance(message, Message):
-            raise NotAMessage(message)
-        if (
-            not isinstance(address, str)
-            or not address.startswith("/")
-            or address.endswith("/")
-            or not address.isprintable()
-        ):
-            raise ActorNotFound(str(address), 'an address is an absolute path, such as "/bank/ledger"')
+        check_message(message)
+        address = checked_address(address)
         body = round_trip(address, message)[0].decode()
         uid, tag = self._runtime.uid(), tag_of(type(message))
         return InboxRow(0, uid, kind, address, tag, body, None, 0, None, None, 0)
 
-    async def _put(self, row: InboxRow, message: Message) -> int:
+    async def _put(self, letters: Letterbox, row: InboxRow, message: Message) -> int:
         try:
-            return await self._open_letters().put(row)
-        except (StoreFull, StoreUnavailable) as error:
+            return await letters.put(row)
+        except (StoreFull, StoreUnavailable, StoreDataError) as error:
             raise error.handing_back(message) from None
 
-    def _open_letters(self) -> Letterbox:
-        if self._letters is None:
+    def _check_open(self, call: str) -> None:
+        """
+        Raises:
+            StoreUnavailable: the client isn't open. WrongThread
+        """
+        if self._home is None:
             raise StoreUnavailable("the client isn't open: use it inside `async with Client(url) as client`")
-        return self._letters
+        self._home.check(call)

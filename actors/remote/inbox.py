@@ -21,6 +21,8 @@ from ...persistence.store.attempts import is_uid
 from ...persistence.store.checksums import seal, verify
 from ...persistence.store.rows import DeadLetterRow, InboxRow, ReplyRow
 from ..definition.decoding import decode_body
+from ..delivery.errors import KeyUnsupported
+from ..delivery.guard import AHEAD_S_MAX
 from ..delivery.keys import Keys
 from ..delivery.tell import Delivery
 from ..kernel.cell import Cell
@@ -30,18 +32,22 @@ from ..kernel.kernel import Kernel
 from ..kernel.settings import REPLY_RETENTION_S
 from ..mailbox.envelope import Envelope
 from ..mailbox.mailbox import SYSTEM
+from ..messages.errors import UndecodableMessage
 from ..messages.message import ENCODER, Request, tag_of
 from ..messages.signals import ExitReason
 from .wire_errors import details_of
 
 __all__ = ("Inbox",)
 
+LEFT_S_MIN = 0.001
+"""Seconds that a request has which was taken in at its last moment."""
 ROWS = 500
 """The number of inbox rows that are taken in at once."""
 CAUSES = {
     "ActorNotFound": "no_actor",
     "KeyConflict": "rejected",
     "KeyDamaged": "corrupt",
+    "KeyUnsupported": "rejected",
     "RecordCorrupt": "corrupt",
     "StoreDataError": "failed",
     "UnknownMessageType": "unknown_type",
@@ -192,6 +198,10 @@ class Inbox(Extension):
         return True
 
     def _tell(self, cell: Cell, message: Any, row: InboxRow) -> None:
+        if row.key is not None and not cell.durable:
+            raise KeyUnsupported(row.address, str(row.key))
+        if row.due is not None and not row.due - self._kernel.runtime.now() <= AHEAD_S_MAX:
+            raise UndecodableMessage(row.address, row.type, f"it is due at {row.due!r}, which is no time to wait for")
         body = ENCODER.encode(message)
         # It may have come under an alias.
         envelope = Envelope(row.address, row.uid, message, tag_of(type(message)), body)
@@ -208,7 +218,8 @@ class Inbox(Extension):
             self._forget(row)
 
     async def _ask(self, cell: Cell, request: Request[Any], row: InboxRow) -> Any:
-        left_s = 60.0 if row.expires is None else max(0.0, row.expires - self._kernel.runtime.now())
+        left_s = 60.0 if row.expires is None else row.expires - self._kernel.runtime.now()
+        left_s = min(max(left_s, LEFT_S_MIN), AHEAD_S_MAX)
         result = await self._delivery.asks.ask(cell, request, left_s, row.uid)
         spec = cell.handler_for(type(request))  # None: the runtime has answered
         return result if spec is None else msgspec.Raw(spec.encoded(result)[0])

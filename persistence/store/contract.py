@@ -61,13 +61,26 @@ class Store(abc.ABC):
         """Open for reads and `submit`, beside an owner or without one. Never migrates, never checkpoints.
 
         Raises:
-            StoreUnavailable: there is no such store yet.
+            StoreMissing: there is no such store yet.
+            StoreUnavailable: it can't be read, or its schema is of an older version.
             SchemaTooNew, StoreCorrupt: as `open`.
+        """
+
+    @abc.abstractmethod
+    async def create(self) -> None:
+        """Make the store, without an owner, if there is none. Safe beside a node that starts, and beside other clients.
+
+        Raises:
+            StoreFull, StoreUnavailable: it can't be made; or it was there once, and has been lost.
         """
 
     @abc.abstractmethod
     async def close(self) -> None:
         """Give the store back. Never raises for a store that broke; safe to call twice."""
+
+    def disown(self) -> None:  # noqa: B027 - most engines share nothing with a forked child
+        """Let go of everything without touching it, because this is a forked child: connections, locks and mapped
+        files are the parent's. The store is closed then."""
 
     @abc.abstractmethod
     async def reopen(self) -> OwnerRow:

@@ -21,6 +21,7 @@ import math
 from asyncio import events
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """
         before = events._get_running_loop()
         events._set_running_loop(self)
+        self._thread_id: int | None = get_ident()  # as every loop of asyncio says that it runs here
         task = self.create_task(main, name="main")
         try:
             while not task.done():
@@ -177,6 +179,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             return result
         finally:
             self._unwind()
+            self._thread_id = None
             events._set_running_loop(before)
             self.close()
 

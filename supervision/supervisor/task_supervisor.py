@@ -20,7 +20,7 @@ from ...actors.actor import Actor, handler
 from ...actors.execution.hook_turns import CANCEL_GRACE_S
 from ...actors.extensions.tasks.errors import TaskCancelled, TasksFull
 from ...actors.extensions.tasks.task import Task, TaskHost
-from ...actors.kernel.errors import ActorNotFound
+from ...actors.kernel.errors import ActorNotFound, SystemStopped
 from ...actors.messages.message import Request
 from ...actors.messages.signals import ExitReason
 from .intensity import Intensity
@@ -137,7 +137,7 @@ class TaskSupervisor(Actor[None], TaskHost):
         self._closed = why
         waiting, self._waiting = self._waiting, {}
         for task in waiting.values():
-            task.settle(error=TaskCancelled(task.address, task.name, why))
+            task.settle(error=self._cancelled(task, why))
         for task in list(self._running.values()):
             self.let_go(task, why)
 
@@ -152,12 +152,21 @@ class TaskSupervisor(Actor[None], TaskHost):
             if task.work is not None:
                 kernel.disown(task.work)
             why = f"{task.cancelling}; it didn't end in time, and was abandoned"
-            task.settle(error=TaskCancelled(task.address, task.name, why))
+            task.settle(error=self._cancelled(task, why))
             kernel.events.emit("task.abandoned", task.address, task=task.id, task_name=task.name)
 
     # -- starting and cancelling -----------------------------------------------------------------------
 
+    def _cancelled(self, task: Task[Any], why: str) -> TaskCancelled:
+        """The error of a task without a result. If the node's stop is its cause, it says so: nobody is charged then."""
+        error = TaskCancelled(task.address, task.name, why)
+        if self._cell.kernel.closing:
+            error.__cause__ = SystemStopped(task.address)
+        return error
+
     def admit(self, task: Task[Any], *, waits: bool) -> None:
+        if self._closed and self._cell.kernel.closing:
+            raise SystemStopped(task.address)
         if self._closed:
             raise ActorNotFound(task.address, self._closed, _AGAIN)
         full = len(self._running) >= self.max_tasks
@@ -172,7 +181,7 @@ class TaskSupervisor(Actor[None], TaskHost):
 
     def let_go(self, task: Task[Any], why: str) -> None:
         if self._waiting.pop(task.id, None) is not None:
-            task.settle(error=TaskCancelled(task.address, task.name, why))
+            task.settle(error=self._cancelled(task, why))
         elif task.work is not None:
             task.cancelling = task.cancelling or why  # also if its attempt has just failed, so that it isn't run again
             task.work.cancel()
@@ -200,7 +209,7 @@ class TaskSupervisor(Actor[None], TaskHost):
         if (
             work.cancelled() or work.exception() is not None
         ):  # the latter ends the process: KeyboardInterrupt, SystemExit
-            self._end(task, error=TaskCancelled(task.address, task.name, task.cancelling or "the node is stopping"))
+            self._end(task, error=self._cancelled(task, task.cancelling or "the node is stopping"))
             return
         outcome: Outcome = work.result()
         if outcome.error is None:
@@ -246,7 +255,7 @@ class TaskSupervisor(Actor[None], TaskHost):
     def _rested(self, task: Task[Any], work: asyncio.Task[Any]) -> None:
         """The backoff is over."""
         if work.cancelled():
-            self._end(task, error=TaskCancelled(task.address, task.name, task.cancelling or "the node is stopping"))
+            self._end(task, error=self._cancelled(task, task.cancelling or "the node is stopping"))
         else:
             self._attempt(task)
 

@@ -8,22 +8,17 @@ from collections.abc import Awaitable, Callable, Generator
 from contextvars import copy_context
 from typing import Any, Generic, Literal, TypeVar
 
+from ....persistence.home import Home
 from ...definition.options import Backoff
+from ...delivery.guard import check_seconds
 from ...kernel.turn import current_turn
 from .errors import TaskTimeout
 
-__all__ = ("NEVER", "Restart", "RestartRule", "Task", "TaskHost", "check_seconds")
+__all__ = ("NEVER", "Restart", "RestartRule", "Task", "TaskHost")
 
 T_co = TypeVar("T_co", covariant=True)
 
 Restart = Literal["temporary", "transient"]
-
-
-def check_seconds(name: str, value: Any) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{name}={value!r}: write a number of seconds")
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name}={value!r}: write a number of seconds above 0")
 
 
 class RestartRule:
@@ -50,7 +45,7 @@ class RestartRule:
             raise TypeError(f"max_restarts={max_restarts!r}: write a whole number")
         if max_restarts < 0:
             raise ValueError(f"max_restarts={max_restarts!r}: write a number of at least 0")
-        check_seconds("period_s", period_s)
+        check_seconds("period_s", period_s, above=0.0)
         if backoff is not None and not isinstance(backoff, Backoff):
             raise TypeError(f"backoff={backoff!r}: write Backoff(initial_s=1.0)")
         self.restart = restart
@@ -74,6 +69,7 @@ class Task(Generic[T_co]):
     """
 
     __slots__ = (
+        "_home",
         "_host",
         "address",
         "awaited",
@@ -99,8 +95,10 @@ class Task(Generic[T_co]):
         call: Callable[[], Awaitable[T_co]],
         rule: RestartRule,
         awaited: int,
+        home: Home,
     ) -> None:
         self._host = host
+        self._home = home
         self.address = address
         """The address of its supervisor."""
         self.id = 0
@@ -128,6 +126,7 @@ class Task(Generic[T_co]):
         self.context.run(current_turn.set, None)
 
     def __await__(self) -> Generator[Any, None, T_co]:
+        self._home.check("awaiting a task")
         self.awaited += 1
         try:
             # All callers share the future, so one that is cancelled must not cancel it for the others.
@@ -148,6 +147,7 @@ class Task(Generic[T_co]):
         """
         if self.future.done():
             return False
+        self._home.check("task.cancel()")
         self._host.let_go(self, "it was cancelled")
         return True
 

@@ -19,11 +19,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
+from ....persistence.home import Home
 from ...definition.options import Backoff
+from ...delivery.guard import checked_timeout
 from ...kernel.cell import UP
 from ...kernel.errors import ActorNotFound
 from ...kernel.kernel import Kernel
-from .task import NEVER, Restart, RestartRule, Task, TaskHost, check_seconds
+from .task import NEVER, Restart, RestartRule, Task, TaskHost
 
 __all__ = ("Tasks",)
 
@@ -151,11 +153,13 @@ class Tasks:
         *,
         waits: bool,
     ) -> Task[T]:
+        home = self._kernel.part(Home)
+        home.check("starting a task")
         name = _check_call(function, args, kwargs)
         if timeout_s is not None:
-            check_seconds("timeout_s", timeout_s)
+            checked_timeout(timeout_s)
         host = self._host()
-        task: Task[T] = Task(host, self.address, name, partial(function, *args, **kwargs), rule, int(waits))
+        task: Task[T] = Task(host, self.address, name, partial(function, *args, **kwargs), rule, int(waits), home)
         host.admit(task, waits=waits)
         if timeout_s is not None:
             task.timer = self._kernel.runtime.call_later(timeout_s, task.expire, timeout_s)

@@ -21,14 +21,13 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from ...delivery.guard import AHEAD_S_MAX, check_seconds
 from .errors import ExtraMissing
 
 __all__ = ("Schedule", "make_schedule")
 
 EVERY_S_MIN = 0.001
 """Seconds of the shortest interval. A shorter one is a mistake, because it would do nothing but fill the mailbox."""
-AHEAD_S_MAX = 100 * 366 * 86_400.0
-"""Seconds of a hundred years. A longer time is a mistake in the unit."""
 
 NICKNAMES = {
     "@hourly": "0 * * * *",
@@ -111,10 +110,10 @@ def make_schedule(
     if timezone is not None and cron is None:
         raise TypeError(f"schedule({named[0]}=…, timezone={timezone!r}): a time zone belongs to a cron expression")
     if after_s is not None:
-        _check_seconds("after_s", after_s, 0.0)
+        check_seconds("after_s", after_s, at_least=0.0)
         return Schedule(id=timer_id, after_s=float(after_s)), now + after_s
     if every_s is not None:
-        _check_seconds("every_s", every_s, EVERY_S_MIN)
+        check_seconds("every_s", every_s, at_least=EVERY_S_MIN)
         return Schedule(id=timer_id, every_s=float(every_s), first=now + every_s), now + every_s
     if at is not None:
         return Schedule(id=timer_id, at=_checked_moment(at, now).isoformat()), at.timestamp()
@@ -150,13 +149,6 @@ def _of_nickname(name: str) -> str:
         hint = f"Did you mean {near[0]!r}? " if near else ""
         why = f"there is no such nickname. {hint}There are {', '.join(NICKNAMES)}"
     raise ValueError(f"cron={name!r:.100}: {why}")
-
-
-def _check_seconds(name: str, value: Any, least: float) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{name}={value!r:.100}: it is a number of seconds")
-    if not least <= value <= AHEAD_S_MAX:
-        raise ValueError(f"{name}={value!r}: it is at least {least:g} and at most {AHEAD_S_MAX:g} seconds")
 
 
 def _checked_moment(at: Any, now: float) -> datetime:

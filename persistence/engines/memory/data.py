@@ -59,6 +59,8 @@ class MemoryData:
     def __init__(self) -> None:
         self.tables: dict[type[Row], dict[Any, Any]] = {kind: {} for kind in ROWS}
         self.owner: OwnerRow | None = None
+        self.created = False
+        """Whether a client has made the store before any node ran on it."""
         self.inbox_id = 0
         self.attempts = MemoryAttempts()
         self.sql = b""
@@ -71,6 +73,7 @@ class MemoryData:
         twin = MemoryData()
         twin.tables = {kind: dict(table) for kind, table in self.tables.items()}
         twin.owner = self.owner
+        twin.created = self.created
         twin.inbox_id = self.inbox_id
         twin.attempts = self.attempts.copy()
         twin.sql = self.sql

@@ -14,7 +14,7 @@ from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ...errors import Fenced, StoreDataError, StoreLocked, StoreUnavailable
+from ...errors import Fenced, StoreDataError, StoreLocked, StoreMissing, StoreUnavailable
 from ...migrations.version import SCHEMA_VERSION
 from ...runtime import Runtime, uncancelled
 from ...store.checksums import seal, verify
@@ -86,9 +86,12 @@ class MemoryStore(Store):
     async def open_reader(self) -> None:
         if self._open:
             raise RuntimeError(f"{self.url} is open already")
-        if self.data.owner is None:
-            raise StoreUnavailable(f"there is no store at {self.url} yet")
+        if self.data.owner is None and not self.data.created:
+            raise StoreMissing(f"there is no store at {self.url} yet")
         self._open = True
+
+    async def create(self) -> None:
+        self.data.created = True
 
     async def close(self) -> None:
         if not self._open:

@@ -22,7 +22,7 @@ from . import statements as sql
 from .driver import ERRORS, connect, create_file, locate, translate
 from .lending.lease import Lease
 from .lending.transaction import UserTransactions
-from .reader import SqliteReader
+from .reader import _PARENTS, SqliteReader
 from .sidecars.lock import LockFile, holder
 from .sidecars.loss import Loss, adopt, judge, look, refuse
 from .sidecars.mark import Mark, read_mark
@@ -65,7 +65,7 @@ class SqliteStore(SqliteReader):
         self.runtime = runtime
         self.synchronous_level = location.synchronous or synchronous_level
         self._accepts_loss = location.accept_loss or self.synchronous_level == "NORMAL"
-        self.attempts = SlotFile(f"{self.path}.slots", f"{self.path}.hang")
+        self.attempts: SlotFile = SlotFile(f"{self.path}.slots", f"{self.path}.hang")
         self._mark = Mark(f"{self.path}.mark")
         self._lock = LockFile(f"{self.path}.lock", self.path)
         self._worker = Worker("greenroom-writer")
@@ -86,6 +86,17 @@ class SqliteStore(SqliteReader):
         except BaseException:
             await self.close()
             raise
+
+    def disown(self) -> None:
+        _PARENTS.append((self._writer, self._lock))
+        self._writer, self._epoch = None, 0
+        self._lock = LockFile(self._lock.path, self.path)
+        self._mutex = Lock()  # a thread of the parent may hold the other
+        self._worker = Worker("greenroom-writer")
+        self._transactions = UserTransactions(self._worker)
+        self.attempts.disown()
+        self._mark.disown()
+        super().disown()
 
     async def close(self) -> None:
         await uncancelled(self._close())

@@ -14,26 +14,29 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ...errors import StoreCorrupt, StoreError, StoreUnavailable
+from ...errors import StoreCorrupt, StoreError, StoreMissing, StoreUnavailable
 from ...migrations.version import SCHEMA_VERSION
 from ...runtime import uncancelled
 from ...store.checksums import checksum, seal, verify
 from ...store.contract import Store, StoreStatus
 from ...store.rows import ROWS, ActorRow, Head, InboxRow, MessageRow, OwnerRow, R, Row
 from . import statements as sql
-from .driver import ERRORS, connect, fetch, translate
+from .driver import ERRORS, connect, create_file, fetch, translate
 from .sidecars.files import size_of
 from .sidecars.loss import preserve
 from .sidecars.mark import note_submission
 from .sidecars.openers import readers
 from .status import describe
-from .upgrade import inspect
+from .upgrade import inspect, prepare
 from .worker import Worker
 
 __all__ = ("SqliteReader",)
 
 INLINE_ROWS_MAX = 256
 """A read of up to so many rows by key takes well under a millisecond, so it isn't worth a hop to a thread."""
+
+_PARENTS: list[object] = []
+"""The connections of a parent process, in a forked child. They are kept, because to close them would touch the file."""
 
 T = TypeVar("T")
 _HEADS = msgspec.json.Decoder(list[Head])
@@ -71,22 +74,38 @@ class SqliteReader(Store):
             await self.close()
             raise
 
+    def disown(self) -> None:
+        """As the contract says. SQLite: howtocorrupt.html, "Carrying an open database connection across a fork"."""
+        _PARENTS.append((self._reader, self._side_reader, self._submitter))
+        self._reader = self._side_reader = self._submitter = None
+        self._side, self._housekeeper = Worker("greenroom-side"), Worker("greenroom-housekeeper")
+
     async def close(self) -> None:
         await uncancelled(self._close_reader())
 
     def _open_reader(self) -> None:
         if not os.path.exists(self.path):
-            raise StoreUnavailable(f"there is no store at {self.path} yet")
+            raise StoreMissing(f"there is no store at {self.path} yet")
         preserve(self.path)
         self._reader = connect(self.path, reads_only=True)
         try:
             version = inspect(self._reader, self.path)
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
+        if not version:
+            raise StoreMissing(f"there is no store at {self.path} yet: the database has none of its tables")
         if version < SCHEMA_VERSION:
             mends = "`greenroom db migrate` brings it up to date, and so does the next start of its node"
-            why = mends if version else "no node has run on it"
-            raise StoreUnavailable(f"{self.path} has schema version {version}, not {SCHEMA_VERSION}: {why}")
+            raise StoreUnavailable(f"{self.path} has schema version {version}, not {SCHEMA_VERSION}: {mends}")
+
+    async def create(self) -> None:
+        await self._side.call(self._create)
+
+    def _create(self) -> None:
+        if not os.path.exists(self.path) and os.path.exists(f"{self.path}.mark"):
+            raise StoreUnavailable(f"{self.path} is gone, and the mark beside it says that there was a store")
+        create_file(self.path)
+        prepare(self.path, migrates=False)
 
     async def _close_reader(self) -> None:
         reader, self._reader, self._seen = self._reader, None, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
 
 from loguru import logger
@@ -65,10 +66,13 @@ def _check_columns(connection: sqlite3.Connection, path: str) -> None:
             raise StoreCorrupt(path, f"table {name} {what}")
 
 
-def prepare(path: str) -> None:
+def prepare(path: str, *, migrates: bool = True) -> None:
     """Give the file the current schema: at once if it has none, by alembic if it has an older one.
 
-    Only for the owner, under its lock. One transaction: a failure leaves the file as it was.
+    One transaction: a failure leaves the file as it was. Several processes may give an empty file the schema at once.
+
+    Args:
+        migrates: bring an older schema up to date. Only for the owner, under its lock.
 
     Raises:
         SchemaTooNew, StoreCorrupt: as `inspect`.
@@ -81,7 +85,9 @@ def prepare(path: str) -> None:
             raise StoreUnavailable(f"{path}: the file system can't do WAL (it offers journal_mode {mode})")
         version = inspect(connection, path)
         if version == 0:
-            _create(connection)
+            _create(connection, path)
+        elif not migrates:
+            return
         elif version < SCHEMA_VERSION:
             from ...migrations.migration import (
                 migrate,
@@ -101,17 +107,25 @@ def _marks(version: int) -> tuple[str, ...]:
     return (f"PRAGMA application_id={APPLICATION_ID}", f"PRAGMA user_version={version}")
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection, path: str) -> None:
     from .schema import ddl  # SQLAlchemy: its import takes a third of a second, which only a new database needs
 
-    _transact(connection, (*ddl(), *_marks(SCHEMA_VERSION)))
+    statements = (*ddl(), *_marks(SCHEMA_VERSION))
+    _transact(connection, statements, unless=lambda: inspect(connection, path) > 0)
 
 
-def _transact(connection: sqlite3.Connection, statements: tuple[str, ...]) -> None:
+def _transact(
+    connection: sqlite3.Connection, statements: tuple[str, ...], unless: Callable[[], bool] = lambda: False
+) -> None:
+    """
+    Args:
+        unless: asked in the transaction, because another process may have done it meanwhile.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in statements:
-            connection.execute(statement)
+        if not unless():
+            for statement in statements:
+                connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
+from ....actors.delivery.guard import (
+    checked_address,
+    checked_delay,
+    checked_key,
+    checked_priority,
+    checked_timeout,
+)
+from ....actors.kernel.errors import ActorNotFound
 from ....actors.messages.message import TAG_FIELD
 from ....persistence.runtime import Runtime
 from ....persistence.store.rows import InboxRow
@@ -58,7 +68,12 @@ def send(
     priority
         Higher ones are handled first.
     """
-    asyncio.run(_send(_row("tell", address, type_, body), key, delay_s, priority, target, as_json))
+    row = _row("tell", address, type_, body)
+    with _usage():
+        key = None if key is None else checked_key(key)
+        delay_s = None if delay_s is None else checked_delay(delay_s)
+        priority = checked_priority(priority)
+    asyncio.run(_send(row, key, delay_s, priority, target, as_json))
 
 
 async def _send(
@@ -66,7 +81,7 @@ async def _send(
 ) -> None:
     async with open_desk(target) as desk:
         running = desk.node() is not None
-        due = None if not delay_s else desk.runtime.now() + delay_s
+        due = desk.runtime.now() + delay_s if delay_s else None
         row = row._replace(key=key, due=due, priority=priority, wants_reply=int(running))
         reply = await desk.leave(row, SEND_WAIT_S)
     if reply is not None and not reply.ok:
@@ -110,7 +125,10 @@ def ask(
     timeout_s
         Seconds to wait for the reply. A request that has expired isn't run.
     """
-    asyncio.run(_ask(_row("ask", address, type_, body), timeout_s, target))
+    row = _row("ask", address, type_, body)
+    with _usage():
+        timeout_s = checked_timeout(timeout_s)
+    asyncio.run(_ask(row, timeout_s, target))
 
 
 async def _ask(row: InboxRow, timeout_s: float, target: Target | None) -> None:
@@ -123,9 +141,20 @@ async def _ask(row: InboxRow, timeout_s: float, target: Target | None) -> None:
     print_json(msgspec.json.decode(reply.body))
 
 
+@contextmanager
+def _usage() -> Iterator[None]:
+    """A value that no door takes (actors/delivery/guard.py) is a mistake in the command line."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise UsageWrong(str(error)) from None
+
+
 def _row(kind: str, address: str, type_: str, body: str) -> InboxRow:
-    if not address.startswith("/") or address.endswith("/"):
-        raise UsageWrong(f"{address!r} is no address: it is an absolute path, such as /bank/ledger")
+    try:
+        address = checked_address(address)
+    except ActorNotFound:
+        raise UsageWrong(f"{address!r} is no address: it is an absolute path, such as /bank/ledger") from None
     try:
         fields: Any = msgspec.json.decode(body)
     except msgspec.DecodeError as error:

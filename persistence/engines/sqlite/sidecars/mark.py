@@ -108,6 +108,10 @@ class Mark:
         if self._map is not None:
             self._pack(self._map, _COMMITS + 16 * (commit_no & 1), commit_no, ~commit_no)
 
+    def disown(self) -> None:
+        """This is a forked child, and the file is the parent's."""
+        self._map = None
+
     def close(self) -> None:
         if self._map is not None:
             self._map.close()

@@ -47,7 +47,7 @@ class SlotFile(AttemptLog):
         self.slots = slots
         self.damaged = False
         self.left: list[Started] = []
-        self._map: mmap.mmap | None = None
+        self._map: mmap.mmap | bytearray | None = None
         self._tails: dict[str, bytes] = {}
 
     def open(self) -> list[Started]:
@@ -123,10 +123,15 @@ class SlotFile(AttemptLog):
         with suppress(OSError):
             os.unlink(self.report_path)
 
+    def disown(self) -> None:
+        """This is a forked child, and the file is the parent's: what is still noted here is noted nowhere."""
+        self._map = bytearray(SLOT_BYTES * (self.slots + 1))
+        self.report_path = os.devnull
+
     def close(self) -> None:
-        if self._map is not None:
+        if isinstance(self._map, mmap.mmap):
             self._map.close()
-            self._map = None
+        self._map = None
 
 
 def _header() -> bytes:
