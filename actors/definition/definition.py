@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dis
 import inspect
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import PurePath
 from typing import Any, TypeVar
@@ -12,8 +11,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..messages.difference import is_open, is_walked
+from ..messages.errors import UnhandledMessage
 from ..messages.message import Message, SystemRequest, classes_with_tag, system_tag, tag_of
-from ..messages.types import class_path, shown, type_argument, unstorable
+from ..messages.types import MAIN, class_path, main_module, shown, type_argument, unstorable
 from .handlers import MARK, HandlerMark, HandlerSpec, fallback_spec, read_handler
 from .options import OPTION_NAMES, Backoff, Options, near_miss
 from .versions import check_name, check_upgrade, join_type, state_version
@@ -133,6 +133,13 @@ class Definition:
         self._resolved[message_type] = found
         return found
 
+    def unhandled(self, address: str, message_type: type[Message]) -> UnhandledMessage:
+        """The error of a message that has no handler."""
+        tag = tag_of(message_type)
+        twin = self.by_tag.get(tag)
+        paths = None if twin is None else (class_path(twin), class_path(message_type))
+        return UnhandledMessage(address, tag, paths, is_supervisor=getattr(self.cls, "_supervises", False))
+
     def type_for(self, tag: str) -> type[Message] | None:
         """The message class that a stored tag means to this actor; None if there is none, or if it can't be told.
 
@@ -203,8 +210,8 @@ def _path(cls: type) -> str:
     module, _, qualname = class_path(cls).partition(":")
     if module.startswith("greenroom."):  # rows of ours say the same, in whichever file the class stands
         module = "greenroom"
-    elif module == "__main__":
-        main = sys.modules["__main__"]
+    elif module in MAIN:
+        main = main_module()
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
         if spec is not None:  # python -m bank
             module = spec.name.removesuffix(".__main__")

@@ -19,7 +19,16 @@ from ..messages.errors import ReplyError
 from ..messages.message import ENCODER, Message, Request, request_reply_type
 from ..messages.types import fits, is_deeply_immutable, shown, union_members, unstorable
 
-__all__ = ("EXAMPLE", "MARK", "HandlerMark", "HandlerSpec", "fallback_spec", "read_handler", "resolved_hints")
+__all__ = (
+    "EXAMPLE",
+    "MARK",
+    "HandlerMark",
+    "HandlerSpec",
+    "Handlers",
+    "fallback_spec",
+    "read_handler",
+    "resolved_hints",
+)
 
 MARK = "__greenroom_handler__"
 EXAMPLE = "`@handler` over `async def deposit(self, message: Deposit) -> None`"
@@ -34,6 +43,15 @@ class HandlerMark:
 
     def __init__(self, *, external: bool = False) -> None:
         self.external = external
+
+
+class Handlers(dict[type[Message], "HandlerSpec | None"]):
+    """Handlers by message type. A class without one has that of its nearest base; None if there is none."""
+
+    def __missing__(self, message_type: type[Message]) -> HandlerSpec | None:
+        found = next((self[base] for base in message_type.__mro__[1:] if base in self), None)
+        self[message_type] = found
+        return found
 
 
 class HandlerSpec:

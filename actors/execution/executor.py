@@ -16,8 +16,7 @@ from ..kernel.kernel import Kernel
 from ..kernel.turn import FINISHED, OPEN, Turn
 from ..mailbox.backlog import Backlog
 from ..mailbox.envelope import Ask, Envelope
-from ..messages.errors import UnhandledMessage
-from ..messages.message import Message, tag_of
+from ..messages.message import Message
 from ..messages.signals import ExitReason
 from .batch import collect
 from .exits import Exits
@@ -100,7 +99,7 @@ class Executor:
         assert incarnation is not None
         spec = cell.handlers.get(type(message)) or cell.handler_for(type(message))
         if spec is None:
-            unhandled = UnhandledMessage(cell.address, tag_of(type(message)))
+            unhandled = cell.definition.unhandled(cell.address, type(message))
             refuse(cell, envelope or self._kernel.wrap(cell.address, message), unhandled, "unhandled")
             return None
         if envelope is None:

@@ -182,7 +182,7 @@ class Cell:
         """The handler of a message type: the actor's own, or one that every actor has; None if there is none."""
         return (
             self.handlers.get(message_type)
-            or self.kernel.handlers.get(message_type)
+            or self.kernel.handlers[message_type]
             or self.definition.handler_for(message_type)
         )
 

@@ -106,8 +106,12 @@ class TurnClosed(ActorError):
         super().__init__(_CLOSED[place].format(address=address))
 
 
+_TRACEBACK = "The traceback is in `reason.traceback`"
+
+
 def _traceback_of(reason: ExitReason) -> str:
-    return ". The traceback is in `reason.traceback`" if reason.traceback else ""
+    """Where to find the traceback, unless there is none, or the reason says so itself."""
+    return f". {_TRACEBACK}" if reason.traceback and not reason.text.endswith(_TRACEBACK) else ""
 
 
 class AskFailed(ActorError):

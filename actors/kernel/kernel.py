@@ -19,7 +19,7 @@ from ...persistence.events import Events
 from ...persistence.runtime import Runtime, failure_of
 from ...persistence.store.contract import Store
 from ...persistence.store.rows import OwnerRow, Row
-from ..definition.handlers import HandlerSpec
+from ..definition.handlers import Handlers
 from ..mailbox.delayed import Delayed
 from ..mailbox.envelope import Envelope
 from ..mailbox.index import MailIndex
@@ -69,7 +69,7 @@ class Kernel:
         self.commits = self.committer.queue
         self.delayed = Delayed(runtime, self._redeliver, self.maybe_idle)
         self.index = MailIndex()
-        self.handlers: dict[type[Message], HandlerSpec] = {}
+        self.handlers = Handlers()
         """Handlers of messages that every actor answers."""
         self.hooks = Hooks(())
         self.caution: Caution | None = None

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, get_origin
 
 import msgspec
 
+from .errors import DEFINE_AGAIN, DEFINED_TWICE
 from .types import described, shown
 
 __all__ = ("Difference", "changed", "first_difference", "is_open", "is_walked")
@@ -51,6 +52,8 @@ class Difference(NamedTuple):
         if self.place.startswith("a key of "):
             return f"JSON has only strings as keys. Declare the field as dict[{wanted}, ...], or use strings"
         if _names(given) is not None:
+            if shown(type(back)) == wanted and type(back).__module__ == type(given).__module__:
+                return f"The class {wanted} {DEFINED_TWICE}. {DEFINE_AGAIN}"
             if _names(back) is not None:
                 return f"A field takes exactly the class that it declares. Declare {wanted}, alone or in a union"
             return f"Declare the field as {wanted}, because nothing else says that it is one"

@@ -25,6 +25,9 @@ __all__ = (
 
 E = TypeVar("E", bound=BaseException)
 
+DEFINED_TWICE = "was defined twice, by a notebook cell that ran again or a module that was loaded again"
+DEFINE_AGAIN = "Define the actor's class again, after it, and start the node again"
+
 
 def _restored(cls: type[E], args: tuple[Any, ...]) -> E:
     error = cls.__new__(cls)
@@ -64,13 +67,34 @@ class NotAMessage(ActorError):
 class UnhandledMessage(ActorError):
     """The actor has neither a handler nor a `receive` for the message."""
 
-    def __init__(self, address: str, message_type: str) -> None:
+    def __init__(
+        self,
+        address: str,
+        message_type: str,
+        twins: tuple[str, str] | None = None,
+        *,
+        is_supervisor: bool = False,
+    ) -> None:
+        """
+        Args:
+            twins: the path of the class of that name that is handled, and the path of the class that was sent.
+            is_supervisor: whether it is a supervisor, which has no messages of its user.
+        """
         self.address = address
         self.message_type = message_type
-        super().__init__(
-            f"{address} has no handler for {message_type}. Add a method with "
-            f"`@handler` and `message: {message_type}`, or override `receive`"
-        )
+        self.twins = twins
+        if is_supervisor:
+            text = _of_supervisor(address, message_type)
+        elif twins is None:
+            text = (
+                f"{address} has no handler for {message_type}. Add a method with "
+                f"`@handler` and `message: {message_type}`, or override `receive`"
+            )
+        elif twins[0] == twins[1]:
+            text = f"{address} handles another {twins[0]} than this one: the class {DEFINED_TWICE}. {DEFINE_AGAIN}"
+        else:
+            text = f"{address} handles {twins[0]}, and this is {twins[1]}. Import it from where the actor has it"
+        super().__init__(text)
 
 
 class UnknownMessageType(ActorError):
@@ -88,18 +112,17 @@ class UnknownMessageType(ActorError):
         self.message_type = message_type
         self.known = tuple(sorted(known))
         if is_supervisor:
-            found = f"{address} is a supervisor, and takes no {message_type}"
-            remedy = f"Send it to an actor below {address}: `greenroom tree` shows what there is"
+            text = _of_supervisor(address, message_type)
         else:
             close = difflib.get_close_matches(message_type, self.known, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
             listed = f"; it knows {shortened(', '.join(self.known))}" if self.known else ""
-            found = f"{address} knows no message type {message_type!r}{hint}{listed}"
-            remedy = (
-                f"If the class was renamed, give it `tag={message_type!r}`, or name the new tag under "
-                "[aliases.messages]; a dead letter can be requeued then (greenroom dead requeue)"
+            text = (
+                f"{address} knows no message type {message_type!r}{hint}{listed}. If the class was renamed, give it "
+                f"`tag={message_type!r}`, or name the new tag under [aliases.messages]; a dead letter can be requeued "
+                "then (greenroom dead requeue)"
             )
-        super().__init__(f"{found}. {remedy}")
+        super().__init__(text)
 
 
 class UndecodableMessage(ActorError):
@@ -151,6 +174,13 @@ class ReplyError(ActorError):
         self.why = why
         self.fix = fix or f"Return what `class {request_type}(Request[...])` says, or change it there"
         super().__init__(f"{handler} returned no reply that fits {request_type}: {why}. {self.fix}")
+
+
+def _of_supervisor(address: str, message_type: str) -> str:
+    return (
+        f"{address} is a supervisor, and takes no {message_type}. Send it to an actor below {address}: "
+        "`greenroom tree` shows what there is"
+    )
 
 
 def shortened(text: str, limit: int = 200) -> str:

@@ -10,6 +10,8 @@ import os
 import traceback
 from types import CodeType, TracebackType
 
+from .types import MAIN
+
 __all__ = ("text_of", "traceback_of", "type_name")
 
 FRAMES_KEPT = 4096
@@ -34,7 +36,8 @@ def type_name(cls: type) -> str:
         return cls.__qualname__
     if cls.__module__.startswith(_PACKAGE):  # a class of ours is called the same, in whichever file it stands
         return f"{_PACKAGE}{cls.__qualname__}"
-    return f"{cls.__module__}.{cls.__qualname__}"
+    module = MAIN[0] if cls.__module__ in MAIN else cls.__module__
+    return f"{module}.{cls.__qualname__}"
 
 
 def text_of(error: BaseException) -> str:

@@ -19,10 +19,12 @@ from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, get_args
 import msgspec
 
 __all__ = (
+    "MAIN",
     "class_path",
     "described",
     "fits",
     "is_deeply_immutable",
+    "main_module",
     "shown",
     "type_argument",
     "union_members",
@@ -63,6 +65,15 @@ _NO_KEYS = frozenset(
     )
 )
 _NEVER = (typing.NoReturn, typing.Never)
+
+
+MAIN = ("__main__", "__mp_main__")
+"""The running script as Python calls it; the second one in a process that multiprocessing has spawned."""
+
+
+def main_module() -> types.ModuleType | None:
+    """The module of the running script, in a spawned process too. There it isn't `__main__` yet while it is loaded."""
+    return sys.modules.get("__mp_main__") or sys.modules.get("__main__")
 
 
 def class_path(cls: type) -> str:

@@ -19,11 +19,18 @@ from pathlib import Path
 from types import ModuleType
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from ...actors.messages.errors import DEFINED_TWICE
+from ...actors.messages.types import MAIN, main_module
 from ...persistence.errors import GreenroomError
 
 __all__ = ("Unresolvable", "folder_first", "loaded", "refer", "resolve")
 
 _TRACEBACK_LINES_MAX = 12
+_NEWER = "Import it again, and build the tree with the one that the module has."
+_TRANSIENT = (
+    "It was defined in a notebook, an interactive session or a program without a file, which no other process can "
+    "import. Move it to a module."
+)
 
 _reference_of: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 _class_of: WeakValueDictionary[str, type] = WeakValueDictionary()
@@ -54,13 +61,14 @@ def refer(cls: type) -> str:
         return cls.__qualname__
     if cls.__module__.startswith("greenroom.") and _walk(sys.modules["greenroom"], cls.__qualname__) is cls:
         return f"greenroom:{cls.__qualname__}"  # this reference holds when the class moves to another file
-    module = _main_name() if cls.__module__ == "__main__" else cls.__module__
+    module = _main_name() if cls.__module__ in MAIN else cls.__module__
     plain = f"{module}:{cls.__qualname__}"
     loaded = _loaded(module)
-    if loaded is not None and _walk(loaded, cls.__qualname__) is cls:
+    newest = None if loaded is None else _walk(loaded, cls.__qualname__)
+    if newest is cls:
         return plain
     reference, number = plain, 1
-    while reference in _class_of:
+    while reference in _class_of or (number == 1 and newest is not None):  # the plain one leads to the newest class
         number += 1
         reference = f"{plain}#{number}"
     _reference_of[cls] = reference
@@ -78,6 +86,9 @@ def resolve(reference: str, folder: Path | None = None) -> type:
         Unresolvable: no such module or class, or its import raised.
     """
     if known := _class_of.get(reference):
+        if _is_older(known):
+            why = f'module "{known.__module__}" has another class of that name by now: it {DEFINED_TWICE}'
+            raise Unresolvable(reference, why, _NEWER)
         return known
     module_name, colon, qualname = reference.partition(":")
     if not colon:
@@ -96,11 +107,22 @@ def resolve(reference: str, folder: Path | None = None) -> type:
         raise Unresolvable(
             reference,
             _no_class(module, module_name, qualname, bool(colon)),
-            _nearest(module, module_name, qualname),
+            _TRANSIENT if module_name in MAIN else _nearest(module, module_name, qualname),
         )
     if not isinstance(found, type):
         raise Unresolvable(reference, f"{qualname} is no class, but a {type(found).__name__}")
     return found
+
+
+def _is_older(cls: type) -> bool:
+    """Whether the class was defined again since, in its module."""
+    module = _loaded(_main_name() if cls.__module__ in MAIN else cls.__module__)
+    newest = None if module is None else _walk(module, cls.__qualname__)
+    return (
+        isinstance(newest, type)
+        and newest is not cls
+        and (newest.__module__, newest.__qualname__) == (cls.__module__, cls.__qualname__)
+    )
 
 
 def loaded(reference: str) -> object | None:
@@ -147,13 +169,13 @@ def _loaded(name: str) -> ModuleType | None:
 
     The running script counts under its own name: importing it again would make a second copy of each class.
     """
-    if name == _main_name() and (main := sys.modules.get("__main__")) is not None:
+    if name == _main_name() and (main := main_module()) is not None:
         return main
     return sys.modules.get(name)
 
 
 def _main_name() -> str:
-    main = sys.modules.get("__main__")
+    main = main_module()
     spec = getattr(main, "__spec__", None)
     if spec is not None:
         return str(spec.name)

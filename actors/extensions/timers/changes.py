@@ -10,7 +10,7 @@ from ...kernel.hooks import Participant
 from ...kernel.turn import Turn
 from ...mailbox.envelope import Envelope
 from ...messages.codec import round_trip
-from ...messages.errors import NotAMessage, UnhandledMessage
+from ...messages.errors import NotAMessage
 from ...messages.message import Message, tag_of
 from ...messages.types import is_deeply_immutable
 from .errors import TooManyTimers
@@ -57,7 +57,7 @@ class TimerChanges(Participant):
         tag = tag_of(cls)
         name = tag if name is None else _checked_name(name)
         if cell.handler_for(cls) is None:
-            raise UnhandledMessage(cell.address, tag)
+            raise cell.definition.unhandled(cell.address, cls)
         body, copy = round_trip(cell.address, message)
         now = cell.kernel.runtime.now()
         schedule, due = make_schedule(

@@ -24,6 +24,7 @@ from greenroom import (
     TreeGaveUp,
     TurnClosed,
     UndecodableMessage,
+    UnhandledMessage,
     handler,
 )
 from greenroom.testing import Collector, Probe
@@ -115,6 +116,14 @@ async def test_a_key_that_no_child_can_have(memory: MemoryGround) -> None:
     async with memory.node(tree(pool(Clerk))) as system:
         with pytest.raises(ActorNotFound, match=r"Use a shorter key, without control characters$"):
             system.ref("/t/pool/a\nb").tell(Note())
+
+
+async def test_a_supervisor_takes_no_message_of_its_user(memory: MemoryGround) -> None:
+    async with memory.node(TREE) as system:
+        with pytest.raises(UnhandledMessage) as caught:
+            await system.ref("/t").ask(Number())
+    text = "/t is a supervisor, and takes no Number. Send it to an actor below /t: `greenroom tree` shows what there is"
+    assert str(caught.value) == text
 
 
 # -- turns that are over ----------------------------------------------------------------------------------------

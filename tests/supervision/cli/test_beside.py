@@ -32,6 +32,12 @@ def test_what_nobody_can_handle_is_refused_and_kept(running: Place) -> None:
         assert letter["cause"] == cause
 
 
+def test_a_supervisor_is_no_place_for_a_message(running: Place) -> None:
+    done = running.do("send", "/t", "Add", '{"amount": 1}', code=1)
+    assert "/t is a supervisor, and takes no Add. Send it to an actor below /t: `greenroom tree` shows" in done.stderr
+    assert "alias" not in done.stderr
+
+
 def test_the_same_key_with_another_message(running: Place) -> None:
     running.do("send", "/t/tallies/key", "Add", '{"amount": 1}', "--key", "k")
     running.do("send", "/t/tallies/key", "Add", '{"amount": 1}', "--key", "k")

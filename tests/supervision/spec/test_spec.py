@@ -111,7 +111,10 @@ def test_a_name_that_was_bound_to_another_class_is_told_apart() -> None:
     try:
         assert refer(first) == "test_spec:Rebound"
         second = type("Rebound", (Actor,), {"__module__": __name__, "__qualname__": "Rebound"})
-        assert resolve(refer(second)) is second
+        assert refer(second) != refer(first)
+        assert resolve(refer(first)) is first
+        with pytest.raises(Unresolvable, match='module "test_spec" has another class of that name by now'):
+            resolve(refer(second))
     finally:
         del globals()["Rebound"]
 

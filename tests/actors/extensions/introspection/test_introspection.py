@@ -19,8 +19,10 @@ from greenroom import (
     GetStatistics,
     Message,
     Request,
+    Resume,
     Statistics,
     SupervisorSpec,
+    Suspend,
     handler,
 )
 from greenroom.persistence.store.rows import ActorRow
@@ -51,6 +53,29 @@ async def test_the_state_as_plain_data(ground: Ground, name: str) -> None:
         assert found == {"total": 5, "tags": {}}
         found["total"] = 7  # a copy
         assert await ref.ask(Total()) == 5
+
+
+class Curious(GetState):
+    """A request of a user that is a GetState with a field more."""
+
+    why: str = ""
+
+
+class Rest(Suspend):
+    pass
+
+
+async def test_a_request_derived_from_one_of_ours_is_answered_as_that_one(ground: Ground) -> None:
+    async with ground.node(SPEC) as system:
+        for name in ("ledger", "light", "pool/x"):
+            assert await system.ref(f"/t/{name}").ask(Curious(why="so")) == {"total": 0, "tags": {}}
+        children = (await system.ref("/t").ask(Curious()))["children"]
+        assert [child["id"] for child in children] == ["ledger", "light", "stateless", "eager", "pool"]
+        await system.ref("/t/ledger").ask(Rest())
+        assert system.kernel.cells["/t/ledger"].suspended
+        assert await system.ref("/t/ledger").ask(Curious()) == {"total": 0, "tags": {}}
+        await system.ref("/t/ledger").ask(Resume())
+        assert not system.kernel.cells["/t/ledger"].suspended
 
 
 async def test_no_state_is_none(memory: MemoryGround) -> None:
