@@ -84,6 +84,8 @@ class Events:
         for subscriber in tuple(self._subscribers):
             try:
                 subscriber(event)
-            except Exception:
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
                 # An observer must not bring down the node that it observes.
                 logger.exception("a subscriber failed at {}", name)

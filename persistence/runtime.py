@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 __all__ = ("Runtime", "failure_of", "uncancelled")
 
 T = TypeVar("T")
+K = TypeVar("K", bound="asyncio.Task[Any]")
 
 
 class Runtime:
@@ -71,6 +72,10 @@ class Runtime:
 
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         return asyncio.get_running_loop().create_task(coroutine, name=name)
+
+    def made(self, task: K) -> K:
+        """A task of a class of the runtime's own was made. Returns it."""
+        return task
 
     def uid(self) -> str:
         """A fresh 128-bit id in hex."""

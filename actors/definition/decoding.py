@@ -43,7 +43,9 @@ def decode_body(receiver: Receiver, tag: str, body: bytes) -> Message:
             raise _unknown(receiver, tag)
     try:
         message: Message = decoder_of(cls).decode(_retagged(body, cls) if renamed else body)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a message's own `__post_init__`
         raise UndecodableMessage(receiver.address, tag, str(error)) from None
     return message
 

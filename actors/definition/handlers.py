@@ -116,7 +116,9 @@ class HandlerSpec:
         """
         try:
             return ENCODER.encode(result)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise ReplyError(self.name, self.message_type.__name__, str(error)) from error
 
     def decode_reply(self, body: bytes) -> Any:

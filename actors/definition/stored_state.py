@@ -77,7 +77,9 @@ def decode_state(address: str, definition: Definition, state: bytes, what: str, 
     assert decoder is not None
     try:
         return decoder.decode(state)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise StateError(address, f"{what}: {error}", fix) from error
 
 
@@ -86,11 +88,15 @@ def _upgraded(address: str, definition: Definition, state: bytes, version: int) 
     where = f"{definition.cls.__qualname__}.upgrade"
     try:
         data = msgspec.json.decode(state)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise StateError(address, f"what is stored is no JSON: {error}", "Restore a backup") from error
     try:
         upgraded: Any = definition.cls.upgrade(data, version)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise StateError(
             address,
             f"{where} raised for a state of version {version}: {type(error).__name__}: {error}",
@@ -100,7 +106,9 @@ def _upgraded(address: str, definition: Definition, state: bytes, version: int) 
         encoded = ENCODER.encode(upgraded)
         assert definition.state_decoder is not None
         definition.state_decoder.decode(encoded)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise StateError(
             address,
             f"what {where} made of a state of version {version} is no {shown(definition.state_type)}: {error}",

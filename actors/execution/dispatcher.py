@@ -19,7 +19,8 @@ from .executor import GO_ON, LET_GO, LOST, SET_ASIDE, Executor
 from .exits import Exits
 from .fair_share import HOG_S
 from .fast_path import run_durable, run_light
-from .stepping import breathe, rest
+from .user_code.stepping import breathe, rest
+from .user_code.user_task import UserTask, interrupt, spawn
 
 __all__ = ("Dispatcher",)
 
@@ -102,7 +103,7 @@ class Dispatcher:
         elif self._slots and not self.closed:
             self._awake += 1
             slot = self._slots.pop()
-            task = self._kernel.runtime.spawn(self._run(slot), f"greenroom runner {slot}")
+            task = spawn(self._kernel, self._run(slot), f"greenroom runner {slot}")
             self._tasks[task] = None
             task.add_done_callback(self._ended)
 
@@ -276,11 +277,15 @@ class Dispatcher:
     async def inside(self, turn: Turn, awaitable: Awaitable[Any]) -> Any:
         """Await inside a handler."""
         task = turn.task = asyncio.current_task()
+        assert isinstance(task, UserTask)
         self._inside += 1
+        task.enter(turn)
         try:
             return await awaitable
         finally:
             turn.task = None
+            if task.leave():
+                await task.settle()
             if task in self._left_behind:
                 self._left_behind.discard(task)
             else:
@@ -302,7 +307,7 @@ class Dispatcher:
     def is_cancelled_start(self, task: asyncio.Task[Any] | None) -> bool:
         """Whether this is the task of the node's start, which makes solo runs itself, and that task
         has been cancelled."""
-        return task is not None and task not in self._tasks and task.cancelling() > 0
+        return isinstance(task, UserTask) and task not in self._tasks and task.foreign
 
     @property
     def occupied(self) -> bool:
@@ -360,5 +365,5 @@ class Dispatcher:
         tasks = list(self._tasks)
         for task in tasks:
             if task is not asyncio.current_task():
-                task.cancel()
+                interrupt(task)
         await self._kernel.runtime.wait([task for task in tasks if task is not asyncio.current_task()], CLOSE_S)

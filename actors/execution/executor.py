@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from ...persistence.errors import StoreError
 from ..definition.handlers import HandlerSpec
-from ..kernel.cell import DOWN, PASSIVE, STOPPED, UP, Cell
+from ..kernel.cell import DOWN, PASSIVE, STOPPED, UP, Cell, no_charge
 from ..kernel.errors import HandlerTimeout, Ignore, StartFailed
 from ..kernel.failures import comes_of_stop
 from ..kernel.kernel import Kernel
@@ -21,15 +21,21 @@ from ..messages.signals import ExitReason
 from .batch import collect
 from .exits import Exits
 from .fair_share import FairShare
+from .hook_turns import CutOff
 from .paging import PAGE, page_in, prepare, prepare_ahead, refuse
 from .start import start
-from .stepping import call, call_async, resume
+from .user_code.stepping import call, call_async, resume
+from .user_code.user_task import UserTask
 
 __all__ = ("GO_ON", "LET_GO", "LOST", "SET_ASIDE", "Executor")
 
 GO_ON: Final = "go on"
 LET_GO: Final = "let go"
 SET_ASIDE: Final = "set aside"
+SPARED_MAX = 3
+"""So many times a message isn't charged because other code has cancelled its handler. Then it is, so that this ends."""
+SPARED_KEPT = 1000
+"""The number of such messages that are remembered; the oldest are forgotten."""
 LOST: Final = "lost"
 """The incarnation was abandoned or reset meanwhile, so the cell isn't this runner's any more."""
 
@@ -57,6 +63,8 @@ class Executor:
         self.share = FairShare(kernel.runtime, kernel.commits)
         self.unfinished: tuple[Turn, Any] | None = None
         """The turn of a plain handler whose sends carry keys, which have to be looked up before its finish."""
+        self._spared: dict[str, int] = {}
+        """The number of times that other code has cancelled the handler of a message, by its uid."""
         self.turns = 0
         """The number of turns begun since the start. Those of runners that are at it right now aren't counted yet."""
 
@@ -173,7 +181,7 @@ class Executor:
             return await self._interrupted(turn, asyncio.CancelledError())  # too late is too late
         if turn.waits and turn.status is OPEN:
             try:
-                await turn.make_ready()
+                await self._pool.inside(turn, turn.make_ready())  # a user transaction may run out meanwhile
             except BaseException as error:
                 return await self._interrupted(turn, error)
         if turn.held is not None:
@@ -190,19 +198,14 @@ class Executor:
         return GO_ON
 
     async def _interrupted(self, turn: Turn, error: BaseException) -> str:
-        """End the turn of a waiting handler that raised, or that the runtime cancelled."""
+        """End the turn of a waiting handler that raised, or that was cancelled (user_code/user_task.py)."""
         cell, interrupt = turn.cell, turn.interrupt
-        if interrupt is not None:
-            task = asyncio.current_task()
-            while task is not None and task.cancelling():
-                task.uncancel()
-        elif isinstance(error, asyncio.CancelledError) and (
-            self._pool.closed
-            or self._kernel.cut_short  # the loop itself ends: nobody's failure
-            or self._pool.is_cancelled_start(asyncio.current_task())
-        ):
+        task = asyncio.current_task()
+        if interrupt is None and isinstance(error, asyncio.CancelledError) and self._all_ends(task):
             turn.discard()
             raise error
+        if interrupt is None and isinstance(task, UserTask) and task.foreign and self._spares(turn):
+            interrupt = no_charge
         if turn.held is not None:
             await turn.held(error, None)
         # The caller that runs the loop has to know of a Ctrl-C, as where a handler doesn't wait.
@@ -216,12 +219,31 @@ class Executor:
             charged = interrupt()
             if charged is None:
                 turn.discard()
-                if turn.envelope is not None:
-                    cell.give_back(turn.batch or (turn.envelope,))
+                envelope = turn.envelope
+                if envelope is None and turn.message is not None:
+                    envelope = self._kernel.wrap(cell.address, turn.message)
+                if envelope is not None:
+                    cell.give_back(turn.batch or (envelope,))
+                cell.state.restore(turn.incarnation.actor)
                 return GO_ON
             error = charged
         turn.fail(error)
         return GO_ON
+
+    def _all_ends(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether the node ends, or the loop itself. A cancellation is nobody's failure then."""
+        return self._pool.closed or self._kernel.cut_short or self._pool.is_cancelled_start(task)
+
+    def _spares(self, turn: Turn) -> bool:
+        """Whether a message is handled again without a charge, because other code has cancelled its handler."""
+        spared = self._spared
+        count = spared.pop(turn.key, 0) + 1
+        if count > SPARED_MAX:
+            return False
+        while len(spared) >= SPARED_KEPT:
+            del spared[next(iter(spared))]
+        spared[turn.key] = count
+        return True
 
     def _time_out(self, turn: Turn, timeout_s: float) -> None:
         cell = turn.cell
@@ -315,7 +337,7 @@ class Executor:
         except StartFailed as error:
             if cell.runner != slot:
                 return LOST
-            if cell.status is not DOWN:  # stopped meanwhile: no fault of the message
+            if cell.status is not DOWN or isinstance(error.__cause__, CutOff):  # stopped: no fault of the message
                 return LET_GO
             if self._kernel.closing and comes_of_stop(error):
                 cell.status = STOPPED  # its message stays on disk, uncharged

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel.cell import UP, Cell
 from ..kernel.turn import FINISHED, OPEN, LightTurn, Turn
 from ..mailbox.envelope import Ask, Envelope
-from .stepping import call
+from .user_code.stepping import call
 
 if TYPE_CHECKING:
     from .executor import Executor

@@ -4,25 +4,47 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...persistence.runtime import uncancelled
 from ..kernel.cell import Cell
-from ..kernel.errors import HandlerTimeout
+from ..kernel.errors import HandlerTimeout, SelfCancelled
 from ..kernel.failures import Refusals
 from ..kernel.incarnation import Incarnation
 from ..kernel.turn import FAILED, OPEN, Turn
 from ..messages.signals import ExitReason
-from .stepping import call_async, resume
 from .transaction import WriteSlot
+from .user_code.stepping import call_async, resume
+from .user_code.user_task import interrupt, spawn
 
-__all__ = ("CANCEL_GRACE_S", "ORPHANED", "drive", "end", "run", "run_on_stop")
+__all__ = (
+    "CANCEL_GRACE_S",
+    "ORPHANED",
+    "CutOff",
+    "by_itself",
+    "drive",
+    "end",
+    "make_ready",
+    "run",
+    "run_on_stop",
+)
 
 CANCEL_GRACE_S = 1.0
 """Seconds that a cancelled handler may take to end before its incarnation is abandoned."""
 
 ORPHANED = ExitReason.killed("its supervisor was killed")
 """The reason of an actor whose supervisor was killed over it. The actor itself wasn't: its `on_stop` runs."""
+
+
+class CutOff(Exception):
+    """The runtime has cut off an `on_start` or `on_stop`, because its actor was stopped or reset meanwhile."""
+
+
+class Outcome(NamedTuple):
+    """How an `on_start` or `on_stop` has ended."""
+
+    value: Any
+    error: BaseException | None
 
 
 async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, left_s: float | None) -> ExitReason:
@@ -37,22 +59,23 @@ async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, 
         cell.state.restore(actor)
         if cell.state.outdated is not None:
             cell.state.rewrite(False)
-        await drive(turn, lambda: actor.on_stop(reason), left_s)
-        if turn.waits:
-            await turn.make_ready()
+        await drive(turn, lambda: actor.on_stop(reason), left_s, "on_stop")
+        await make_ready(turn)
     except HandlerTimeout as error:
         await end(turn, error)
         return ExitReason.killed("on_stop didn't end within its shutdown time")
-    except asyncio.CancelledError as error:
-        cut_off = turn.interrupt is not None
+    except CutOff as error:
         await end(turn, error)
-        if not cut_off:
-            raise
         return ExitReason.killed("on_stop was cut off")
-    except Exception as error:
+    except (asyncio.CancelledError, KeyboardInterrupt) as error:  # the caller is to end
+        await end(turn, error)
+        raise
+    except BaseException as error:
         await end(turn, error)
         return _stop_failed(cell, reason, ExitReason.from_exception(error))
     error_at_end = await end(turn, None)
+    if isinstance(error_at_end, asyncio.CancelledError | KeyboardInterrupt):
+        raise error_at_end
     leaving, cell.leaving = cell.leaving, None
     if error_at_end is not None:
         return _stop_failed(cell, reason, ExitReason.from_exception(error_at_end))
@@ -74,7 +97,7 @@ def _stop_failed(cell: Cell, reason: ExitReason, failure: ExitReason) -> ExitRea
 
 async def end(turn: Turn, failure: BaseException | None) -> BaseException | None:
     """End an `on_start` or `on_stop` turn, which may hold a user transaction. Returns the error for which it
-    failed, if it has.
+    failed, if it has; or the cancellation, or the Ctrl-C, that came meanwhile.
 
     If the database has refused such a turn of this actor, it waits for its commit, in a transaction of its own.
     """
@@ -85,7 +108,7 @@ async def end(turn: Turn, failure: BaseException | None) -> BaseException | None
             failure = error
     if turn.held is not None:
         try:
-            await uncancelled(turn.held(failure, None))
+            await turn.held(failure, None)
         except asyncio.CancelledError as error:  # it is committed, or rolled back, all the same
             failure = failure or error
         if turn.status is OPEN:  # rolled back; or the store failed, and the tree is being reset
@@ -99,30 +122,78 @@ async def end(turn: Turn, failure: BaseException | None) -> BaseException | None
     return failure
 
 
-async def drive(turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: float | None) -> Any:
+async def drive(turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: float | None, hook: str) -> Any:
     """Run `on_start` or `on_stop` as a turn.
 
     It runs in a task of its own, so that one that swallows its cancellation can be left behind.
 
     Raises:
         HandlerTimeout: it was cancelled after `timeout_s`.
+        CutOff: the runtime has cut it off, and charges nobody.
+        CancelledError: the caller is cancelled.
+        BaseException: what it has raised; `SelfCancelled` for a cancellation that nobody had asked for.
     """
-    runtime = turn.cell.kernel.runtime
-    task = turn.task = runtime.spawn(_driven(turn, function), f"greenroom {turn.cell.address}")
+    kernel = turn.cell.kernel
+    runtime = kernel.runtime
+    task = turn.task = spawn(kernel, _driven(turn, function), f"greenroom {turn.cell.address}")
+    task.enter(turn)
     try:
         if await runtime.wait((task,), timeout_s):
-            charged = turn.interrupt() if task.cancelled() and turn.interrupt is not None else None
-            if charged is not None:  # the user transaction was taken away
-                raise charged
-            return task.result()
-        task.cancel()
+            return _value(turn, task, hook)
+        interrupt(task)
         if await runtime.wait((task,), CANCEL_GRACE_S) and not task.cancelled():
             task.exception()
         raise HandlerTimeout(turn.cell.address, timeout_s or 0.0, "`on_start`")
     except asyncio.CancelledError:
-        task.cancel()
+        interrupt(task)
         await uncancelled(runtime.wait((task,), CANCEL_GRACE_S))  # anyio cancels again at each await
         raise
+    finally:
+        turn.task = None
+
+
+def _value(turn: Turn, task: asyncio.Task[Outcome], hook: str) -> Any:
+    """The value of a hook that has ended, or its error. Here it is told whether a cancellation was asked for."""
+    error: BaseException | None
+    try:
+        value, error = task.result()
+    except asyncio.CancelledError as cancelled:
+        if turn.interrupt is None and turn.cell.kernel.cut_short:  # the loop ends
+            raise
+        error = cancelled
+    if error is None:
+        return value
+    if turn.interrupt is not None:
+        raise turn.interrupt() or CutOff
+    raise by_itself(turn.cell, hook, error)
+
+
+def by_itself(cell: Cell, hook: str, error: BaseException) -> BaseException:
+    """The failure that an error of user code is, if the runtime hasn't asked for it."""
+    if not isinstance(error, asyncio.CancelledError):
+        return error
+    failure = SelfCancelled(cell.address, hook)
+    failure.__cause__ = error
+    return failure
+
+
+async def make_ready(turn: Turn) -> None:
+    """Make participants of a hook's turn ready. Its user transaction may run out meanwhile.
+
+    Raises:
+        TransactionTimeout, CutOff, KeyConflict, StoreError
+    """
+    if not turn.waits:
+        return
+    task = turn.task = asyncio.current_task()
+    try:
+        await turn.make_ready()
+    except asyncio.CancelledError:
+        if turn.interrupt is None:
+            raise
+        while task is not None and task.cancelling():
+            task.uncancel()
+        raise (turn.interrupt() or CutOff) from None
     finally:
         turn.task = None
 
@@ -135,12 +206,25 @@ def run(turn: Turn, function: Callable[[], Awaitable[Any]]) -> None:
         turn.incarnation.run(call_async, turn, lambda *_: function(), None, None)
     except StopIteration:
         return
+    except asyncio.CancelledError as error:
+        raise by_itself(turn.cell, "on_start", error) from error
     finally:
         kernel.stepping = None
     raise AssertionError(f"{function} was taken for one that can't suspend")
 
 
-async def _driven(turn: Turn, function: Callable[[], Awaitable[Any]]) -> Any:
+async def _driven(turn: Turn, function: Callable[[], Awaitable[Any]]) -> Outcome:
+    """Nothing but a cancellation and a Ctrl-C gets out of the task, because asyncio would end the loop
+    for a `SystemExit`."""
+    try:
+        return Outcome(await _stepped(turn, function), None)
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        return Outcome(None, error)
+
+
+async def _stepped(turn: Turn, function: Callable[[], Awaitable[Any]]) -> Any:
     kernel = turn.cell.kernel
     kernel.stepping = turn
     try:

@@ -11,6 +11,7 @@ from ..kernel.turn import Turn
 from ..mailbox.envelope import Ask
 from ..messages.signals import Exit, ExitReason
 from .hook_turns import CANCEL_GRACE_S, ORPHANED, run_on_stop
+from .user_code.user_task import interrupt as interrupt_task
 
 __all__ = ("IDLE", "abandon", "cut_off", "stop")
 
@@ -114,7 +115,7 @@ async def cut_off(turn: Turn, interrupt: Callable[[], BaseException | None]) -> 
         await cell.until_quiet(None)
         return True
     turn.interrupt = interrupt
-    turn.task.cancel()
+    interrupt_task(turn.task)
     await cell.until_quiet(CANCEL_GRACE_S)
     if cell.turn is not turn:
         return True

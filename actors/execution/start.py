@@ -9,10 +9,10 @@ from ..kernel.errors import Ignore, StartFailed
 from ..kernel.failures import Refusals
 from ..kernel.hooks import Instance
 from ..kernel.incarnation import Incarnation
-from ..kernel.turn import FINISHED, Turn
+from ..kernel.turn import FINISHED, Turn, current_turn
 from ..messages.signals import Exit, ExitReason
 from .exits import Exits
-from .hook_turns import drive, end, run
+from .hook_turns import CutOff, by_itself, drive, end, make_ready, run
 
 __all__ = ("start",)
 
@@ -46,21 +46,20 @@ async def start(cell: Cell) -> None:
         turn = Turn(incarnation, None, None, kernel.next_uid())
         try:
             await state.load()
-            actor = incarnation.run(_build, cell, incarnation)
+            actor = incarnation.run(_build, cell, incarnation, turn)
             cell.turn = turn
             if definition.overrides_on_start:
                 if definition.on_start_waits:
-                    await drive(turn, actor.on_start, cell.options.handler_timeout_s)
+                    await drive(turn, actor.on_start, cell.options.handler_timeout_s, "on_start")
                 else:
                     run(turn, actor.on_start)
-                if turn.waits:
-                    await turn.make_ready()
+                await make_ready(turn)
         except BaseException as error:
             failure = error
         failure = await end(turn, failure)
     else:  # a restart with nothing to run, to read or to write: the usual one
         try:
-            incarnation.run(_build, cell, incarnation)
+            incarnation.run(_build, cell, incarnation, None)
         except BaseException as error:
             failure = error
     leaving, cell.leaving = cell.leaving, None
@@ -87,24 +86,28 @@ async def start(cell: Cell) -> None:
     reason = STOPPED_MEANWHILE if leaving is None else leaving[0]
     if isinstance(failure, Ignore):
         reason = ExitReason.normal()
-    elif failure is not None:
+    elif failure is not None and not isinstance(failure, CutOff):
         reason = ExitReason.from_exception(failure)
     if leaving is not None or not (cell.on_demand or kernel.closing):
         kernel.exited(cell, Exit(cell.address, incarnation.number, reason))
     else:  # its first message is charged: no exit
         kernel.exited(cell, None)
-    # A KeyboardInterrupt is for the caller that runs the loop.
+    # A KeyboardInterrupt is for the caller that runs the loop, and a CancelledError here is the caller's own.
     if isinstance(failure, Ignore | asyncio.CancelledError | KeyboardInterrupt):
         raise failure
     raise StartFailed(cell.address, reason) from failure
 
 
-def _build(cell: Cell, incarnation: Incarnation) -> Instance:
+def _build(cell: Cell, incarnation: Incarnation, turn: Turn | None) -> Instance:
     """Build the instance. It gets the runtime after `__init__`, because it has no address before."""
-    actor: Instance = cell.definition.cls(**cell.make_args())
-    actor._context = incarnation
-    incarnation.actor = actor
-    cell.state.install(actor)
+    current_turn.set(turn)  # and not that of the supervisor that starts it
+    try:
+        actor: Instance = cell.definition.cls(**cell.make_args())
+        actor._context = incarnation
+        incarnation.actor = actor
+        cell.state.install(actor)
+    except asyncio.CancelledError as error:
+        raise by_itself(cell, "__init__", error) from error
     for built in cell.kernel.hooks.built:
         built(cell)
     return actor

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...persistence.commit.effects import Effects
 from ...persistence.errors import StoreDataError, StoreError, TransactionMisused
+from ...persistence.runtime import uncancelled
 from ..definition.handlers import HandlerSpec
 from ..kernel.errors import TransactionTimeout
 from ..kernel.turn import OPEN, Turn
@@ -69,8 +70,11 @@ class WriteSlot:
             turn.cell.kernel.background(self._cut_off(turn, error), f"greenroom revocation at {turn.cell.address}")
 
     async def _end(self, outcome: Any, spec: HandlerSpec | None) -> None:
-        """Commit both turn and SQL, or neither, because the turn is over. `outcome` is the handler's
-        result, or its exception."""
+        """Commit both turn and SQL, or neither, because the turn is over. A caller that is cancelled meanwhile
+        is told so afterwards. `outcome` is the handler's result, or its exception."""
+        await uncancelled(self._close(outcome, spec))
+
+    async def _close(self, outcome: Any, spec: HandlerSpec | None) -> None:
         turn = self._turn
         turn.held = None
         if self._timer is not None:
@@ -93,6 +97,12 @@ class WriteSlot:
             if spec is not None and type(turn.envelope) is Ask and not turn.put_aside:
                 result = spec.reply(result)
             effects = turn.effects(state, ahead=True) or Effects()
+        except BaseException as error:  # user code encodes and compares
+            turn.fail(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            return
+        try:
             await self._finish(effects)
         except (StoreDataError, TransactionMisused) as error:  # the handler's doing, not the store's
             turn.fail(error)

@@ -376,7 +376,7 @@ class Cell:
                 asks.append(turn.envelope)
             turn.interrupt = no_charge
             if turn.task is not None:
-                turn.task.cancel()
+                asyncio.Task.cancel(turn.task)  # not `cancel`, which is for user code (execution/user_code)
         for ask in asks:
             ask.refuse(error)
         if turn is not None:

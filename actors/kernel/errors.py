@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 __all__ = (
     "ActorNotFound",
     "AskFailed",
+    "ExitInTask",
     "HandlerTimeout",
     "Ignore",
     "NotRunning",
     "Reject",
     "Retry",
+    "SelfCancelled",
     "StartFailed",
     "SystemStopped",
     "TransactionTimeout",
@@ -171,6 +173,30 @@ class NotRunning(ActorError, AttributeError):
         super().__init__(
             f"{actor}.{attribute} doesn't exist before the actor runs. "
             f"Use it in `on_start` or in a handler, not in `__init__`"
+        )
+
+
+class SelfCancelled(ActorError):
+    """`__init__`, `on_start` or `on_stop` ended in a `CancelledError` that the runtime hadn't asked for."""
+
+    def __init__(self, address: str, hook: str) -> None:
+        self.address = address
+        self.hook = hook
+        super().__init__(
+            f"{hook} of {address} ended in a CancelledError that greenroom hadn't asked for. It awaited something that "
+            "was cancelled, or cancelled itself. Catch asyncio.CancelledError where a task is awaited that may be "
+            "cancelled"
+        )
+
+
+class ExitInTask(ActorError):
+    """`SystemExit` or `GeneratorExit` out of a task or a thread that user code has made: a failure as any other."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        super().__init__(
+            f"{error!r} in a task or a thread of an actor is a failure as any other, and ends neither the node nor the "
+            "program. To end the node, let the program leave its `async with start(...)`"
         )
 
 

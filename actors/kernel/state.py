@@ -108,18 +108,24 @@ class DurableState:
         definition = self._definition
         try:
             state = encode(actor.state)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise StateError(self._cell.address, f"it can't be encoded: {error}") from error
         if state == self.last and b"null" not in state and not definition.state_is_open:  # a null may stand for a NaN
             return None if self.known else state
         assert definition.state_decoder is not None
         try:
             back = definition.state_decoder.decode(state)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise StateError(self.address, f"what this turn left doesn't decode again: {error}") from error
         try:
             same = back == actor.state and not definition.state_is_walked
-        except Exception:  # a value with an odd `__eq__`, or one that is nested too deep for it
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # a value with an odd `__eq__`, or one that is nested too deep for it
             same = False
         if not same and (difference := first_difference(actor.state, back, "state")) is not None:
             raise StateError(self.address, f"what this turn left would change: {difference}", difference.remedy)

@@ -208,8 +208,10 @@ class Turn(Handled):
                 state = cell.state.changed(self.incarnation.actor)
             if reply is not None and not self.put_aside:
                 result = reply(result)
-        except Exception as error:
+        except BaseException as error:  # user code encodes and compares
             self.fail(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
             return
         envelope, commits = self.envelope, cell.kernel.commits
         try:

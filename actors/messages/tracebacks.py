@@ -46,7 +46,9 @@ def text_of(error: BaseException) -> str:
         if isinstance(error, BaseExceptionGroup):
             return f"{error}: {'; '.join(map(_part, error.exceptions[:PARTS_MAX]))}"
         return str(error)
-    except Exception as broken:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as broken:
         return f"<its __str__ raised {type(broken).__name__}>"
 
 
@@ -66,7 +68,9 @@ def traceback_of(error: BaseException) -> str:
                 name = type_name(type(error)).removeprefix("__main__.")
                 return f"{_HEAD}{frames}{name}: {text}\n" if text else f"{_HEAD}{frames}{name}\n"
         return "".join(traceback.format_exception(type(error), error, start))
-    except Exception as broken:  # a hostile __notes__, __cause__ or source file must not hide the exit
+    except KeyboardInterrupt:
+        raise
+    except BaseException as broken:  # a hostile __notes__, __cause__ or source file must not hide the exit
         return f"<its traceback can't be formatted: {type(broken).__name__}>"
 
 

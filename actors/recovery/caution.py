@@ -17,6 +17,7 @@ from ...persistence.store.rows import MessageRow
 from ..execution.dispatcher import Dispatcher
 from ..execution.executor import GO_ON, LET_GO, SET_ASIDE
 from ..execution.exits import Exits
+from ..execution.hook_turns import CutOff
 from ..execution.paging import page_in, prepare
 from ..execution.start import start
 from ..kernel.cell import PASSIVE, UP, Cell
@@ -251,6 +252,10 @@ class Caution:
                 try:
                     await start(cell)
                 except (StartFailed, Ignore) as error:
+                    if isinstance(error.__cause__, CutOff):  # stopped, or reset: no fault of the message
+                        if cell.runner == slot:
+                            cell.give_back((envelope,))
+                        return
                     cell.to(PASSIVE)
                     self._clear(envelope.uid)
                     charge(cell, envelope, ExitReason.from_exception(error), cause="start_failed")

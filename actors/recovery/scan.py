@@ -16,7 +16,7 @@ from ...persistence.errors import StoreError
 from ...persistence.store.rows import AttemptRow, Head, MessageRow
 from ..execution.dispatcher import Dispatcher
 from ..execution.paging import page_in
-from ..execution.stepping import breathe
+from ..execution.user_code.stepping import breathe
 from ..kernel.errors import ActorNotFound
 from ..kernel.kernel import Kernel
 from ..kernel.router import Router

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...persistence.runtime import Runtime
-from ..execution.stepping import breathe
+from ..execution.user_code.stepping import breathe
 
 if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - the name of a type; the draws come from the Runtime

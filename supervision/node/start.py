@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 from ...actors.execution.start import start as start_cell
+from ...actors.execution.user_code.containment import contained_exits
+from ...actors.execution.user_code.user_task import spawn as spawn_user_task
 from ...actors.kernel.cell import Cell
 from ...actors.kernel.errors import StartFailed
 from ...actors.kernel.kernel import Kernel
@@ -86,7 +88,9 @@ async def start(
         store = DEFAULT_STORE
     engine = open_store(store, runtime) if isinstance(store, str) else store
     owner = await engine.open()
+    stack = ExitStack()
     try:
+        stack.enter_context(contained_exits(asyncio.get_running_loop()))
         system = ActorSystem(engine, runtime, owner, settings)
         kernel = system.kernel
         kernel.events.subscribe(on_event)
@@ -105,6 +109,7 @@ async def start(
                 if watchdog is not None:
                     watchdog.stop()
     finally:
+        stack.close()
         await uncancelled(engine.close())
 
 
@@ -125,7 +130,8 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
     await tree.rows.commit()
     await _start_root(kernel, root)
     if kernel.caution is not None:
-        await _unless_reset(kernel, reset.run_suspects())
+        suspects = spawn_user_task(kernel, reset.run_suspects(), "greenroom suspects", of_caller=True)
+        await _unless_reset(kernel, suspects)
         await _intact(kernel)
     await reset.look_round()
     system.inbox = Inbox(kernel, Administration(kernel, tree))

@@ -127,6 +127,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return self._timers_made
 
     _timers_made = 0
+    _task_factory: Callable[..., asyncio.Task[Any]] | None
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """It stays in the heap until its time has come, and is thrown away then."""
@@ -135,12 +136,20 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if self.dead:
             coro.close()
             return _Never(loop=self)  # type: ignore[return-value]
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
+        task: asyncio.Task[Any]
+        if self._task_factory is not None:
+            task = self._task_factory(self, coro, name=name, context=context)
+        else:
+            task = asyncio.Task(coro, loop=self, name=name, context=context)
+        self.keep(task)
+        return task
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Remember a task, so that it is ended when the node dies."""
         self._tasks.append(task)
         if len(self._tasks) > self._tasks_max:
             self._tasks = [task for task in self._tasks if not task.done()]
             self._tasks_max = TASKS_KEPT + 2 * len(self._tasks)
-        return task
 
     def run_in_executor(self, executor: Any, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         """The call is made on the loop, at some moment."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ("EPOCH", "SimulatedRuntime", "SimulatedStore")
 
 T = TypeVar("T")
+K = TypeVar("K", bound="asyncio.Task[Any]")
 
 EPOCH = 1_700_000_000.0
 """The wall clock at the beginning."""
@@ -64,6 +65,13 @@ class SimulatedRuntime(Runtime):
             coroutine.close()
             raise NodeDied
         return super().spawn(coroutine, name)
+
+    def made(self, task: K) -> K:
+        if self._loop.dead:
+            task.get_coro().close()
+            raise NodeDied
+        self._loop.keep(task)
+        return task
 
     def uid(self) -> str:
         self._check_alive()

@@ -20,7 +20,7 @@ from ...actors.actor import Actor, handler
 from ...actors.execution.hook_turns import CANCEL_GRACE_S
 from ...actors.extensions.tasks.errors import TaskCancelled, TasksFull
 from ...actors.extensions.tasks.task import Task, TaskHost
-from ...actors.kernel.errors import ActorNotFound, SystemStopped
+from ...actors.kernel.errors import ActorNotFound, ExitInTask, SystemStopped
 from ...actors.messages.message import Request
 from ...actors.messages.signals import ExitReason
 from .intensity import Intensity
@@ -28,6 +28,7 @@ from .intensity import Intensity
 if TYPE_CHECKING:
     from ...actors.kernel.cell import Cell
     from ...actors.kernel.incarnation import Incarnation
+    from ...actors.kernel.kernel import Kernel
 
 __all__ = ("TaskInfo", "TaskSupervisor", "WhichTasks")
 
@@ -55,7 +56,7 @@ class Outcome(NamedTuple):
     """How one attempt ended, if it wasn't cancelled."""
 
     result: Any
-    error: Exception | None
+    error: BaseException | None
 
 
 class TaskSupervisor(Actor[None], TaskHost):
@@ -193,7 +194,7 @@ class TaskSupervisor(Actor[None], TaskHost):
 
     def _attempt(self, task: Task[Any]) -> None:
         task.began = self._cell.kernel.runtime.monotonic()
-        self._work(task, _attempt(task), self._attempted)
+        self._work(task, _attempt(task, self._cell.kernel), self._attempted)
 
     def _work(self, task: Task[Any], coroutine: Coroutine[Any, Any, Any], then: Any) -> None:
         """Go on with a task in an asyncio task, each attempt in a fresh copy of the context it was started in."""
@@ -206,9 +207,7 @@ class TaskSupervisor(Actor[None], TaskHost):
 
     def _attempted(self, task: Task[Any], work: asyncio.Task[Any]) -> None:
         """An attempt is over. This is called before anything that waits for the task goes on."""
-        if (
-            work.cancelled() or work.exception() is not None
-        ):  # the latter ends the process: KeyboardInterrupt, SystemExit
+        if work.cancelled() or work.exception() is not None:  # the latter is a Ctrl-C, which ends the process
             self._end(task, error=self._cancelled(task, task.cancelling or "the node is stopping"))
             return
         outcome: Outcome = work.result()
@@ -217,7 +216,7 @@ class TaskSupervisor(Actor[None], TaskHost):
         else:
             self._failed(task, outcome.error)
 
-    def _failed(self, task: Task[Any], error: Exception) -> None:
+    def _failed(self, task: Task[Any], error: BaseException) -> None:
         kernel = self._cell.kernel
         reason = ExitReason.from_exception(error)
         retry_s = self._retry_s(task)
@@ -275,9 +274,9 @@ class TaskSupervisor(Actor[None], TaskHost):
         return [TaskInfo(task.id, task.name, task.since, task.restarts) for task in self._running.values()]
 
 
-async def _attempt(task: Task[Any]) -> Outcome:
-    """Run the function once. An exception of the function is an outcome; only a cancellation, or what ends the
-    process, is raised."""
+async def _attempt(task: Task[Any], kernel: Kernel) -> Outcome:
+    """Run the function once. Whatever it raises is an outcome: only a Ctrl-C, and a cancellation by its supervisor or
+    by the end of the node, get out."""
     try:
         awaitable = task.call()
         if not hasattr(awaitable, "__await__"):
@@ -286,14 +285,19 @@ async def _attempt(task: Task[Any]) -> Outcome:
                 "Write an async function; asyncio.to_thread runs a blocking one"
             )
         return Outcome(await awaitable, None)
+    except KeyboardInterrupt:
+        raise
     except StopIteration as error:  # which no future can carry
         return Outcome(None, RuntimeError(f"{task.name} raised {error!r}"))
-    except Exception as error:
-        return Outcome(None, error)
     except asyncio.CancelledError as error:
-        current = asyncio.current_task()
-        if task.cancelling or (current is not None and current.cancelling()):
+        if task.cancelling or kernel.closing or kernel.cut_short:
             raise
-        cancelled = TaskCancelled(task.address, task.name, "something that it waited for was cancelled")
+        cancelled = TaskCancelled(task.address, task.name, "it, or something that it waited for, was cancelled")
         cancelled.__cause__ = error
         return Outcome(None, cancelled)
+    except (SystemExit, GeneratorExit) as error:
+        left = ExitInTask(error)
+        left.__cause__ = error
+        return Outcome(None, left)
+    except BaseException as error:
+        return Outcome(None, error)

@@ -20,7 +20,7 @@ from ours import Add, Total, counters, silent
 from greenroom import start
 from greenroom.actors.delivery.ref import Receipt
 from greenroom.actors.execution.dispatcher import Dispatcher
-from greenroom.actors.execution.stepping import call
+from greenroom.actors.execution.user_code.stepping import call
 from greenroom.actors.kernel.turn import Turn
 from greenroom.actors.mailbox.envelope import Envelope
 from greenroom.actors.messages.codec import round_trip

@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 from ....persistence.home import Home
 from ...definition.options import Backoff
 from ...delivery.guard import check_seconds
+from ...execution.user_code.containment import beside_turns
 from ...kernel.turn import current_turn
 from .errors import TaskTimeout
 
@@ -124,6 +125,7 @@ class Task(Generic[T_co]):
         # It inherits what an asyncio task would, but not the turn of its caller, because it is no part of that.
         self.context = copy_context()
         self.context.run(current_turn.set, None)
+        self.context.run(beside_turns.set, True)
 
     def __await__(self) -> Generator[Any, None, T_co]:
         self._home.check("awaiting a task")

@@ -19,7 +19,7 @@ from loguru import logger
 from ....persistence.commit.effects import Effects, Entry
 from ....persistence.errors import RecordCorrupt, StoreDataError, StoreError
 from ....persistence.store.rows import Row, TimerRow
-from ...execution.stepping import breathe
+from ...execution.user_code.stepping import breathe
 from ...kernel.cell import PASSIVE, STARTING, STOPPING, UP, Cell
 from ...kernel.errors import ActorNotFound
 from ...kernel.failures import letter_effects, report_parked

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from loguru import logger
 
@@ -50,7 +51,11 @@ class Node:
         Lifeline(self._orphaned)
         try:
             self._config = load_config(self._orders.tree, overrides=self._orders.overrides)
-            code = asyncio.run(self._live(self._config))
+            with asyncio.Runner() as runner:
+                try:
+                    code = runner.run(self._live(self._config))
+                except SystemExit as error:
+                    self._die(error)
         except asyncio.CancelledError:  # asked to stop before it was up
             return status_of(ExitCode.DONE)
         except StartFailed as error:
@@ -60,6 +65,18 @@ class Node:
             logger.error("{}", error)
             return status_of(code_of(error))
         return CRASHED if code is None else status_of(code)
+
+    def _die(self, error: SystemExit) -> NoReturn:
+        """End the process at once, as a crash would. A callback of the event loop has raised `SystemExit`, so nobody
+        knows whose it was: the messages at work are run again alone, and the one that does it again is charged."""
+        logger.opt(exception=error).critical(
+            "SystemExit({!r}) in a callback of the event loop (call_later, add_done_callback, a signal handler) has "
+            "ended the node. Raise errors in handlers and tasks instead",
+            error.code,
+        )
+        logger.complete()
+        sys.stderr.flush()
+        os._exit(CRASHED)
 
     async def _live(self, config: Config) -> ExitCode | None:
         loop = self._loop = asyncio.get_running_loop()

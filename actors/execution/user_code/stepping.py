@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator
 from types import coroutine
 from typing import Any
 
-from ..kernel.turn import Turn, current_turn
-from .fair_share import HOG_S, FairShare
+from ...kernel.turn import Turn, current_turn
+from ..fair_share import HOG_S, FairShare
 
 __all__ = ("breathe", "call", "call_async", "rest", "resume")
 
