@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -21,6 +22,7 @@ from .arguments import convert_args
 from .fields import is_reference, join, validate_fields
 from .references import Unresolvable, refer, resolve
 from .spec import ChildSpec, Spec, SupervisorSpec
+from .stored_args import unstorable_args
 from .validation import DEPTH_MAX, validate
 
 __all__ = ("Resolution", "build_args", "check_child", "check_tree", "resolve_spec", "problems_of")
@@ -90,6 +92,8 @@ def problems_of(spec: object, key: str = "", folder: Path | None = None, depth: 
     The problems that `validate` finds aren't repeated, and fields that it refused aren't looked at.
     """
     if isinstance(spec, ChildSpec):
+        if isinstance(spec.args, dict):
+            yield from unstorable_args(spec, key)
         yield from _prepare(spec, key, folder)[1]
     elif isinstance(spec, SupervisorSpec) and depth <= DEPTH_MAX:
         yield from problems_of(spec.template, join(key, "template"), folder)
@@ -110,7 +114,8 @@ def _prepare(spec: ChildSpec, key: str, folder: Path | None) -> tuple[Resolution
         expected = f"a subclass of Actor: {refer(cls)} is {'Actor itself' if cls is Actor else 'none'}"
         return None, [Problem(key=join(key, "actor"), found=spec.actor, expected=expected)]
     if isinstance(spec.args, dict):
-        problems += convert_args(cls, spec.args, join(key, "args"))[1]
+        with suppress(RecursionError):  # that one was found to be unstorable
+            problems += convert_args(cls, spec.args, join(key, "args"))[1]
     if any(validate_fields(spec)):
         return None, problems
     options = _options(cls, spec, key, folder, problems)

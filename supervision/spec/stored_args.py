@@ -7,22 +7,27 @@ A child that comes by `StartChild` is started from its row in the next life of t
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
 
 from ...actors.messages.difference import first_difference
-from ..errors import Problem
+from ..errors import Problem, show
 from .arguments import convert, hint_of
 from .fields import is_reference, join
 from .references import Unresolvable, resolve
 from .spec import ChildSpec, Spec, SupervisorSpec
 
-__all__ = ("changed_args", "with_plain_args")
+__all__ = ("changed_args", "unstorable_args", "with_plain_args")
 
 S = TypeVar("S", bound=Spec)
 
+_ODD_TYPE = re.compile("Encoding objects of type (.*) is unsupported")
+_PLAIN = (
+    "Pass plain data, and make the object in `__init__`; or annotate its parameter with the type that it is to become."
+)
 _ANNOTATE = "Pass plain data, and annotate the parameter of `__init__` with the type that it is to become."
 
 
@@ -49,15 +54,36 @@ def changed_args(spec: Spec, key: str = "") -> Iterator[Problem]:
         return
     for name, given in spec.args.items():
         at = join(join(key, "args"), name)
-        try:
-            back = msgspec.json.decode(msgspec.json.encode(given))
-        except Exception as error:
-            yield Problem(key=at, why=f"it can't be stored: {error}", hint="Pass plain data.")
+        if (problem := _unstorable(spec.id, at, given)) is not None:
+            yield problem
             continue
+        back = msgspec.json.decode(msgspec.json.encode(given))
         difference = first_difference(given, back, at)
         if difference is not None and not _converts_to_the_same(spec, name, given, back):
             no_type_helps = difference.back is None or difference.place.startswith("a key of ")
             yield Problem(key=at, why=str(difference), hint=f"{difference.remedy}." if no_type_helps else _ANNOTATE)
+
+
+def unstorable_args(spec: ChildSpec, key: str) -> Iterator[Problem]:
+    """The arguments that no row can hold. A child that the tree names has a row, too, beside the values given."""
+    for name, given in spec.args.items():
+        if (problem := _unstorable(spec.id, join(join(key, "args"), name), given)) is not None:
+            yield problem
+
+
+def _unstorable(child: str, key: str, value: Any) -> Problem | None:
+    try:
+        msgspec.json.encode(value)
+    except RecursionError:
+        why = "it holds itself, or is nested too deep"
+    except UnicodeEncodeError:
+        why = "it has half a surrogate pair, which is no text"
+    except Exception as error:
+        odd = _ODD_TYPE.fullmatch(str(error))
+        why = f"JSON has nothing for an object of type {odd[1]}" if odd else str(error)
+    else:
+        return None
+    return Problem(key=key, why=f"child {show(child)} can't be stored with it: {why}", hint=_PLAIN)
 
 
 def _plain(value: Any) -> Any:

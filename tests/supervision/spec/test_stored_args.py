@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from grounds import Ground, tree
+from grounds import Ground, MemoryGround, tree
 
-from greenroom import Actor, ChildSpec, ConfigError, GetChildSpec, Request, StartChild, SupervisorSpec, handler
+from greenroom import (
+    Actor,
+    ChildSpec,
+    ConfigError,
+    GetChildSpec,
+    Reconfigure,
+    Request,
+    StartChild,
+    SupervisorSpec,
+    handler,
+)
 
 
 class Colour(enum.Enum):
@@ -56,8 +67,14 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"anything": {1: 2}}, r"a key of .*args\.anything is 1"),
     ({"anything": float("inf")}, "args.anything is inf"),
     ({"numbers": {1: 1.5}}, r"a key of .*args\.numbers is 1"),  # an annotation takes no strings for numbers
-    ({"folder": Path("books")}, "args.folder: it can't be stored"),
-    ({"anything": object()}, "args.anything: it can't be stored"),
+    (
+        {"folder": Path("books")},
+        "args.folder: child .taker. can't be stored with it: JSON has nothing for an object of type P",
+    ),
+    (
+        {"anything": object()},
+        "args.anything: child .taker. can't be stored with it: JSON has nothing for an object of type o",
+    ),
 ]
 
 
@@ -90,6 +107,39 @@ def test_others_are_refused_at_the_asker(args: dict[str, Any], text: str) -> Non
     ):
         with pytest.raises(ConfigError, match=text):
             StartChild(spec=spec)
+
+
+HERSELF: list[Any] = []
+HERSELF.append(HERSELF)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (object(), "JSON has nothing for an object of type object. Pass plain data, and make the object in `__init__`"),
+        (Path("books"), "JSON has nothing for an object of type PosixPath"),
+        (print, "JSON has nothing for an object of type builtin_function_or_method"),
+        ({"in": [ValueError("no")]}, "JSON has nothing for an object of type ValueError"),
+        (HERSELF, "it holds itself, or is nested too deep"),
+        ("\udcff", "it has half a surrogate pair, which is no text"),
+        ({(1, 2): 3}, "Only dicts with str-like or number-like keys are supported"),
+    ],
+    ids=["object", "path", "function", "nested", "itself", "surrogate", "key"],
+)
+async def test_a_tree_with_an_argument_that_no_row_can_hold(memory: MemoryGround, value: Any, why: str) -> None:
+    taker = ChildSpec(id="taker", actor=Taker, args={"anything": value})
+    for spec, key in (
+        (tree(Static, taker), "children[1].args.anything"),
+        (tree(SupervisorSpec(id="below", children=[taker])), "children[0].children[0].args.anything"),
+        (tree(SupervisorSpec(id="pool", strategy="dynamic", template=taker)), "children[0].template.args.anything"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            async with memory.node(spec):
+                pass
+        (problem,) = caught.value.problems
+        assert str(problem).startswith(f'{key}: child "taker" can\'t be stored with it: {why}')
+    with pytest.raises(ConfigError, match=re.escape(f'child "taker" can\'t be stored with it: {why}')):
+        Reconfigure(spec=tree(Static, taker))
 
 
 async def test_the_spec_of_a_static_child_is_told_as_json_has_it(ground: Ground) -> None:
