@@ -114,10 +114,10 @@ def audit(database: Path, acknowledged: Collection[str] = (), *, accounts: int, 
 def _audit(connection: sqlite3.Connection, acknowledged: Collection[str], accounts: int, opening: int) -> Findings:
     findings = Findings()
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
-    if "owner" not in tables:  # killed before it had made them
+    if "greenroom_owner" not in tables:  # killed before it had made them
         findings.lost += [f"{transfer} was acknowledged" for transfer in acknowledged]
         return findings
-    for findings.boot, findings.commits in connection.execute("SELECT epoch, commit_no FROM owner"):
+    for findings.boot, findings.commits in connection.execute("SELECT epoch, commit_no FROM greenroom_owner"):
         pass
     standings: defaultdict[str, Standing] = defaultdict(Standing)
     changes: Counter[str] = Counter()
@@ -135,7 +135,7 @@ def _audit(connection: sqlite3.Connection, acknowledged: Collection[str], accoun
         for row in connection.execute("SELECT id, account, change FROM posting"):
             post(*row)
     owed = 0
-    for kind, text in connection.execute("SELECT type, body FROM message"):
+    for kind, text in connection.execute("SELECT type, body FROM greenroom_message"):
         findings.waiting += 1
         body = json.loads(text)
         if kind == "Posting":
@@ -149,7 +149,7 @@ def _audit(connection: sqlite3.Connection, acknowledged: Collection[str], accoun
             owed += body["amount"]
         else:
             findings.broken.append(f"a message that nobody sent: {kind} {text}")
-    for kind, text, cause, why in connection.execute("SELECT type, body, cause, text FROM dead_letter"):
+    for kind, text, cause, why in connection.execute("SELECT type, body, cause, text FROM greenroom_dead_letter"):
         if (kind, cause) == ("Transfer", "rejected"):
             findings.refused += 1
             standings[json.loads(text)["id"]].refused += 1
@@ -175,7 +175,7 @@ def _count_money(
     findings: Findings,
 ) -> None:
     balances: dict[str, Any] = {}
-    for address, state in connection.execute("SELECT address, state FROM actor WHERE type = 'bank:Account'"):
+    for address, state in connection.execute("SELECT address, state FROM greenroom_actor WHERE type = 'bank:Account'"):
         balances[address.rpartition("/")[2]] = json.loads(state)["balance"]
     findings.accounts = len(balances)
     findings.money = sum(balances.values()) + owed

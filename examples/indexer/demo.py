@@ -150,7 +150,9 @@ class Demo:
             self._before = None
             suspects = [message.uid for message in kill.in_flight]
             marks = ", ".join("?" * len(suspects))
-            charged = connection.execute(f"SELECT count(*) FROM attempt WHERE uid IN ({marks})", suspects).fetchone()[0]
+            charged = connection.execute(
+                f"SELECT count(*) FROM greenroom_attempt WHERE uid IN ({marks})", suspects
+            ).fetchone()[0]
             died = "" if boot == kill.boot + 1 else f" ({boot - kill.boot - 1} lives died in between, by bad files)"
             say(
                 console,

@@ -59,10 +59,11 @@ def progress(connection: sqlite3.Connection) -> Progress:
         sqlite3.Error: there are no tables yet, or a node is just opening or closing the database.
     """
     row = connection.execute(
-        "SELECT pid, epoch, commit_no, (SELECT count(*) FROM indexed_file), (SELECT count(*) FROM dead_letter),"
-        " (SELECT count(*) FROM message WHERE type IN ('Parse', 'Parsed')),"
-        " coalesce((SELECT state ->> 'given' FROM actor WHERE address = '/indexer/scanner'), 0),"
-        " (SELECT count(*) FROM message) + (SELECT count(*) FROM inbox) FROM owner"
+        "SELECT pid, epoch, commit_no, (SELECT count(*) FROM indexed_file),"
+        " (SELECT count(*) FROM greenroom_dead_letter),"
+        " (SELECT count(*) FROM greenroom_message WHERE type IN ('Parse', 'Parsed')),"
+        " coalesce((SELECT state ->> 'given' FROM greenroom_actor WHERE address = '/indexer/scanner'), 0),"
+        " (SELECT count(*) FROM greenroom_message) + (SELECT count(*) FROM greenroom_inbox) FROM greenroom_owner"
     ).fetchone()
     return Progress(*row) if row else Progress()
 
@@ -91,7 +92,7 @@ def in_flight(database: Path, connection: sqlite3.Connection) -> list[InFlight]:
         if state == b"\0":
             continue
         address = content[at + 18 : at + 18 + content[at + 17]].decode(errors="replace")
-        row = connection.execute("SELECT type, body FROM message WHERE uid = ?", (uid,)).fetchone()
+        row = connection.execute("SELECT type, body FROM greenroom_message WHERE uid = ?", (uid,)).fetchone()
         what = "" if row is None else f"{row[0]} of {Path(json.loads(row[1]).get('path', '?')).name}"
         found.append(InFlight(address, uid, state == SOLO, what))
     return found

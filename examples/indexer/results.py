@@ -47,15 +47,15 @@ def read(database: Path) -> Got:
         for path, lines, classes, functions, imports in connection.execute("SELECT * FROM indexed_file"):
             got.files[path].append((lines, classes, functions))
             got.imports[path] += json.loads(imports).items()
-        for (state,) in connection.execute("SELECT state FROM actor WHERE address = '/indexer/index'"):
+        for (state,) in connection.execute("SELECT state FROM greenroom_actor WHERE address = '/indexer/index'"):
             got.sums = json.loads(state)
         for body, cause, error, attempts, text, trace in connection.execute(
-            "SELECT body, cause, error, attempts, text, traceback FROM dead_letter"
+            "SELECT body, cause, error, attempts, text, traceback FROM greenroom_dead_letter"
         ):
             path = json.loads(body).get("path", body)
             named = trace.partition("\n")[0] if cause == "hang" else ""
             got.dead.append(DeadLetter(path, cause, error, attempts, text, named))
-        got.waiting = connection.execute("SELECT count(*) FROM message").fetchone()[0]
+        got.waiting = connection.execute("SELECT count(*) FROM greenroom_message").fetchone()[0]
     finally:
         connection.close()
     return got

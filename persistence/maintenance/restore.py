@@ -19,14 +19,13 @@ from contextlib import closing, suppress
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ..engines.sqlite import statements as sql
 from ..engines.sqlite.driver import FILE_BYTES_MIN, connect, translate
+from ..engines.sqlite.ownership import inbox_last_id, owner_row, raise_numbers
 from ..engines.sqlite.sidecars.files import SIDECARS, free_name, os_errors, partial, publish, size_of, sync_folder
 from ..engines.sqlite.sidecars.lock import owned
 from ..engines.sqlite.sidecars.openers import openers
 from ..errors import FileInTheWay, RowsDamaged, StoreCorrupt, StoreError, StoreInUse, StoreUnavailable
 from ..runtime import Runtime
-from ..store.rows import OwnerRow
 from .backup import copy, open_still
 from .progress import Progress, unseen
 from .verify import Findings, verify_store
@@ -145,9 +144,11 @@ def _numbers(path: str) -> _Numbers | None:
     """The highest numbers that a store has given out so far; None if it can't be read."""
     try:
         with closing(connect(path, reads_only=True)) as connection:
-            owner = OwnerRow._make(connection.execute(sql.OWNER).fetchone())
-            found = _Numbers(owner.epoch, owner.last_id, connection.execute(sql.INBOX_LAST_ID).fetchone()[0])
-    except (StoreError, sqlite3.Error, TypeError):
+            owner = owner_row(connection)
+            found = None if owner is None else _Numbers(owner.epoch, owner.last_id, inbox_last_id(connection))
+    except (StoreError, sqlite3.Error):
+        return None
+    if found is None:
         return None
     return found if all(isinstance(number, int) and 0 <= number < 1 << 62 for number in found) else None
 
@@ -162,18 +163,12 @@ def _renumber(copied: str, path: str, old: _Numbers | None) -> None:
         with closing(sqlite3.connect(copied, isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode=MEMORY")
             connection.execute("BEGIN IMMEDIATE")
-            row = connection.execute(sql.OWNER).fetchone()
-            if row is not None:
-                owner = OwnerRow._make(row)
-                inbox: int = connection.execute(sql.INBOX_LAST_ID).fetchone()[0]
+            owner = owner_row(connection)
+            if owner is not None:
                 if old is None:
+                    inbox = inbox_last_id(connection)
                     old = _Numbers(owner.epoch + EPOCHS_GAP, owner.last_id + IDS_GAP, inbox + IDS_GAP)
-                connection.execute(
-                    "UPDATE owner SET epoch = max(epoch, ?), last_id = max(last_id, ?), pid = 0",
-                    (old.epoch, old.last_id),
-                )
-                connection.execute("DELETE FROM sqlite_sequence WHERE name = 'inbox'")
-                connection.execute("INSERT INTO sqlite_sequence VALUES ('inbox', ?)", (max(inbox, old.inbox),))
+                raise_numbers(connection, epoch=old.epoch, last_id=old.last_id, inbox=old.inbox, pid=0)
             connection.execute("COMMIT")
     except (sqlite3.Error, TypeError) as error:
         raise translate(error, path) from error

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from ..engines.sqlite import statements as sql
 from ..engines.sqlite.driver import ERRORS, connect, translate
+from ..engines.sqlite.ownership import wrong_owner
 from ..engines.sqlite.sidecars.loss import Loss, find, preserve, refuse
 from ..engines.sqlite.sidecars.mark import read_mark
 from ..engines.sqlite.upgrade import inspect
@@ -22,6 +22,7 @@ from ..errors import RecordCorrupt, StoreCorrupt
 from ..migrations.version import SCHEMA_VERSION
 from ..store.checksums import verify
 from ..store.rows import (
+    OWNER_TABLE,
     ROWS,
     ActorRow,
     AttemptRow,
@@ -230,14 +231,14 @@ def _check_rows(connection: sqlite3.Connection, findings: Findings, progress: Pr
                 raise
             findings.add(Damage("", (), "", f"table {table.name}: {error}", *_STRUCTURE[:2]))
     try:
-        why = sql.wrong_owner(connection)
+        why = wrong_owner(connection)
     except sqlite3.DatabaseError as error:
         if interrupted(error):
             raise
         why = str(error)
     if why is not None:
         effect = "the node doesn't start, or gives numbers twice"
-        findings.add(Damage("owner", (), "", why, effect, _STRUCTURE.remedy))
+        findings.add(Damage(OWNER_TABLE, (), "", why, effect, _STRUCTURE.remedy))
     progress(findings.rows, findings.rows)
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ("APPLICATION_ID", "SCHEMA_VERSION", "VERSION_TABLE", "revision")
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Rises with each migration: each change of the row classes, or of the tables made of them."""
 
 APPLICATION_ID: Final = 0x4752454E

@@ -95,5 +95,5 @@ def verify(row: R) -> R:
     computed = checksum(row)
     if computed != row.crc:
         table = ROWS[type(row)]
-        raise RecordCorrupt(f"{table.name} {', '.join(map(str, row[: table.key]))}", row.crc, computed)
+        raise RecordCorrupt(f"{table.noun} {', '.join(map(str, row[: table.key]))}", row.crc, computed)
     return row

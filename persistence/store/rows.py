@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 __all__ = (
+    "OWNER_TABLE",
+    "PREFIX",
     "ROWS",
     "ActorRow",
     "AttemptRow",
@@ -245,25 +247,39 @@ R = TypeVar(
 )
 
 
+PREFIX = "greenroom_"
+"""The beginning of the name of each table of ours, because users keep tables of their own in the same database."""
+
+
 class Table(NamedTuple):
-    """The table of a kind of row: its name, and the number of leading columns that are its key."""
+    """The table of a kind of row."""
 
     name: str
+    """With the prefix, as the database has it."""
     key: int
+    """The number of leading columns that are its key."""
+
+    @property
+    def noun(self) -> str:
+        """The name of the kind, as texts have it: `dead_letter`."""
+        return self.name.removeprefix(PREFIX)
+
+
+OWNER_TABLE = f"{PREFIX}owner"
 
 
 ROWS: dict[type[Row], Table] = {
-    MessageRow: Table("message", 1),
-    ActorRow: Table("actor", 1),
-    AttemptRow: Table("attempt", 1),
-    DeadLetterRow: Table("dead_letter", 1),
-    TimerRow: Table("timer", 2),
-    KeyRow: Table("idempotency_key", 2),
-    InboxRow: Table("inbox", 1),
-    ReplyRow: Table("reply", 1),
-    ChildRow: Table("child", 2),
-    MonitorRow: Table("monitor", 1),
-    IncidentRow: Table("incident", 1),
+    MessageRow: Table(f"{PREFIX}message", 1),
+    ActorRow: Table(f"{PREFIX}actor", 1),
+    AttemptRow: Table(f"{PREFIX}attempt", 1),
+    DeadLetterRow: Table(f"{PREFIX}dead_letter", 1),
+    TimerRow: Table(f"{PREFIX}timer", 2),
+    KeyRow: Table(f"{PREFIX}idempotency_key", 2),
+    InboxRow: Table(f"{PREFIX}inbox", 1),
+    ReplyRow: Table(f"{PREFIX}reply", 1),
+    ChildRow: Table(f"{PREFIX}child", 2),
+    MonitorRow: Table(f"{PREFIX}monitor", 1),
+    IncidentRow: Table(f"{PREFIX}incident", 1),
 }
 
 

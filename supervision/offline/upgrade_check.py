@@ -108,7 +108,7 @@ class _Check:
     def __init__(self, store: Store, tree: SupervisorSpec, aliases: Aliases) -> None:
         self._lookup = Lookup(tree, store, aliases)
         self._aliases = aliases
-        self._read: dict[str, int] = {ROWS[kind].name: 0 for kind in KINDS}
+        self._read: dict[str, int] = {ROWS[kind].noun: 0 for kind in KINDS}
         self._problems = _Findings()
         self._remarks = _Findings()
         self._checks: dict[type[Any], Callable[[Any], Any]] = {
@@ -122,7 +122,7 @@ class _Check:
 
     async def row(self, kind: type[Any], row: Any) -> None:
         table = ROWS[kind]
-        self._read[table.name] += 1
+        self._read[table.noun] += 1
         try:
             verify(row)
         except RecordCorrupt:
@@ -130,7 +130,7 @@ class _Check:
             example = ", ".join(map(str, row[: table.key]))
             found = self._remarks if kind is DeadLetterRow else self._problems
             found.add(
-                *(_alike(str(address)), str(address), table.name.replace("_", " "), example),
+                *(_alike(str(address)), str(address), table.noun.replace("_", " "), example),
                 "the row is damaged: its checksum doesn't fit",
                 "Restore a backup; `greenroom db verify` lists what is damaged",
             )

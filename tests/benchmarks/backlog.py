@@ -94,7 +94,7 @@ def fill(path: Path, kind: str, messages: int, mailboxes: int) -> None:
         connection.execute("BEGIN")
         for first in range(1, messages + 1, CHUNK):
             connection.execute(insert(MessageRow, CHUNK), list(rows(first)))
-        connection.execute("UPDATE owner SET last_id = ?", (messages,))
+        connection.execute("UPDATE greenroom_owner SET last_id = ?", (messages,))
         connection.execute("COMMIT")
 
 
@@ -172,8 +172,8 @@ def drained(folder: Path, messages: int, mailboxes: int = 100, kind: str = "stat
     fill(path, kind, messages, mailboxes)
     found = in_process("drain", path, mailboxes if kind == "static" else 1)
     with closing(sqlite3.connect(path)) as connection:
-        left = connection.execute("SELECT count(*) FROM message").fetchone()[0]
-        totals = connection.execute("SELECT state FROM actor WHERE type LIKE '%Timed'").fetchall()
+        left = connection.execute("SELECT count(*) FROM greenroom_message").fetchone()[0]
+        totals = connection.execute("SELECT state FROM greenroom_actor WHERE type LIKE '%Timed'").fetchall()
     assert left == 0, f"{left} messages are left"
     total = sum(json.loads(state)["total"] for (state,) in totals if state != "null")
     assert total == messages, f"{total} of {messages} were handled"

@@ -133,17 +133,19 @@ def _written(system: ActorSystem, folder: Path) -> dict[str, float]:
     connection = sqlite3.connect(folder / "rows.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
-    connection.execute(f"CREATE TABLE message (id INTEGER PRIMARY KEY, {', '.join(MessageRow._fields[1:])})")
-    connection.execute(f"CREATE TABLE actor (address TEXT PRIMARY KEY NOT NULL, {', '.join(ActorRow._fields[1:])})")
-    connection.execute("CREATE TABLE owner (node TEXT PRIMARY KEY NOT NULL, commit_no INTEGER)")
-    connection.execute("INSERT INTO owner VALUES ('main', 0)")
+    connection.execute(f"CREATE TABLE greenroom_message (id INTEGER PRIMARY KEY, {', '.join(MessageRow._fields[1:])})")
+    connection.execute(
+        f"CREATE TABLE greenroom_actor (address TEXT PRIMARY KEY NOT NULL, {', '.join(ActorRow._fields[1:])})"
+    )
+    connection.execute("CREATE TABLE greenroom_owner (node TEXT PRIMARY KEY NOT NULL, commit_no INTEGER)")
+    connection.execute("INSERT INTO greenroom_owner VALUES ('main', 0)")
     inserts, upserts, commits = [], [], []
     for _ in range(200):
-        inserts.append(_timed(connection, insert(MessageRow, BATCH), rows, "DELETE FROM message"))
+        inserts.append(_timed(connection, insert(MessageRow, BATCH), rows, "DELETE FROM greenroom_message"))
         upserts.append(_timed(connection, upsert(ActorRow, BATCH), states, ""))
         began = perf_counter()
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("UPDATE owner SET commit_no = commit_no + 1")
+        connection.execute("UPDATE greenroom_owner SET commit_no = commit_no + 1")
         connection.execute("COMMIT")
         commits.append(perf_counter() - began)
     connection.close()

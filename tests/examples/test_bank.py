@@ -94,15 +94,16 @@ def audited(
 
 def change_balance(connection: sqlite3.Connection, by: int) -> None:
     address, state = connection.execute(
-        "SELECT address, state FROM actor WHERE type = 'bank:Account' ORDER BY address LIMIT 1"
+        "SELECT address, state FROM greenroom_actor WHERE type = 'bank:Account' ORDER BY address LIMIT 1"
     ).fetchone()
     changed = json.dumps({"balance": json.loads(state)["balance"] + by})
-    connection.execute("UPDATE actor SET state = ? WHERE address = ?", (changed, address))
+    connection.execute("UPDATE greenroom_actor SET state = ? WHERE address = ?", (changed, address))
 
 
 def send(connection: sqlite3.Connection, kind: str, **body: object) -> None:
     connection.execute(
-        "INSERT INTO message (id, address, priority, uid, sender, type, body, crc) VALUES (?, ?, 0, '', '', ?, ?, 0)",
+        "INSERT INTO greenroom_message (id, address, priority, uid, sender, type, body, crc)"
+        " VALUES (?, ?, 0, '', '', ?, ?, 0)",
         (1 << 60, "/bank/accounts/a001", kind, json.dumps(body)),
     )
 
@@ -160,7 +161,7 @@ def test_a_balance_that_is_off_by_one_is_found(books: tuple[Path, list[str]], tm
 
 def test_an_account_that_is_gone_is_found(books: tuple[Path, list[str]], tmp_path: Path) -> None:
     findings, _ = audited(
-        books, tmp_path, lambda c, _: c.execute("DELETE FROM actor WHERE address = '/bank/accounts/a001'")
+        books, tmp_path, lambda c, _: c.execute("DELETE FROM greenroom_actor WHERE address = '/bank/accounts/a001'")
     )
     assert f"there are {ACCOUNTS - 1} accounts of {ACCOUNTS}" in findings.broken
 
@@ -168,7 +169,7 @@ def test_an_account_that_is_gone_is_found(books: tuple[Path, list[str]], tmp_pat
 def test_a_dead_letter_that_should_not_be_is_found(books: tuple[Path, list[str]], tmp_path: Path) -> None:
     def park(connection: sqlite3.Connection, transfer: str) -> None:
         connection.execute(
-            "INSERT INTO dead_letter SELECT 1 << 60, '/bank/accounts/a001', '', '', NULL, 'Credit', ?, 5,"
+            "INSERT INTO greenroom_dead_letter SELECT 1 << 60, '/bank/accounts/a001', '', '', NULL, 'Credit', ?, 5,"
             " 'failed', '', 'it was tired', '', 0, 0",
             (json.dumps({"id": transfer, "amount": 1}),),
         )

@@ -71,7 +71,7 @@ def test_one_pass_has_every_promised_kill(finished: tuple[Path, str]) -> None:
     assert len({life for _, _, life, _ in kills}) == KILLS  # each hit another life
     assert all(waiting > 0 for *_, waiting in kills)  # and a node at work
     with closing(sqlite3.connect(folder / "indexer.db")) as connection:
-        lives = connection.execute("SELECT epoch FROM owner").fetchone()[0]
+        lives = connection.execute("SELECT epoch FROM greenroom_owner").fetchone()[0]
     assert lives > KILLS + 4  # the hang and the crash ended some more
     assert len(re.findall(r"life \d+ is up.* in flight it ran \d+ alone first", said)) == KILLS
     assert "kills survived: 5 of at least 5" in said
@@ -163,9 +163,9 @@ def victim(indexed: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> Iterat
     database = Path(shutil.copy(indexed[0], tmp_path / "indexer.db"))
     process = subprocess.Popen(["sleep", "600"])
     victim = Victim(database, process, Killer(database, files=100, kills=5))
-    victim.change("UPDATE owner SET pid = ?, epoch = 99", process.pid)
+    victim.change("UPDATE greenroom_owner SET pid = ?, epoch = 99", process.pid)
     victim.change(
-        "INSERT INTO message (id, address, priority, uid, sender, type, body, crc)"
+        "INSERT INTO greenroom_message (id, address, priority, uid, sender, type, body, crc)"
         " VALUES (1, '/indexer/parsers/3', 0, ?, '', 'Parse', '{\"path\":\"/somewhere/file.py\"}', 0)",
         UID.hex(),
     )
@@ -187,7 +187,7 @@ def test_a_node_at_work_is_killed(victim: Victim) -> None:
 
 
 def test_a_node_that_has_just_finished_is_spared(victim: Victim) -> None:
-    victim.change("DELETE FROM message")
+    victim.change("DELETE FROM greenroom_message")
     assert victim.look() is None
     assert victim.runs
 
@@ -262,7 +262,7 @@ def test_a_state_that_is_off_by_one_is_found(indexed: tuple[Path, list[dict[str,
         indexed,
         tmp_path,
         lambda c: c.execute(
-            "UPDATE actor SET state = json_set(state, '$.classes', (state ->> 'classes') + 1)"
+            "UPDATE greenroom_actor SET state = json_set(state, '$.classes', (state ->> 'classes') + 1)"
             " WHERE address = '/indexer/index'"
         ),
     )
@@ -270,7 +270,7 @@ def test_a_state_that_is_off_by_one_is_found(indexed: tuple[Path, list[dict[str,
 
 
 def test_a_missing_dead_letter_is_found(indexed: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
-    found = compared(indexed, tmp_path, lambda c: c.execute("DELETE FROM dead_letter WHERE cause = 'hang'"))
+    found = compared(indexed, tmp_path, lambda c: c.execute("DELETE FROM greenroom_dead_letter WHERE cause = 'hang'"))
     assert line(found, "dead letters") == (1, 0)
 
 
@@ -279,7 +279,7 @@ def test_an_innocent_dead_letter_is_found(indexed: tuple[Path, list[dict[str, An
         indexed,
         tmp_path,
         lambda c: c.execute(
-            "UPDATE dead_letter SET body = json_set(body, '$.path', 'innocent.py') WHERE cause = 'crash'"
+            "UPDATE greenroom_dead_letter SET body = json_set(body, '$.path', 'innocent.py') WHERE cause = 'crash'"
         ),
     )
     assert line(found, "dead letters") == (1, 1)
@@ -287,7 +287,7 @@ def test_an_innocent_dead_letter_is_found(indexed: tuple[Path, list[dict[str, An
 
 def test_a_hang_without_a_name_is_found(indexed: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
     found = compared(
-        indexed, tmp_path, lambda c: c.execute("UPDATE dead_letter SET traceback = '' WHERE cause = 'hang'")
+        indexed, tmp_path, lambda c: c.execute("UPDATE greenroom_dead_letter SET traceback = '' WHERE cause = 'hang'")
     )
     assert len(found.wrong) == 1
     assert "names no handler" in found.wrong[0]
@@ -298,7 +298,7 @@ def test_a_message_that_is_left_is_found(indexed: tuple[Path, list[dict[str, Any
         indexed,
         tmp_path,
         lambda c: c.execute(
-            "INSERT INTO message (id, address, priority, uid, sender, type, body, crc)"
+            "INSERT INTO greenroom_message (id, address, priority, uid, sender, type, body, crc)"
             " VALUES (1, '/indexer/index', 0, '', '', 'Parsed', '{}', 0)"
         ),
     )

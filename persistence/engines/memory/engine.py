@@ -276,7 +276,7 @@ class MemoryStore(Store):
             {
                 "engine": "memory",
                 "schema_version": SCHEMA_VERSION,
-                **{f"rows_{ROWS[kind].name}": len(table) for kind, table in self.data.tables.items()},
+                **{f"rows_{ROWS[kind].noun}": len(table) for kind, table in self.data.tables.items()},
                 **{f"owner_{name}": value for name, value in zip(OwnerRow._fields, owner, strict=True)},
             }
         )

@@ -30,7 +30,7 @@ def check_row(kind: type[Row], row: Any) -> None:
         else:
             fits = type(value) is str and _encodes(value)
         if not fits:
-            raise StoreDataError(f"{ROWS[kind].name}.{name} can't be {value!r:.100}")
+            raise StoreDataError(f"{ROWS[kind].noun}.{name} can't be {value!r:.100}")
 
 
 def _encodes(value: str) -> bool:

@@ -22,6 +22,7 @@ from . import statements as sql
 from .driver import ERRORS, connect, create_file, locate, translate
 from .lending.lease import Lease
 from .lending.transaction import UserTransactions
+from .ownership import inbox_last_id, owner_row, raise_epoch, sign, wrong_owner
 from .reader import _PARENTS, SqliteReader
 from .sidecars.lock import LockFile, holder
 from .sidecars.loss import Loss, adopt, judge, look, refuse
@@ -40,10 +41,6 @@ NODE = "main"
 
 WAL_BYTES_KEPT = 64 << 20
 """A WAL that grew beyond this is cut at its next reset."""
-
-_RAISE_EPOCH = """INSERT INTO owner (node, epoch, commit_no, pid, started, last_id) VALUES (?, 1, 0, ?, ?, 0)
-    ON CONFLICT (node) DO UPDATE SET epoch = epoch + 1, pid = excluded.pid, started = excluded.started"""
-_SET_PID = "UPDATE owner SET pid=? WHERE node=? AND epoch=?"
 
 
 class SqliteStore(SqliteReader):
@@ -133,13 +130,12 @@ class SqliteStore(SqliteReader):
         try:
             writer.execute("BEGIN IMMEDIATE")
             before = self._last_life(writer)
-            inbox: int = writer.execute(sql.INBOX_LAST_ID).fetchone()[0]
+            inbox = inbox_last_id(writer)
             if (loss := judge(noted, before, inbox)) is not None:
                 self._bear(loss)
                 adopt(writer, loss)
             self.unclean = before is not None and before.pid != 0
-            writer.execute(_RAISE_EPOCH, (NODE, os.getpid(), self.runtime.now()))
-            owner = OwnerRow._make(writer.execute(sql.OWNER).fetchone())
+            owner = raise_epoch(writer, NODE, os.getpid(), self.runtime.now())
             writer.execute("COMMIT")
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
@@ -154,10 +150,9 @@ class SqliteStore(SqliteReader):
         Raises:
             StoreCorrupt: it makes no sense. (It has no checksum, because each commit writes it.)
         """
-        if (why := sql.wrong_owner(writer, NODE)) is not None:
+        if (why := wrong_owner(writer, NODE)) is not None:
             raise StoreCorrupt(self.path, f"its owner row is damaged: {why}. Restore a backup")
-        row = writer.execute(sql.OWNER).fetchone()
-        return None if row is None else OwnerRow._make(row)
+        return owner_row(writer)
 
     def _bear(self, loss: Loss) -> None:
         """Go on without the missing commits, if the URL says so.
@@ -191,7 +186,7 @@ class SqliteStore(SqliteReader):
                 # because SQLite doesn't write a value that doesn't change.)
                 writer.execute("BEGIN IMMEDIATE")
                 for pid in (0, os.getpid()):
-                    if writer.execute(_SET_PID, (pid, NODE, self._epoch)).rowcount != 1:
+                    if not sign(writer, NODE, self._epoch, pid):
                         raise Fenced(NODE, self._epoch)
                 owner = OwnerRow._make(writer.execute(sql.OWNER).fetchone())
                 if owner.commit_no < self._mark.commit_no:  # commits are missing that had returned before the failure
@@ -216,7 +211,7 @@ class SqliteStore(SqliteReader):
         with self._mutex:
             if self._writer is not None and self._epoch:
                 with suppress(sqlite3.Error):  # a store that broke stays marked as not given back
-                    self._writer.execute(_SET_PID, (0, NODE, self._epoch))
+                    sign(self._writer, NODE, self._epoch, 0)
             self._disconnect_writer()
             if self._reader is not None:  # of an `open` that failed
                 self._reader.close()

@@ -42,8 +42,9 @@ T = TypeVar("T")
 _HEADS = msgspec.json.Decoder(list[Head])
 
 _LAST_ID = f"""SELECT coalesce(max(id), 0) FROM (
-    SELECT max(id) AS id FROM message UNION ALL SELECT max(id) FROM attempt UNION ALL SELECT max(id) FROM dead_letter
-    UNION ALL SELECT max(message_id) FROM idempotency_key
+    SELECT max(id) AS id FROM greenroom_message UNION ALL SELECT max(id) FROM greenroom_attempt
+    UNION ALL SELECT max(id) FROM greenroom_dead_letter
+    UNION ALL SELECT max(message_id) FROM greenroom_idempotency_key
     WHERE typeof(message_id) = 'integer' AND message_id < {1 << 62})"""
 """A damaged key row may hold anything in that column. The ids of the others are rowids, and so integers."""
 
@@ -163,7 +164,7 @@ class SqliteReader(Store):
         by_key = set(equal) == set(key[: len(equal)])
         rows = await self._read_rows(text, [*parameters, limit], inline=by_key and limit <= INLINE_ROWS_MAX)
         if after is not None and rows and not descending:
-            self._check_goes_on(ROWS[kind].name, after, tuple(rows[-1][: len(key)]))
+            self._check_goes_on(ROWS[kind].noun, after, tuple(rows[-1][: len(key)]))
         return [kind._make(row) for row in rows]
 
     async def heads(self, after: int = 0, limit: int = 10_000) -> list[Head]:

@@ -20,10 +20,11 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Double, Integer, MetaData, Table, Text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.types import TypeEngine
 
 from ...migrations.version import SCHEMA_VERSION, VERSION_TABLE, revision
-from ...store.rows import ROWS, InboxRow, KeyRow, OwnerRow, columns
+from ...store.rows import OWNER_TABLE, ROWS, InboxRow, KeyRow, OwnerRow, columns
 
 __all__ = ("ddl", "metadata")
 
@@ -56,9 +57,9 @@ _VERSION_DDL = f"""CREATE TABLE {VERSION_TABLE} (
 metadata = MetaData()
 
 _tables: list[tuple[type, str, int]] = [(_row, _table.name, _table.key) for _row, _table in ROWS.items()]
-for _row, _name, _key in (*_tables, (OwnerRow, "owner", 1)):
+for _row, _name, _key in (*_tables, (OwnerRow, OWNER_TABLE, 1)):
     Table(
-        _name,
+        quoted_name(_name, quote=True),  # as SQLite writes the name of a table that was renamed
         metadata,
         *_columns(_row, _key),
         sqlite_with_rowid=_row not in _SMALL_BY_TEXT,

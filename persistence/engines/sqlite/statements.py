@@ -16,7 +16,7 @@ from typing import Any
 
 from ...errors import Fenced
 from ...store.commit import Commit
-from ...store.rows import ROWS, MessageRow, OwnerRow
+from ...store.rows import ROWS, MessageRow
 
 __all__ = (
     "beyond",
@@ -32,28 +32,28 @@ __all__ = (
     "select",
     "upsert",
     "write",
-    "wrong_owner",
 )
 
 CHUNK_ROWS_MAX = 512
 """Beyond this, longer statements gain nothing more."""
 
-_COUNT = "UPDATE owner SET commit_no=?, last_id=max(last_id, ?) WHERE node=? AND epoch=?"
-OWNER = "SELECT node, epoch, commit_no, pid, started, last_id FROM owner"
+_COUNT = "UPDATE greenroom_owner SET commit_no=?, last_id=max(last_id, ?) WHERE node=? AND epoch=?"
+OWNER = "SELECT node, epoch, commit_no, pid, started, last_id FROM greenroom_owner"
 ACTOR_NEIGHBOURS = """SELECT entry.key, actor.* FROM (
         SELECT * FROM (
-            SELECT address AS key, rowid AS place FROM actor WHERE address < ?1 ORDER BY address DESC LIMIT 1)
+            SELECT address AS key, rowid AS place FROM greenroom_actor WHERE address < ?1 ORDER BY address DESC LIMIT 1)
         UNION ALL
         SELECT * FROM (
-            SELECT address AS key, rowid AS place FROM actor WHERE address > ?1 ORDER BY address LIMIT 1)
-    ) AS entry LEFT JOIN actor NOT INDEXED ON actor.rowid = entry.place WHERE entry.key IS NOT actor.address"""
+            SELECT address AS key, rowid AS place FROM greenroom_actor WHERE address > ?1 ORDER BY address LIMIT 1)
+    ) AS entry LEFT JOIN greenroom_actor AS actor NOT INDEXED ON actor.rowid = entry.place
+    WHERE entry.key IS NOT actor.address"""
 """For an address that has no row, its two neighbours in the index of addresses, if they name another address than the
 row that they point to. A damaged entry of the address itself would be one of the two: SQLite's search ends there."""
-HEADS = "SELECT id, address, priority, due FROM message WHERE id > ? ORDER BY id LIMIT ?"
+HEADS = "SELECT id, address, priority, due FROM greenroom_message WHERE id > ? ORDER BY id LIMIT ?"
 HEADS_JSON = f"SELECT json_group_array(json_array(id, address, priority, due)) FROM ({HEADS})"
 """The same in one row, because sqlite3 drops the GIL at each row, and beside a busy loop it waits long to have it back.
 A due time is exact to 10 µs."""
-INBOX_LAST_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0)"
+INBOX_LAST_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'greenroom_inbox'), 0)"
 
 
 def _names(columns: Sequence[str]) -> str:
@@ -164,25 +164,6 @@ def variables(connection: sqlite3.Connection) -> int:
     return connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
 
 
-def wrong_owner(connection: sqlite3.Connection, node: str | None = None) -> str | None:
-    """The reason why the owner row makes no sense, as far as can be told; None if it does, or there is none.
-
-    (It has no checksum, because each commit writes it.)
-
-    Raises:
-        sqlite3.Error
-    """
-    rows = [OwnerRow._make(row) for row in connection.execute(OWNER)]
-    for row in rows:
-        for name in ("epoch", "commit_no", "pid", "last_id"):
-            number = getattr(row, name)
-            if not isinstance(number, int) or number < 0:
-                return f"{name} is {number!r}"
-        if node is not None and row.node != node:
-            return f"node is {row.node!r}, not {node!r}"
-    return None if len(rows) <= 1 else f"there are {len(rows)} owners"
-
-
 def roll_back(connection: sqlite3.Connection) -> None:
     """Roll back after an error. SQLite may have done so itself (at a full disk); then there is nothing to do."""
     with suppress(sqlite3.Error):
@@ -230,7 +211,7 @@ def _delete(connection: sqlite3.Connection, kind: Any, keys: list[Any], most: in
     if kind is MessageRow and len(keys) > 2:
         low, high = min(keys), max(keys)
         if high - low + 1 == len(keys) == len(set(keys)):  # without a gap: one walk takes half the time
-            connection.execute("DELETE FROM message WHERE id BETWEEN ? AND ?", (low, high))
+            connection.execute("DELETE FROM greenroom_message WHERE id BETWEEN ? AND ?", (low, high))
             return
     step = _rows_max(most, width)
     for start in range(0, len(keys), step):

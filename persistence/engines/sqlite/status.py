@@ -38,7 +38,7 @@ def describe(connection: sqlite3.Connection, path: str) -> dict[str, Any]:
         "pages_free": pragma("freelist_count"),
     }
     for table in ROWS.values():
-        status[f"rows_{table.name}"] = connection.execute(f'SELECT count(*) FROM "{table.name}"').fetchone()[0]
+        status[f"rows_{table.noun}"] = connection.execute(f'SELECT count(*) FROM "{table.name}"').fetchone()[0]
     owner = connection.execute(sql.OWNER).fetchone() or (None,) * len(OwnerRow._fields)
     for name, value in zip(OwnerRow._fields, owner, strict=True):
         status[f"owner_{name}"] = value

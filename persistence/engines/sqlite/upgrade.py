@@ -10,12 +10,12 @@ from loguru import logger
 
 from ...errors import SchemaTooNew, StoreCorrupt, StoreUnavailable
 from ...migrations.version import APPLICATION_ID, SCHEMA_VERSION, VERSION_TABLE
-from ...store.rows import ROWS, OwnerRow
+from ...store.rows import OWNER_TABLE, ROWS, OwnerRow
 from .driver import connect, translate
 
 __all__ = ("inspect", "prepare")
 
-_COLUMNS = {**{table.name: row._fields for row, table in ROWS.items()}, "owner": OwnerRow._fields}
+_COLUMNS = {**{table.name: row._fields for row, table in ROWS.items()}, OWNER_TABLE: OwnerRow._fields}
 
 
 def inspect(connection: sqlite3.Connection, path: str) -> int:
@@ -30,7 +30,7 @@ def inspect(connection: sqlite3.Connection, path: str) -> int:
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")}
-    ours = tables & set(_COLUMNS)
+    ours = tables & {*_COLUMNS, VERSION_TABLE}
     if application != APPLICATION_ID:
         if application or version:
             raise StoreCorrupt(

@@ -21,7 +21,7 @@ from greenroom.actors.recovery.reset import Reset
 from greenroom.persistence.engines.memory.engine import MemoryStore
 from greenroom.persistence.engines.sqlite.reader import SqliteReader
 from greenroom.persistence.store.checksums import seal
-from greenroom.persistence.store.rows import ActorRow, AttemptRow, MessageRow
+from greenroom.persistence.store.rows import ROWS, ActorRow, AttemptRow, MessageRow
 
 FIRST = 200
 """Heads that are read before the tree starts, in these tests."""
@@ -110,8 +110,7 @@ async def fill(ground: Ground, spec: Any, rows: Iterable[Any]) -> None:
     assert isinstance(ground, SqliteGround)
     with closing(sqlite3.connect(ground.path)) as connection, connection:
         for row in rows:
-            table = "message" if isinstance(row, MessageRow) else "attempt"
-            connection.execute(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)
+            connection.execute(f"INSERT INTO {ROWS[type(row)].name} VALUES ({','.join('?' * len(row))})", row)
 
 
 async def turns(system: ActorSystem) -> None:

@@ -142,7 +142,7 @@ async def test_bytes_that_are_no_text(disk: SqliteGround) -> None:
     assert isinstance(image, SqliteGround)
     row = image.rows(MessageRow)[2]
     with closing(sqlite3.connect(image.path)) as connection, connection:
-        connection.execute("UPDATE message SET body = CAST(x'fffe' AS TEXT) WHERE id = ?", (row.id,))
+        connection.execute("UPDATE greenroom_message SET body = CAST(x'fffe' AS TEXT) WHERE id = ?", (row.id,))
     async with image.node(SPECS["static"][0]) as system:
         await patient(system.idle())
         assert await system.ref("/t/book").ask(Notes()) == ["before", "gate", "0", "2", "3"]

@@ -191,7 +191,7 @@ READER = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("BEGIN")
-connection.execute("SELECT count(*) FROM message").fetchone()
+connection.execute("SELECT count(*) FROM greenroom_message").fetchone()
 print("reads", flush=True)
 sys.stdin.readline()
 """

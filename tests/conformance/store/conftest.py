@@ -99,7 +99,7 @@ class SqlitePlace(Place):
             connection.close()
 
     def usurp(self) -> None:
-        self._execute("UPDATE owner SET epoch = epoch + 1")
+        self._execute("UPDATE greenroom_owner SET epoch = epoch + 1")
 
     def damage(self, table: str, column: str, value: Any) -> None:
         self._execute(f'UPDATE "{table}" SET "{column}" = ?', value)

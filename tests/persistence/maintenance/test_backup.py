@@ -26,7 +26,7 @@ from greenroom.persistence.maintenance.backup import back_up
 from greenroom.persistence.migrations.migration import migrate
 from greenroom.persistence.migrations.version import SCHEMA_VERSION
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.rows import ActorRow, MessageRow
+from greenroom.persistence.store.rows import ROWS, ActorRow, MessageRow
 
 BIG = '"' + "x" * 3000 + '"'
 
@@ -48,7 +48,7 @@ async def filled(store: SqliteStore, messages: int = 40) -> str:
 
 
 def rows(path: object, kind: type = MessageRow) -> list[tuple[object, ...]]:
-    name = "message" if kind is MessageRow else "actor"
+    name = ROWS[kind].name
     with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as connection:
         return connection.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall()
 

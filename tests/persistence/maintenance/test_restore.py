@@ -39,7 +39,7 @@ from greenroom.persistence.store.rows import ActorRow, InboxRow, MessageRow, Rep
 READER = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1])
-connection.execute("SELECT count(*) FROM message").fetchone()
+connection.execute("SELECT count(*) FROM greenroom_message").fetchone()
 print("open", flush=True)
 sys.stdin.readline()
 """
@@ -77,7 +77,7 @@ class Place:
 
     def state(self, suffix: str = "") -> str:
         with closing(sqlite3.connect(f"{self.path}{suffix}")) as connection:
-            (state,) = connection.execute("SELECT state FROM actor").fetchone()
+            (state,) = connection.execute("SELECT state FROM greenroom_actor").fetchone()
         return str(state)
 
     def sql(self, path: Path, statement: str) -> None:
@@ -310,13 +310,13 @@ async def test_a_backup_with_a_damaged_structure(untouched: Place) -> None:
 
 
 async def test_a_backup_with_damaged_rows(untouched: Place) -> None:
-    untouched.sql(untouched.backup, "UPDATE message SET priority = 9 WHERE id = 2")
-    with pytest.raises(RowsDamaged, match="1 damaged row, the first in message 2"):
+    untouched.sql(untouched.backup, "UPDATE greenroom_message SET priority = 9 WHERE id = 2")
+    with pytest.raises(RowsDamaged, match="1 damaged row, the first in greenroom_message 2"):
         untouched.restore()
 
 
 async def test_unless_damaged_rows_are_better_than_none(place: Place) -> None:
-    place.sql(place.backup, "UPDATE message SET priority = 9 WHERE id = 2")
+    place.sql(place.backup, "UPDATE greenroom_message SET priority = 9 WHERE id = 2")
     assert place.restore(damaged=True).damaged == 1
     assert place.state() == '{"balance":1}'
 
@@ -326,7 +326,7 @@ async def test_unless_damaged_rows_are_better_than_none(place: Place) -> None:
     [
         (["PRAGMA user_version=99"], SchemaTooNew),
         (["PRAGMA application_id=7"], StoreCorrupt),
-        (["PRAGMA application_id=0", "PRAGMA user_version=0", *(f"DROP TABLE {t}" for t in ("actor", "message"))],
+        (["PRAGMA application_id=0", "PRAGMA user_version=0", "DROP TABLE greenroom_schema"],
          StoreCorrupt),
     ],
 )  # fmt: skip

@@ -155,7 +155,7 @@ async def test_a_newer_schema_is_left_alone(make: Make, tmp_path: Path, monkeypa
 READER = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-for statement in ("SELECT count(*) FROM message", "BEGIN", "SELECT count(*) FROM message"):
+for statement in ("SELECT count(*) FROM greenroom_message", "BEGIN", "SELECT count(*) FROM greenroom_message"):
     connection.execute(statement).fetchone()
     print(statement, flush=True)
     if statement != "BEGIN":

@@ -88,11 +88,11 @@ async def test_each_kind_of_row(make: Make, table: Any) -> None:
 
 async def test_what_is_said_of_a_state_and_a_message(make: Make) -> None:
     path = await filled(make)
-    sql(path, "UPDATE actor SET state = ? WHERE address = '/bank/bob'", '{"balance":250}')
-    sql(path, "UPDATE message SET address = '/bank/eve' WHERE id = 300")
+    sql(path, "UPDATE greenroom_actor SET state = ? WHERE address = '/bank/bob'", '{"balance":250}')
+    sql(path, "UPDATE greenroom_message SET address = '/bank/eve' WHERE id = 300")
     by_table = {damage.table: damage for damage in look(path).damages}
-    assert set(by_table) == {"actor", "message"}
-    state, mail = by_table["actor"], by_table["message"]
+    assert set(by_table) == {"greenroom_actor", "greenroom_message"}
+    state, mail = by_table["greenroom_actor"], by_table["greenroom_message"]
     assert (state.key, state.address) == (("/bank/bob",), "/bank/bob")
     assert "doesn't start" in state.effect
     assert "greenroom actors reset /bank/bob" in state.remedy
@@ -103,13 +103,13 @@ async def test_what_is_said_of_a_state_and_a_message(make: Make) -> None:
 @pytest.mark.parametrize(("column", "value"), [("key", None), ("body", 5), ("body", b"\xff\x00"), ("uid", "\x00")])
 async def test_values_of_any_type(make: Make, column: str, value: Any) -> None:
     path = await filled(make)
-    sql(path, f'UPDATE message SET "{column}" = ? WHERE id = 1', value)
+    sql(path, f'UPDATE greenroom_message SET "{column}" = ? WHERE id = 1', value)
     assert [damage.key for damage in look(path).damages] == [("1",)]
 
 
 async def test_text_that_isnt_utf8(make: Make) -> None:
     path = await filled(make)
-    sql(path, "UPDATE actor SET state = CAST(x'7bff7d' AS TEXT) WHERE address = '/bank/alice'")
+    sql(path, "UPDATE greenroom_actor SET state = CAST(x'7bff7d' AS TEXT) WHERE address = '/bank/alice'")
     (damage,) = look(path).damages
     assert damage.key == ("/bank/alice",)
 
@@ -121,23 +121,23 @@ async def test_what_is_whole_and_no_json(make: Make) -> None:
     store.commit_now(Commit(2).put(seal(ReplyRow(1, 0, "no JSON is needed here", "ValueError", 1.0))))
     await store.close()
     whys = {damage.table: damage.why for damage in look(Path(store.path)).damages}
-    assert set(whys) == {"message", "actor"}
-    assert whys["message"].startswith("body isn't JSON")
-    assert whys["actor"].startswith("state isn't JSON")
+    assert set(whys) == {"greenroom_message", "greenroom_actor"}
+    assert whys["greenroom_message"].startswith("body isn't JSON")
+    assert whys["greenroom_actor"].startswith("state isn't JSON")
 
 
 async def test_the_owner_has_no_checksum_but_makes_sense(make: Make) -> None:
     path = await filled(make)
-    sql(path, "UPDATE owner SET epoch = -1")
+    sql(path, "UPDATE greenroom_owner SET epoch = -1")
     (damage,) = look(path).damages
-    assert (damage.table, damage.why) == ("owner", "epoch is -1")
+    assert (damage.table, damage.why) == ("greenroom_owner", "epoch is -1")
 
 
 async def test_more_damage_than_anyone_reads_is_counted(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     path = await filled(make)
     monkeypatch.setattr(verify, "SHOWN_MAX", 2)
-    sql(path, "UPDATE message SET priority = 9")
-    sql(path, "UPDATE actor SET incarnation = 9")
+    sql(path, "UPDATE greenroom_message SET priority = 9")
+    sql(path, "UPDATE greenroom_actor SET incarnation = 9")
     findings = look(path)
     assert (findings.count, len(findings.damages)) == (4, 2)
 
@@ -184,12 +184,12 @@ async def test_ctrl_c_ends_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> No
     with opened(path) as connection:
         with pytest.raises(KeyboardInterrupt):
             verify_store(connection, str(path))
-        assert connection.execute("SELECT count(*) FROM message").fetchone() == (len(MESSAGES),)
+        assert connection.execute("SELECT count(*) FROM greenroom_message").fetchone() == (len(MESSAGES),)
 
 
 async def test_a_damaged_page_is_one_of_the_structure(make: Make) -> None:
     path = await filled(make)
-    cells = list(cells_of(path, "message"))
+    cells = list(cells_of(path, "greenroom_message"))
     with open(path, "r+b") as file:
         file.seek(cells[0][0] - cells[0][0] % 4096)
         file.write(b"\x00" * 4096)
@@ -198,6 +198,8 @@ async def test_a_damaged_page_is_one_of_the_structure(make: Make) -> None:
     assert findings.damages[0].table == ""
     assert "backup" in findings.damages[0].remedy
 
+
+TABLES = ("greenroom_message", "greenroom_actor")
 
 # -- every single bit --------------------------------------------------------------------------------------
 
@@ -220,11 +222,11 @@ def cells_of(path: Path, table: str) -> Iterator[tuple[int, int]]:
 
 def contents(path: Path) -> dict[str, list[Any]]:
     with opened(path) as connection:
-        return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in ("message", "actor")}
+        return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in TABLES}
 
 
 @pytest.mark.parametrize("cell", [0, 1])
-@pytest.mark.parametrize("table", ["message", "actor"])
+@pytest.mark.parametrize("table", TABLES)
 async def test_every_flipped_bit_is_found(make: Make, table: str, cell: int) -> None:
     """By SQLite, by the checksum, or because the file isn't taken at all; what passes is what was written."""
     path = await filled(make)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +17,16 @@ from store_samples import commit, message
 from greenroom.persistence.engines.sqlite import upgrade
 from greenroom.persistence.engines.sqlite.engine import SqliteStore
 from greenroom.persistence.engines.sqlite.schema import ddl, metadata
-from greenroom.persistence.errors import RecordCorrupt, SchemaTooNew, StoreCorrupt, StoreUnavailable
+from greenroom.persistence.engines.sqlite.sidecars.mark import Mark
+from greenroom.persistence.errors import CommitsLost, RecordCorrupt, SchemaTooNew, StoreCorrupt, StoreUnavailable
+from greenroom.persistence.maintenance.restore import restore
 from greenroom.persistence.migrations import versions
 from greenroom.persistence.migrations.migration import migrate
 from greenroom.persistence.migrations.version import APPLICATION_ID, SCHEMA_VERSION, VERSION_TABLE, revision
 from greenroom.persistence.runtime import Runtime
-from greenroom.persistence.store.checksums import verify
-from greenroom.persistence.store.rows import MessageRow
+from greenroom.persistence.store.checksums import seal, verify
+from greenroom.persistence.store.commit import Commit
+from greenroom.persistence.store.rows import ROWS, DeadLetterRow, InboxRow, MessageRow, OwnerRow, columns
 
 Connect = Any
 
@@ -33,7 +37,7 @@ revision = "{SCHEMA_VERSION + 1:04d}"
 down_revision = "{SCHEMA_VERSION:04d}"
 def upgrade():
     op.create_table("extra", sa.Column("x", sa.Integer))
-    op.add_column("message", sa.Column("colour", sa.Text))
+    op.add_column("greenroom_message", sa.Column("colour", sa.Text))
 """
 
 
@@ -95,7 +99,7 @@ async def test_an_older_schema_is_migrated_with_its_data(
     connection = connect(path)
     migrate(connection, str(path), SCHEMA_VERSION, SCHEMA_VERSION + 1, scripts=[tmp_path])
     assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
-    assert connection.execute("SELECT id, colour FROM message").fetchall() == [(1, None)]
+    assert connection.execute("SELECT id, colour FROM greenroom_message").fetchall() == [(1, None)]
     assert connection.execute("SELECT count(*) FROM extra").fetchone() == (0,)
     assert not connection.in_transaction
 
@@ -218,8 +222,8 @@ async def test_tables_of_the_users_may_be_there(tmp_path: Path, connect: Connect
 @pytest.mark.parametrize(
     "statement",
     [
-        "CREATE TABLE message (id, text)",
-        "CREATE VIEW owner AS SELECT 1 AS node",
+        "CREATE TABLE greenroom_message (id, text)",
+        "CREATE VIEW greenroom_owner AS SELECT 1 AS node",
         "PRAGMA application_id=252006674",
         "PRAGMA user_version=3",
     ],
@@ -236,7 +240,7 @@ async def test_a_foreign_database_is_refused_and_untouched(tmp_path: Path, conne
     assert tables(connection) == before
 
 
-@pytest.mark.parametrize("statement", ["DROP TABLE child", "ALTER TABLE message ADD COLUMN colour"])
+@pytest.mark.parametrize("statement", ["DROP TABLE greenroom_child", "ALTER TABLE greenroom_message ADD COLUMN colour"])
 async def test_damaged_tables_are_noticed(tmp_path: Path, connect: Connect, statement: str) -> None:
     path = tmp_path / "bank.db"
     await make(path)
@@ -260,3 +264,119 @@ async def test_a_dump_that_was_read_back(tmp_path: Path, connect: Connect) -> No
 def test_the_version_is_that_of_the_newest_script() -> None:
     scripts = [path.name for path in Path(versions.__path__[0]).glob("v*.py")]
     assert max(scripts)[1:5] == revision(SCHEMA_VERSION)
+
+
+# -- the prefix of the fourth schema -------------------------------------------------------------------------
+
+
+def of_schema_3(connection: sqlite3.Connection, path: Path) -> None:
+    """A store as the release before left it: a row in each table, and what a user may have beside them."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    migrate(connection, str(path), 0, 3)
+    for kind, table in ROWS.items():
+        row = sample(kind)
+        connection.execute(f"INSERT INTO {table.noun} VALUES ({','.join('?' * len(row))})", row)
+    connection.execute("INSERT INTO owner VALUES ('main', 7, 1, 0, 1.0, 40)")
+    for statement in (
+        "CREATE TABLE theirs (x)",
+        "CREATE VIEW waiting AS SELECT count(*) AS messages FROM message",
+        "CREATE INDEX by_type ON actor (type)",
+        "CREATE TRIGGER parked AFTER INSERT ON dead_letter BEGIN INSERT INTO theirs VALUES (NEW.cause); END",
+    ):
+        connection.execute(statement)
+
+
+def sample(kind: Any) -> Any:
+    values = {"int": 1, "float": 2.5, "str": "x"}
+    return seal(kind(*(values[column.type.__name__] for column in columns(kind)[:-1])))
+
+
+async def test_tables_without_the_prefix_are_renamed_in_place(tmp_path: Path, connect: Connect) -> None:
+    """With their rows, the ids that the inbox has given, and the views, indexes and triggers of a user."""
+    path = tmp_path / "bank.db"
+    connection = connect(path)
+    of_schema_3(connection, path)
+    made = store(path)
+    assert (await made.open()).epoch == 8
+    for kind in ROWS:
+        assert [verify(row) for row in await made.scan(kind)] == [sample(kind)], kind
+    assert await made.submit([sample(InboxRow)]) == [2]
+    assert connection.execute("SELECT messages FROM waiting").fetchall() == [(1,)]
+    made.commit_now(Commit(2).put(seal(sample(DeadLetterRow)._replace(id=2))))
+    assert connection.execute("SELECT x FROM theirs").fetchall() == [("x",)]
+    (indexed,) = connection.execute("SELECT tbl_name FROM sqlite_schema WHERE name = 'by_type'").fetchone()
+    assert indexed == "greenroom_actor"
+    await made.close()
+
+
+async def test_the_names_are_the_users_then(tmp_path: Path, connect: Connect) -> None:
+    path = tmp_path / "bank.db"
+    of_schema_3(connect(path), path)
+    made = store(path)
+    await made.open()
+    connection = connect(path)
+    for table in ROWS.values():
+        connection.execute(f"CREATE TABLE {table.noun} (mine)")  # not IF NOT EXISTS: it would pass over one of ours
+    connection.execute("CREATE TABLE owner (mine)")
+    await made.close()
+    again = store(path)
+    assert (await again.open()).epoch == 9
+    assert await again.count(MessageRow) == 1
+    await again.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [("CREATE VIEW broken AS SELECT * FROM nowhere", "broken"), ("CREATE TABLE greenroom_actor (mine)", "actor")],
+)
+async def test_a_store_that_cant_be_renamed_stays_as_it_was(
+    tmp_path: Path, connect: Connect, statement: str, why: str
+) -> None:
+    path = tmp_path / "bank.db"
+    connection = connect(path)
+    of_schema_3(connection, path)
+    connection.execute(statement)
+    before = tables(connection)
+    with pytest.raises(StoreCorrupt, match=why):
+        await store(path).open()
+    assert tables(connection) == before
+    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+
+
+async def test_a_dump_of_the_third_schema_is_read_back_and_renamed(tmp_path: Path, connect: Connect) -> None:
+    old = connect(tmp_path / "bank.db")
+    of_schema_3(old, tmp_path / "bank.db")
+    connect(tmp_path / "restored.db").executescript("\n".join(old.iterdump()))
+    again = store(tmp_path / "restored.db")
+    assert (await again.open()).epoch == 8
+    assert await again.count(MessageRow) == 1
+    await again.close()
+
+
+async def test_a_loss_is_noticed_before_the_tables_are_renamed(tmp_path: Path, connect: Connect) -> None:
+    path = tmp_path / "bank.db"
+    connection = connect(path)
+    of_schema_3(connection, path)
+    mark = Mark(f"{path}.mark")
+    mark.open(OwnerRow("main", 7, 5, 0, 1.0, 40), 3, None)  # four commits and two submissions more than there are
+    mark.close()
+    before = tables(connection)
+    with pytest.raises(CommitsLost, match="4 commits and 2 submissions"):
+        await store(path).open()
+    assert tables(connection) == before, "the WAL is untouched as well"
+
+
+async def test_a_backup_of_the_third_schema_keeps_the_numbers_of_the_store_it_replaces(
+    tmp_path: Path, connect: Connect
+) -> None:
+    path, backup = tmp_path / "bank.db", tmp_path / "backup.db"
+    of_schema_3(connect(backup), backup)
+    made = store(path)
+    for _ in range(9):
+        await made.open()
+        await made.close()
+    done = restore(str(backup), os.path.realpath(path), Runtime(), overwrite=True)
+    assert done.schema_version == 3
+    assert (await made.open()).epoch == 10
+    assert await made.submit([sample(InboxRow)]) == [2]
+    await made.close()

@@ -13,7 +13,9 @@ import pytest
 from rot import Place, Rotten, grow, places
 from tallies import Tally
 
-from greenroom.persistence.store.rows import ROWS
+from greenroom.persistence.store.rows import OWNER_TABLE, ROWS, ActorRow
+
+INDEX = f"index of {ROWS[ActorRow].name}"
 
 
 async def rot(tmp_path: Path, tally: Tally, seed: int, count: int, only: str = "") -> dict[str, Counter[str]]:
@@ -23,7 +25,7 @@ async def rot(tmp_path: Path, tally: Tally, seed: int, count: int, only: str = "
     by_table: dict[str, list[Place]] = defaultdict(list)
     for place in places(image.path):
         by_table[place.table].append(place)
-    assert by_table.keys() >= {table.name for table in ROWS.values()} | {"owner", "index of actor"}
+    assert by_table.keys() >= {table.name for table in ROWS.values()} | {OWNER_TABLE, INDEX}
     found: dict[str, Counter[str]] = {}
     for table, all_of_it in by_table.items():
         if only in ("", table):
@@ -50,6 +52,6 @@ async def test_a_flipped_bit_in_each_kind_of_row(tmp_path: Path, tally: Tally) -
 
 @pytest.mark.torture
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("table", [*(table.name for table in ROWS.values()), "owner", "index of actor"])
+@pytest.mark.parametrize("table", [*(table.name for table in ROWS.values()), OWNER_TABLE, INDEX])
 async def test_many_flipped_bits_of_a_table(tmp_path: Path, tally: Tally, table: str) -> None:
     await rot(tmp_path, tally, seed=4, count=1_500, only=table)

@@ -155,7 +155,7 @@ async def test_a_second_owner_fences_the_first(disk: SqliteGround) -> None:
         await system.ref("/t/clerk").tell(Order(number=1))
         await system.idle()
         with closing(sqlite3.connect(disk.path)) as connection, connection:
-            connection.execute("UPDATE owner SET epoch = epoch + 1")
+            connection.execute("UPDATE greenroom_owner SET epoch = epoch + 1")
         with pytest.raises(Fenced):
             await system.ref("/t/clerk").tell(Order(number=2))
         async with patience():

@@ -359,7 +359,7 @@ async def test_a_trigger_of_the_users(disk: SqliteGround) -> None:
         pass
     with closing(sqlite3.connect(disk.path)) as connection, connection:
         connection.execute(
-            "CREATE TRIGGER no_beast BEFORE INSERT ON actor WHEN NEW.state LIKE '%666%' "
+            "CREATE TRIGGER no_beast BEFORE INSERT ON greenroom_actor WHEN NEW.state LIKE '%666%' "
             "BEGIN SELECT RAISE(ABORT, 'the beast is not welcome'); END"
         )
     async with disk.node(spec) as system:

@@ -60,9 +60,9 @@ def mourned(folder: Path, kills: int) -> None:
     (found,) = [line.removeprefix("books ") for line in lines if line.startswith("books ")]
     check(json.loads(found), at_least=kills)
     with closing(sqlite3.connect(folder / "m.db")) as connection:
-        assert connection.execute("SELECT count(*) FROM monitor").fetchone() == (0,)
-        assert connection.execute("SELECT count(*) FROM message").fetchone() == (0,)
-        assert connection.execute("SELECT count(*) FROM dead_letter WHERE type = 'Down'").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM greenroom_monitor").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM greenroom_message").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM greenroom_dead_letter WHERE type = 'Down'").fetchone() == (0,)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 

@@ -75,8 +75,8 @@ def told(victim: Victim, tmp_path: Path, kills: int) -> None:
     check(json.loads(found), sent, acked)
     with closing(sqlite3.connect(tmp_path / "v.db")) as connection:
         items = [tuple(row) for row in connection.execute("SELECT teller, number FROM item")]
-        assert connection.execute("SELECT count(*) FROM message").fetchone() == (0,)
-        assert connection.execute("SELECT count(*) FROM dead_letter").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM greenroom_message").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM greenroom_dead_letter").fetchone() == (0,)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     entered = {tuple(entry) for entry in json.loads(found)["clerks"]}
     assert sorted(items) == sorted(entry for entry in entered if entry[1] % 11 == 0), "SQL and state are one"
@@ -125,7 +125,7 @@ def lives(victim: Victim, *arguments: object, most: int = 12) -> tuple[list[int]
 def letters(tmp_path: Path) -> list[sqlite3.Row]:
     with closing(sqlite3.connect(tmp_path / "v.db")) as connection:
         connection.row_factory = sqlite3.Row
-        return connection.execute("SELECT * FROM dead_letter").fetchall()
+        return connection.execute("SELECT * FROM greenroom_dead_letter").fetchall()
 
 
 @pytest.mark.parametrize(("how", "way"), [("kill", "told"), ("kill", "turn"), ("wait", "turn"), ("exit", "told")])
@@ -181,5 +181,5 @@ def test_the_program_ends(victim: Victim, tmp_path: Path, how: str, code: int | 
         expected = {code, -2, 130} if how == "interrupt" else {code}
         assert found in expected, (tmp_path / "stderr").read_text()
     with closing(sqlite3.connect(tmp_path / "v.db")) as connection:
-        assert connection.execute("SELECT count(*) FROM message").fetchone() == (1,), "it waits, uncharged"
-        assert connection.execute("SELECT count(*) FROM attempt").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM greenroom_message").fetchone() == (1,), "it waits, uncharged"
+        assert connection.execute("SELECT count(*) FROM greenroom_attempt").fetchone() == (0,)

@@ -84,7 +84,9 @@ def through(storm: Storm, tmp_path: Path, kills: int) -> None:
 
 def check(found: dict[str, Any], said: dict[str, list[str]], connection: sqlite3.Connection) -> None:
     children = {address: status for address, status in found["children"].items() if is_child(address)}
-    rows = connection.execute("SELECT supervisor, id, position FROM child ORDER BY supervisor, position").fetchall()
+    rows = connection.execute(
+        "SELECT supervisor, id, position FROM greenroom_child ORDER BY supervisor, position"
+    ).fetchall()
     on_record = [f"{supervisor}/{child}" for supervisor, child, _ in rows]
     assert len({(supervisor, position) for supervisor, _, position in rows}) == len(rows), "two in one place"
 
@@ -115,8 +117,8 @@ def check(found: dict[str, Any], said: dict[str, list[str]], connection: sqlite3
     assert set(said["watched"]) <= chains.keys(), "a Watch was lost"
     lost = {target: chain for target, chain in chains.items() if chain["asked"] != chain["heard"] or chain["monitor"]}
     assert not lost, f"Downs were lost: {lost}"
-    assert connection.execute("SELECT watcher, target FROM monitor").fetchall() == []
-    assert connection.execute("SELECT address FROM message WHERE type = 'Down'").fetchall() == []
+    assert connection.execute("SELECT watcher, target FROM greenroom_monitor").fetchall() == []
+    assert connection.execute("SELECT address FROM greenroom_message WHERE type = 'Down'").fetchall() == []
 
     # The exits: each was once, in the commit that counted it.
     for target, tally in found["tallies"].items():
@@ -125,7 +127,7 @@ def check(found: dict[str, Any], said: dict[str, list[str]], connection: sqlite3
         expectation = {"count": asked, "total": sum(numbers), "squares": sum(number**2 for number in numbers)}
         assert tally == expectation, target
     assert sum(chain["heard"] for chain in chains.values()) > 5 * len(chains), "no storm"
-    assert connection.execute("SELECT address, cause, text FROM dead_letter").fetchall() == []
+    assert connection.execute("SELECT address, cause, text FROM greenroom_dead_letter").fetchall() == []
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 

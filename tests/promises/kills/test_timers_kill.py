@@ -56,7 +56,7 @@ class Lives:
     def grids(self) -> dict[str, Schedule]:
         """The timers of `every_s`, by address."""
         with closing(sqlite3.connect(self.path)) as connection:
-            rows = connection.execute("SELECT address, rule FROM timer WHERE name = 'Tick'").fetchall()
+            rows = connection.execute("SELECT address, rule FROM greenroom_timer WHERE name = 'Tick'").fetchall()
         return {address: msgspec.json.decode(rule, type=Schedule) for address, rule in rows}
 
 
@@ -85,7 +85,7 @@ def ticked(lives: Lives, kills: int) -> None:
     check(json.loads(found), grids)
     with closing(sqlite3.connect(lives.path)) as connection:
         for table in ("message", "timer", "dead_letter"):
-            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
+            assert connection.execute(f"SELECT count(*) FROM greenroom_{table}").fetchone() == (0,), table
 
 
 def check(logs: dict[str, Any], grids: dict[str, Schedule]) -> None:

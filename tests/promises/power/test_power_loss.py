@@ -178,7 +178,7 @@ def of_schema_1(folder: Path) -> dict[str, bytes]:
             body = msgspec.json.encode(order).decode()
             row = MessageRow(number + 1, DESK[0], 0, None, f"{number:032x}", "", None, "Order", body)
             old = crc32(ascii(row[:-1]).encode("ascii"))
-            connection.execute(insert(MessageRow, 1), row._replace(crc=old))
+            connection.execute(insert(MessageRow, 1).replace("greenroom_", ""), row._replace(crc=old))
     return {"p.db": path.read_bytes()}
 
 

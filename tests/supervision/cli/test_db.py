@@ -48,7 +48,7 @@ def change(place: Place, statement: str) -> None:
 
 def stored(path: Path) -> dict[str, str]:
     with closing(sqlite3.connect(path)) as connection:
-        return dict(connection.execute("SELECT address, state FROM actor").fetchall())
+        return dict(connection.execute("SELECT address, state FROM greenroom_actor").fetchall())
 
 
 def names(place: Place) -> set[str]:
@@ -105,10 +105,10 @@ def test_a_restore_where_nothing_is(worked: Place, tmp_path: Path) -> None:
 
 
 def test_a_damaged_backup(worked: Place) -> None:
-    change(worked, "UPDATE actor SET state = '{\"total\":4}' WHERE address = '/t/one'")
+    change(worked, "UPDATE greenroom_actor SET state = '{\"total\":4}' WHERE address = '/t/one'")
     worked.do("db", "backup", "monday.db")
     done = worked.do("db", "restore", "monday.db", "--force", code=3)
-    assert "1 damaged row, the first in actor /t/one. Nothing was restored; --damaged takes it" in done.stderr
+    assert "1 damaged row, the first in greenroom_actor /t/one. Nothing was restored; --damaged takes it" in done.stderr
     done = worked.do("db", "restore", "monday.db", "--force", "--damaged")
     assert "damaged rows: 1." in done.stderr
     (worked.folder / "none.db").write_text("not a database")
@@ -157,8 +157,8 @@ def test_a_whole_store(worked: Place) -> None:
 
 
 def test_damage_is_named_with_what_comes_of_it_and_what_helps(worked: Place) -> None:
-    change(worked, "UPDATE actor SET state = '{\"total\":9}' WHERE address = '/t/one'")
-    change(worked, "UPDATE dead_letter SET body = 'x'")
+    change(worked, "UPDATE greenroom_actor SET state = '{\"total\":9}' WHERE address = '/t/one'")
+    change(worked, "UPDATE greenroom_dead_letter SET body = 'x'")
     done = worked.do("db", "verify", code=3)
     assert "/t/one" in done.stdout
     assert "its actor doesn't start" in done.stderr
@@ -167,13 +167,13 @@ def test_damage_is_named_with_what_comes_of_it_and_what_helps(worked: Place) -> 
     done = worked.shell("db", "verify", "--json", code=3)
     assert "2 of " in done.stderr
     state, letter = json.loads(done.stdout)["damaged"]
-    assert (state["table"], state["key"], state["address"]) == ("actor", ["/t/one"], "/t/one")
+    assert (state["table"], state["key"], state["address"]) == ("greenroom_actor", ["/t/one"], "/t/one")
     assert letter["remedy"] == f"greenroom dead discard {letter['key'][0]}"
 
 
 def test_what_is_said_to_come_of_it_does(worked: Place) -> None:
     """A damaged state: its actor doesn't start. The remedy cures it."""
-    change(worked, "UPDATE actor SET state = '{\"total\":9}' WHERE address = '/t/one'")
+    change(worked, "UPDATE greenroom_actor SET state = '{\"total\":9}' WHERE address = '/t/one'")
     assert worked.run("--until-idle").wait() == 1
     worked.do("actors", "reset", "/t/one")
     assert worked.run("--until-idle").wait() == 0
@@ -268,7 +268,7 @@ def test_the_status_has_the_wal(running: Place) -> None:
 
 def lose_the_last(worked: Place) -> None:
     """As a WAL that lost its end: the database shows two commits less than its mark."""
-    change(worked, "UPDATE owner SET commit_no = commit_no - 2")
+    change(worked, "UPDATE greenroom_owner SET commit_no = commit_no - 2")
 
 
 def test_lost_commits_are_refused_until_they_are_accepted(worked: Place) -> None:

@@ -138,8 +138,8 @@ def test_nobody_answers(stopped: Place) -> None:
 def test_damage_is_found_and_shown(worked: Place) -> None:
     assert worked.data("db", "verify")["damaged"] == []
     connection = sqlite3.connect(worked.folder / "tally.db")
-    connection.execute("UPDATE actor SET state = '{\"total\":1000000}' WHERE address = '/t/one'")
-    connection.execute("UPDATE dead_letter SET address = x'fffe' WHERE text = 'first'")
+    connection.execute("UPDATE greenroom_actor SET state = '{\"total\":1000000}' WHERE address = '/t/one'")
+    connection.execute("UPDATE greenroom_dead_letter SET address = x'fffe' WHERE text = 'first'")
     connection.commit()
     connection.close()
     done = worked.do("db", "verify", "--json", code=3)

@@ -227,7 +227,7 @@ def test_children_that_left_the_tree(rested: Place) -> None:
     done = rested.do("actors", "delete", "/t/below")
     assert done.stderr == "/t/below is forgotten. Its state and mail stay in the store\n"
     with sqlite3.connect(rested.folder / "tally.db") as connection:
-        rows = connection.execute("SELECT supervisor, id FROM child ORDER BY 1, 2").fetchall()
+        rows = connection.execute("SELECT supervisor, id FROM greenroom_child ORDER BY 1, 2").fetchall()
     connection.close()
     assert not [row for row in rows if "below" in "/".join(row)]
     assert ("/t/shaky", "fragile") in rows
@@ -240,7 +240,7 @@ def test_without_a_node_it_is_refused_just_so(rested: Place) -> None:
         assert "no child nobody of /t" in rested.do("actors", command, "/t/nobody", code=1).stderr
         assert "is made from a template" in rested.do("actors", command, "/t/tallies/a", code=1).stderr
     with sqlite3.connect(rested.folder / "tally.db") as connection:
-        connection.execute("UPDATE child SET position = 77 WHERE id = 'one'")
+        connection.execute("UPDATE greenroom_child SET position = 77 WHERE id = 'one'")
     connection.close()
     assert statuses(rested)["/t/one"] == "damaged"
     for command in ("stop", "start"):

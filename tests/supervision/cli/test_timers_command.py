@@ -52,7 +52,7 @@ def test_tables_are_for_people(planned: Place) -> None:
 
 def test_a_damaged_row_is_shown(planned: Place) -> None:
     with sqlite3.connect(planned.folder / "tally.db") as connection:
-        connection.execute("UPDATE timer SET rule = 'x' WHERE name = 'noon'")
+        connection.execute("UPDATE greenroom_timer SET rule = 'x' WHERE name = 'noon'")
     connection.close()
     _, noon = planned.data("timers", "list")
     assert noon["rule"] == "x"

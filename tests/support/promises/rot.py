@@ -32,7 +32,7 @@ from greenroom.actors.recovery.damage import check_waiting
 from greenroom.persistence.engines.sqlite.driver import connect
 from greenroom.persistence.maintenance.verify import verify_store
 from greenroom.persistence.store.checksums import seal
-from greenroom.persistence.store.rows import ROWS, DeadLetterRow, MessageRow, ReplyRow
+from greenroom.persistence.store.rows import OWNER_TABLE, ROWS, DeadLetterRow, KeyRow, MessageRow, ReplyRow
 from greenroom.testing import Recorder
 
 PAGE = 4096
@@ -123,7 +123,7 @@ async def grow(folder: Path) -> SqliteGround:
         await client.tell("/t/alice", Note(text="inbox"))
     with closing(sqlite3.connect(image.path, isolation_level=None)) as connection:
         reply = seal(ReplyRow(77, 1, "null", "", 4e9))
-        connection.execute(f"INSERT INTO reply VALUES ({', '.join('?' * len(reply))})", reply)
+        connection.execute(f"INSERT INTO greenroom_reply VALUES ({', '.join('?' * len(reply))})", reply)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA journal_mode=DELETE")
         for table in ROWS.values():
@@ -135,7 +135,7 @@ async def grow(folder: Path) -> SqliteGround:
 def places(path: Path) -> Iterator[Place]:
     """Every bit of every cell of our tables and of their indexes. SQLite: fileformat.html, 1.6"""
     raw = path.read_bytes()
-    ours = {table.name for table in ROWS.values()} | {"owner"}
+    ours = {table.name for table in ROWS.values()} | {OWNER_TABLE}
     with closing(sqlite3.connect(path)) as connection:
         found = connection.execute("SELECT type, tbl_name, rootpage FROM sqlite_schema WHERE rootpage > 0").fetchall()
     for kind, table, root in found:
@@ -178,7 +178,7 @@ class Rotten:
             assert str(error)
             return f"refused: {type(error).__name__}"
         damaged = self._damaged(ground)
-        self._audit(ground, answers, bool(reported or damaged), place.table == "idempotency_key" and bool(reported))
+        self._audit(ground, answers, bool(reported or damaged), place.table == ROWS[KeyRow].name and bool(reported))
         if reported:
             return "reported"
         return "found by verify" if damaged else "harmless"

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from ....errors import CommitsLost, StoreError
 from ....store.rows import OwnerRow
-from .. import statements as sql
+from ..ownership import inbox_last_id, owner_row, raise_numbers, wrong_owner
 from .files import os_errors, partial, publish, size_of
 from .mark import Noted, life_of, read_mark
 
@@ -65,11 +65,9 @@ def find(connection: sqlite3.Connection, noted: Noted | None) -> Loss | None:
     Raises:
         sqlite3.Error
     """
-    if sql.wrong_owner(connection) is not None:
+    if wrong_owner(connection) is not None:
         return None
-    row = connection.execute(sql.OWNER).fetchone()
-    inbox = connection.execute(sql.INBOX_LAST_ID).fetchone()[0]
-    return judge(noted, None if row is None else OwnerRow._make(row), inbox)
+    return judge(noted, owner_row(connection), inbox_last_id(connection))
 
 
 def look(path: str) -> Loss | None:
@@ -122,7 +120,5 @@ def adopt(connection: sqlite3.Connection, loss: Loss) -> None:
     Raises:
         sqlite3.Error
     """
-    connection.execute("UPDATE owner SET epoch = max(epoch, ?), last_id = last_id + ?", (loss.epoch, IDS_GAP))
-    inbox: int = connection.execute(sql.INBOX_LAST_ID).fetchone()[0]
-    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'inbox'")
-    connection.execute("INSERT INTO sqlite_sequence VALUES ('inbox', ?)", (max(inbox, loss.inbox),))
+    last_id = 0 if (owner := owner_row(connection)) is None else owner.last_id
+    raise_numbers(connection, epoch=loss.epoch, last_id=last_id + IDS_GAP, inbox=loss.inbox)

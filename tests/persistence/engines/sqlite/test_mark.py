@@ -33,7 +33,7 @@ def noted(path: Path | str) -> Noted:
 
 def owner_of(path: Path) -> OwnerRow:
     with closing(sqlite3.connect(path)) as connection:
-        return OwnerRow._make(connection.execute("SELECT * FROM owner").fetchone())
+        return OwnerRow._make(connection.execute("SELECT * FROM greenroom_owner").fetchone())
 
 
 def cut_last_commit(image: Image) -> None:
@@ -205,7 +205,7 @@ async def test_a_reopened_store_must_have_what_had_returned(make: Make, tmp_path
     store, _ = await opened(make, image.path)
     store.commit_now(Commit(9).put(actor(state="9")))
     with closing(sqlite3.connect(image.path)) as connection, connection:
-        connection.execute("UPDATE owner SET commit_no = 7")
+        connection.execute("UPDATE greenroom_owner SET commit_no = 7")
     with pytest.raises(CommitsLost, match="the last 2 commits "):
         await store.reopen()
     await store.close()
@@ -220,7 +220,7 @@ async def test_a_damaged_owner_row_is_refused(make: Make, column: str) -> None:
     await store.open()
     await store.close()
     with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute(f"UPDATE owner SET {column} = ?", ("maio" if column == "node" else -1,))
+        connection.execute(f"UPDATE greenroom_owner SET {column} = ?", ("maio" if column == "node" else -1,))
     with pytest.raises(StoreCorrupt, match=f"owner row is damaged: {column} is"):
         await store.open()
 

@@ -118,7 +118,7 @@ async def test_what_the_connections_are_set_to(make: Make) -> None:
     for reading in (store._reader, store._side_reader):
         assert reading is not None
         with pytest.raises(sqlite3.OperationalError):
-            reading.execute("DELETE FROM message")
+            reading.execute("DELETE FROM greenroom_message")
 
 
 async def test_synchronous_of_the_url(tmp_path: Path) -> None:

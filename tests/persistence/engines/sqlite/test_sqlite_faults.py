@@ -185,7 +185,7 @@ async def test_a_cancelled_commit_still_commits(make: Make) -> None:
         return value
 
     connection.create_function("wait", 1, wait)
-    connection.execute("CREATE TEMP TRIGGER slow BEFORE INSERT ON message BEGIN SELECT wait(1); END")
+    connection.execute("CREATE TEMP TRIGGER slow BEFORE INSERT ON greenroom_message BEGIN SELECT wait(1); END")
     task = asyncio.create_task(store.commit(commit(1, message(1))))
     await asyncio.to_thread(at_it.wait, 30)
     task.cancel()

@@ -84,12 +84,13 @@ def judge(path: Path, said: Said) -> Findings:
     found = Findings()
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         states = {
-            address: json.loads(state) for address, state in connection.execute("SELECT address, state FROM actor")
+            address: json.loads(state)
+            for address, state in connection.execute("SELECT address, state FROM greenroom_actor")
         }
         items = [Name(*row) for row in connection.execute("SELECT source, number FROM item")]
-        letters = connection.execute("SELECT address, type, body, cause, text FROM dead_letter").fetchall()
+        letters = connection.execute("SELECT address, type, body, cause, text FROM greenroom_dead_letter").fetchall()
         for table in ("message", "inbox", "timer", "attempt"):
-            count = connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0]
+            count = connection.execute(f"SELECT count(*) FROM greenroom_{table}").fetchone()[0]
             if count:
                 found.broken.append(f"{count} rows are left in {table}")
         damages = verify_store(connection, str(path))

@@ -3,7 +3,7 @@
     live N S    the N-th life of the node, in a forked child; S: seconds after which it leaves by itself, or 0
     alone N     the N-th life, in this process itself
     settle      a last life that finishes everything
-    downgrade   give the database the schema of the first version
+    downgrade   give the database the schema of the release before
 
 The parent of the children does nothing but fork them: they begin with everything imported, so that a kill falls into
 the node's life, and not into Python's. It says `born PID` and `died STATUS`; everything that the child has said
@@ -32,13 +32,18 @@ from patience import Hung, patience
 
 import greenroom.persistence.engines.sqlite.lending.connection  # noqa: F401
 from greenroom import ActorSystem, start
-from greenroom.persistence.migrations.migration import migrate
+from greenroom.persistence.migrations.version import SCHEMA_VERSION, VERSION_TABLE, revision
+from greenroom.persistence.store.rows import OWNER_TABLE, PREFIX, ROWS
 
 SETTLE_CPU_S_MAX, CHAIN_CPU_S_MAX = 8.0, 2.0
 """Far more than it takes, looking again and again whether it has happened."""
-WAITING = "SELECT (SELECT count(*) FROM message) + (SELECT count(*) FROM inbox)"
+WAITING = "SELECT (SELECT count(*) FROM greenroom_message) + (SELECT count(*) FROM greenroom_inbox)"
 LIFE_S_MAX = 600
 """Then a child that nobody has killed is ended by an alarm."""
+BEFORE = 3
+"""The schema version that a life migrates from. A later schema needs another `downgrade`."""
+assert SCHEMA_VERSION == BEFORE + 1
+TABLES = (*(table.name for table in ROWS.values()), OWNER_TABLE)
 
 
 async def live(url: str, seed: str, life: str, leave_after_s: str) -> None:
@@ -86,21 +91,16 @@ async def stop_clock(system: ActorSystem) -> None:
 
 
 def downgrade(path: str) -> None:
-    """The tables that only the second version has. They are empty or may be lost: monitors and incidents."""
-    with closing(sqlite3.connect(":memory:")) as first:
-        migrate(first, "", 0, 1)
-        (statement,) = first.execute("SELECT sql FROM sqlite_schema WHERE name = 'incident'").fetchone()
+    """The schema of the release before: tables without a prefix, and all that is in them."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint=0")
-        if connection.execute("PRAGMA user_version").fetchone() != (2,):  # killed before it was made, or migrated again
+        if connection.execute("PRAGMA user_version").fetchone() != (SCHEMA_VERSION,):  # killed before it was made
             return
         for line in (
             "BEGIN IMMEDIATE",
-            "DROP TABLE monitor",
-            "DROP TABLE incident",
-            statement,
-            "UPDATE greenroom_schema SET version_num = '0001'",
-            "PRAGMA user_version = 1",
+            *(f"ALTER TABLE {name} RENAME TO {name.removeprefix(PREFIX)}" for name in TABLES),
+            f"UPDATE {VERSION_TABLE} SET version_num = '{revision(BEFORE)}'",
+            f"PRAGMA user_version = {BEFORE}",
             "COMMIT",
         ):
             connection.execute(line)

@@ -159,7 +159,7 @@ async def _settled(system: ActorSystem, path: Path) -> dict[str, int]:
             await system.idle()
             await system.kernel.commits.flush()
             left = {
-                table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                table: connection.execute(f"SELECT count(*) FROM greenroom_{table}").fetchone()[0]
                 for table in ("message", "attempt", "timer", "inbox")
             }
             if not any(left.values()):
@@ -173,7 +173,7 @@ def _by_sql(path: Path) -> tuple[list[Number], list[tuple[Number, str]]]:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         items = [tuple(row) for row in connection.execute("SELECT teller, number FROM item")]
         dead: list[tuple[Number, str]] = []
-        for text, cause in connection.execute("SELECT body, cause FROM dead_letter"):
+        for text, cause in connection.execute("SELECT body, cause FROM greenroom_dead_letter"):
             body = json.loads(text)
             dead.append(((body["teller"], body["number"]), cause))
         return items, dead
