@@ -12,6 +12,7 @@ from typing import Any, Literal
 __all__ = (
     "CommitsLost",
     "Fenced",
+    "NoEventLoop",
     "FileInTheWay",
     "RecordCorrupt",
     "RowsDamaged",
@@ -81,6 +82,21 @@ class WrongThread(GreenroomError):
 
     def __reduce__(self) -> Any:
         return type(self), (self.call, self.where, self.thread)
+
+
+class NoEventLoop(GreenroomError, RuntimeError):
+    """No asyncio event loop runs where a node, or a client, is started: there is none, or it is one of trio."""
+
+    def __init__(self, call: str) -> None:
+        self.call = call
+        super().__init__(
+            f"{call} needs a running event loop of asyncio, and none runs here. Start it in a coroutine that "
+            'asyncio.run(main()) runs; with anyio, anyio.run(main, backend="asyncio"), because greenroom '
+            "doesn't run on trio"
+        )
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.call,)
 
 
 class StoreError(GreenroomError):

@@ -19,9 +19,24 @@ from threading import get_ident
 from typing import Any
 from weakref import WeakSet
 
-from .errors import WrongThread
+from .errors import NoEventLoop, WrongThread
 
-__all__ = ("Home",)
+__all__ = ("Home", "running_loop")
+
+
+def running_loop(call: str) -> AbstractEventLoop:
+    """The event loop that runs here.
+
+    Args:
+        call: the call that needs it, for the error.
+
+    Raises:
+        NoEventLoop: no event loop of asyncio runs here.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise NoEventLoop(call) from None
 
 
 def _nothing() -> None:
@@ -33,15 +48,16 @@ class Home:
 
     __slots__ = ("__weakref__", "_forked", "event_loop", "loop")
 
-    def __init__(self, forked: Callable[[], object] = _nothing) -> None:
+    def __init__(self, forked: Callable[[], object] = _nothing, call: str = "start()") -> None:
         """
         Args:
             forked: called in a forked child, whose copy of the node must not go on.
+            call: the call that makes the home, for the error.
 
         Raises:
-            RuntimeError: no event loop runs here.
+            NoEventLoop: no event loop of asyncio runs here.
         """
-        self.event_loop = asyncio.get_running_loop()
+        self.event_loop = running_loop(call)
         self.loop: Any = self.event_loop if hasattr(self.event_loop, "_thread_id") else _Foreign(self.event_loop)
         """Has `_thread_id`: the ident of the thread in which the loop runs; None while it doesn't run."""
         self._forked = forked

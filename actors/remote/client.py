@@ -71,10 +71,11 @@ class Client:
     async def __aenter__(self) -> Client:
         """
         Raises:
+            NoEventLoop: no event loop of asyncio runs here.
             StoreUnavailable: the store can't be read, or its schema is of an older version.
             SchemaTooNew, StoreCorrupt
         """
-        self._home = Home()
+        self._home = Home(call="Client")
         with suppress(StoreMissing):  # the first tell makes it, or the first node
             await self._open()
         return self

@@ -85,6 +85,7 @@ class Administration:
     async def reset(self, address: str, _: Any) -> Any:
         """Forget an actor's state; its mailbox stays. It starts afresh."""
         cell = self._actor(address)
+        await self._check_known(cell)
         was_up = await self._halt(cell)
         try:
             self._kernel.commits.submit(Effects(deletes=((ActorRow, address),)))
@@ -103,6 +104,7 @@ class Administration:
             cell = self._actor(address)
         except ActorNotFound:
             return await self._retire_homeless(address)
+        await self._check_known(cell)
         was_up = await self._halt(cell)
         try:
             rows = belongings(address, row_ids(cell), self._kernel.rows_of(address))
@@ -135,6 +137,20 @@ class Administration:
         kernel.commits.submit(Effects(deletes=rows))
         await kernel.commits.flush()
 
+    async def _check_known(self, cell: Cell) -> None:
+        """
+        Raises:
+            AdministrationFailed: it is under a template, doesn't run, and nothing is stored of it: a typing error.
+        """
+        if not cell.on_demand or cell.status is not PASSIVE or cell.queued or row_ids(cell):
+            return
+        address, kernel = cell.address, self._kernel
+        await kernel.commits.flush()
+        if not kernel.rows_of(address) and not await kernel.store.scan(ActorRow, address=address):
+            raise AdministrationFailed(
+                f"nothing is stored of {address}, and it doesn't run. `greenroom actors list` shows what there is"
+            )
+
     async def _halt(self, cell: Cell) -> bool:
         """Stop an actor, and reserve its cell: a message that is told meanwhile waits for the next incarnation, because
         one that starts now would have the old state. Returns whether the actor was up.
@@ -147,13 +163,22 @@ class Administration:
             timeout_s = shutdown_seconds(cast(Spec, cell.spec).shutdown)
             await stop_cell(cell, ADMINISTRATION, timeout_s, then=PASSIVE)
         if cell.turn is not None or cell.queued:
+            busy = f"{cell.address} is busy with a message, so nothing was changed"
             if was_up:
-                await self._resume(cell, was_up)
-            raise AdministrationFailed(f"{cell.address} is busy ({cell.status}); try again")
+                await self._resume(cell, was_up, busy)
+            raise AdministrationFailed(f"{busy}. Try again")
         cell.reserve()
         return was_up
 
-    async def _resume(self, cell: Cell, was_up: bool) -> None:
+    async def _resume(self, cell: Cell, was_up: bool, done: str = "") -> None:
+        """Let an actor go on.
+
+        Args:
+            done: what was done to it, for the error of a start that fails; by default it was cleared.
+
+        Raises:
+            AdministrationFailed: it doesn't start.
+        """
         supervisor = cell.supervisor
         if cell.on_demand:
             cell.to(PASSIVE)
@@ -165,4 +190,6 @@ class Administration:
                 await start_cell(cell)
             except StartFailed as error:
                 cell.to(STOPPED)
-                raise AdministrationFailed(f"{cell.address} was cleared, but doesn't start: {error.reason}") from None
+                why = f"{done or f'{cell.address} was cleared'}; and now it doesn't start: {error.reason}"
+                remedy = f"Mend that, then: greenroom actors start {cell.address}"
+                raise AdministrationFailed(f"{why}. {remedy}") from None

@@ -25,6 +25,7 @@ from ...actors.system import ActorSystem
 from ...persistence.engines.open import open_store
 from ...persistence.errors import StoreDataError
 from ...persistence.events import Event
+from ...persistence.home import running_loop
 from ...persistence.runtime import Runtime, uncancelled
 from ...persistence.store.contract import Store
 from ..config.load import load_config
@@ -69,11 +70,13 @@ async def start(
         on_event: called with every event, from the boot on; by default it goes to the log (loguru).
 
     Raises:
+        NoEventLoop: no event loop of asyncio runs here.
         ConfigError: the tree, or the file, has mistakes; all of them are listed.
         StoreLocked, SchemaTooNew, StoreCorrupt, StoreFull, StoreUnavailable: the store can't be had.
         CommitsLost: the store lacks commits that had been acknowledged.
         StartFailed: a child's start failed; what had started was stopped again.
     """
+    running_loop("start()")
     runtime = runtime or Runtime()
     aliases = Aliases()
     if not isinstance(tree, SupervisorSpec):

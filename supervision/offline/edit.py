@@ -213,7 +213,7 @@ async def _check_state(store: Store, address: str) -> None:
         NotStored: there is no state of this address.
     """
     if not await store.scan(ActorRow, address=address):
-        raise NotStored(f"nothing is stored of {address}")
+        raise NotStored(f"nothing is stored of {address}. `greenroom actors list` shows what there is")
 
 
 @asynccontextmanager

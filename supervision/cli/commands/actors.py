@@ -211,6 +211,7 @@ async def _change(
     if as_json:
         print_json(result)
     elif "messages" in result:
-        note(f"{address} was retired, with {result['messages']} messages")
+        count = result["messages"]
+        note(f"{address} was retired, with {count} message{'' if count == 1 else 's'}")
     else:
         note(f"{address} was reset")

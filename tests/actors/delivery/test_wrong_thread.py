@@ -7,6 +7,7 @@ import os
 import pickle
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from grounds import Ground, MemoryGround, SqliteGround
 from patience import patient
 
 from greenroom import ActorSystem, Client, StoreUnavailable, WrongThread, start
+from greenroom.persistence.errors import NoEventLoop
 from greenroom.persistence.store.commit import Commit
 from greenroom.persistence.store.rows import ROWS, ActorRow, ChildRow
 
@@ -52,6 +54,29 @@ async def unharmed(ground: Ground, system: ActorSystem) -> None:
     await patient(system.ref("/t/other").tell(Go()))
     await patient(system.idle())
     assert Front.handled == ["/t/other"]
+
+
+def driven_by_none(coroutine: Any) -> BaseException | None:
+    """The error of a coroutine that no loop of asyncio runs. trio drives a coroutine in this way."""
+    try:
+        coroutine.send(None)
+    except BaseException as error:
+        return error
+    finally:
+        coroutine.close()
+    return None
+
+
+def test_without_a_loop_of_asyncio(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/node.db"
+    for name, entered in (("start()", start(TREE, store=url)), ("Client", Client(url))):
+        error = driven_by_none(entered.__aenter__())
+        assert isinstance(error, NoEventLoop)
+        assert isinstance(error, RuntimeError)
+        assert str(error).startswith(f"{name} needs a running event loop of asyncio")
+        assert 'backend="asyncio"' in str(error)
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("door", DOORS)

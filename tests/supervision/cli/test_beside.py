@@ -107,7 +107,10 @@ def test_reset_and_retire_beside_the_node(running: Place) -> None:
     assert "state" not in running.data("actors", "show", "/t/tallies/r")
     assert running.total("/t/tallies/r") == 0
     assert "keeps nothing in the store" in running.do("actors", "reset", "/t", code=1).stderr
-    assert "nothing is stored" in running.do("actors", "retire", "/t/nobody-ever", code=1).stderr
+    for command in ("reset", "retire"):
+        for address in ("/t/nobody-ever", "/t/tallies/nobody-ever"):
+            assert re.search("nothing is stored|no actor at", running.do("actors", command, address, code=1).stderr)
+    assert "with 0 messages" in running.do("actors", "retire", "/t/tallies/r").stderr
 
 
 def test_the_status_names_the_node(running: Place) -> None:

@@ -7,7 +7,7 @@ import pytest
 from grounds import Ground, pool, tree
 
 from greenroom import Actor, ActorSystem, GetState, Message, handler
-from greenroom.persistence.store.rows import MessageRow
+from greenroom.persistence.store.rows import ActorRow, MessageRow
 from greenroom.supervision.errors import AdministrationFailed
 
 STATIC, DYNAMIC = "/t/static", "/t/pool/a"
@@ -56,6 +56,45 @@ async def test_told_meanwhile(ground: Ground, monkeypatch: pytest.MonkeyPatch, c
     assert not ground.rows(MessageRow)
     async with ground.node(spec) as system:
         assert await numbers(system, address) == [2]
+
+
+@pytest.mark.parametrize("command", ["reset", "retire"])
+async def test_an_address_under_a_template_at_which_nothing_was_ever(ground: Ground, command: str) -> None:
+    async with ground.node(tree(("static", Sum), pool(Sum))) as system:
+        with pytest.raises(AdministrationFailed, match=r"nothing is stored of /t/pool/typo, and it doesn't run"):
+            await system.inbox._administer(f"actors.{command}", "/t/pool/typo", b"null")  # type: ignore[union-attr]
+        await system.ref(DYNAMIC).tell(Add(number=1), delay_s=1000)  # mail alone is something
+        await system.inbox._administer(f"actors.{command}", DYNAMIC, b"null")  # type: ignore[union-attr]
+    left = [row.address for row in ground.rows(MessageRow)]
+    assert left == ([DYNAMIC] if command == "reset" else [])
+
+
+class Moody(Sum):
+    """It starts once."""
+
+    starts = 0
+
+    async def on_start(self) -> None:
+        Moody.starts += 1
+        if Moody.starts > 1:
+            raise ConnectionError("not again")
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_one_that_does_not_start_again(ground: Ground, busy: bool) -> None:
+    """The text says whether its state is gone."""
+    Moody.starts = 0
+    async with ground.node(tree(("static", Moody))) as system:
+        await system.ref(STATIC).tell(Add(number=1))
+        await system.idle()
+        if busy:
+            system.ref(STATIC).tell(Add(number=2))
+        with pytest.raises(AdministrationFailed) as caught:
+            await system.inbox._administer("actors.reset", STATIC, b"null")  # type: ignore[union-attr]
+        text = str(caught.value)
+    was = "/t/static is busy with a message, so nothing was changed" if busy else "/t/static was cleared"
+    assert text.startswith(f"{was}; and now it doesn't start: ConnectionError: not again. Mend that, then: greenroom")
+    assert ("[1" in "".join(row.state for row in ground.rows(ActorRow))) is busy
 
 
 @pytest.mark.parametrize("address", [STATIC, DYNAMIC])
