@@ -18,7 +18,7 @@ from ..errors import Problem
 from ..spec.fields import Rule, join, unknown_key
 from ..spec.spec import ChildSpec, SupervisorSpec
 from ..spec.validation import DEPTH_MAX
-from .sections import ConfigFile
+from .sections import NODE_RULES, STORE_RULES, ConfigFile
 
 __all__ = ("build_section", "build_tree", "check_sections")
 
@@ -47,7 +47,11 @@ def build_section(
     valid: dict[str, Any] = {}
     for key, value in table.items():
         rule = rules.get(key)
-        problem = unknown_key(name, key, sorted(rules)) if rule is None else rule.problem(join(name, key), value)
+        problem = (
+            unknown_key(name, key, sorted(rules), _elsewhere(key))
+            if rule is None
+            else rule.problem(join(name, key), value)
+        )
         if problem is None:
             valid[key] = value
         else:
@@ -82,7 +86,9 @@ def _build(raw: Any, key: str, problems: list[Problem], depth: int) -> Any:
             values[name] = value
         else:
             problems.append(
-                unknown_key(key, name, sorted(known), _misplaced(name, kind, depth) if name in other else "")
+                unknown_key(
+                    key, name, sorted(known), _misplaced(name, kind, depth) if name in other else _elsewhere(name)
+                )
             )
     if kind == "actor":
         values.setdefault("actor", UNSET)
@@ -118,6 +124,16 @@ def _misplaced(name: str, kind: str, depth: int) -> str:
     if kind == "actor":
         return f"`{name}` belongs to a supervisor, and this entry is an actor."
     return f"`{name}` belongs to an actor, and this entry is a supervisor."
+
+
+def _elsewhere(name: str) -> str:
+    """The place of a key that stands in a wrong section; "" if no place has it."""
+    for section, rules in (("node", NODE_RULES), ("store", STORE_RULES)):
+        if name in rules:
+            return f"It belongs under [{section}]."
+    if name in _ACTOR_KEYS and name not in _SUPERVISOR_KEYS:
+        return f"`{name}` belongs to an actor: put it into the entry of its child."
+    return f"`{name}` belongs to a supervisor." if name in _SUPERVISOR_KEYS else ""
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

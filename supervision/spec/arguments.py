@@ -50,6 +50,8 @@ def convert_args(cls: type, args: Mapping[str, Any], key: str = "args") -> tuple
                 kwargs[name] = convert(value, hints.get(parameter.name, Any))
             except msgspec.ValidationError as error:
                 problems.append(_mismatch(join(key, name), value, hints[parameter.name], str(error)))
+            except UnicodeEncodeError:
+                problems.append(Problem(key=join(key, name), why="it has half a surrogate pair, which is no text"))
     for name, parameter in parameters.items():
         required = parameter.default is inspect.Parameter.empty
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY and required:

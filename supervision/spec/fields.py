@@ -6,6 +6,7 @@ The rules between fields are in validation.py.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -170,6 +171,24 @@ SUPERVISOR_RULES = _COMMON | {
 }
 
 
+_OTHER_WORDS = {
+    "class": "actor",
+    "kwargs": "args",
+    "mailbox_limit": "capacity",
+    "mailbox_size": "capacity",
+    "max_mailbox": "capacity",
+    "max_queue": "capacity",
+    "queue_size": "capacity",
+    "max_restarts": "intensity",
+    "max_retries": "max_attempts",
+    "retries": "max_attempts",
+    "max_seconds": "period_s",
+    "name": "id",
+    "timeout": "handler_timeout_s",
+    "timeout_s": "handler_timeout_s",
+}
+"""Names that keys have in other systems, and in other parts of greenroom."""
+
 # -- the problems of a spec, field by field ---------------------------------------------------------------
 
 
@@ -180,8 +199,25 @@ def join(key: str, name: object) -> str:
 
 
 def unknown_key(key: str, name: object, known: Sequence[str], hint: str = "") -> Problem:
-    hint = hint or did_you_mean(name, known) or f"There are {', '.join(known)}."
+    """The problem of a key that there isn't at this place.
+
+    Args:
+        hint: the right place for it, if it is a key of another one.
+    """
+    hint = hint or _other_word(name, known) or did_you_mean(name, known) or f"There are {', '.join(known)}."
     return Problem(key=join(key, name), why="there is no such key", hint=hint)
+
+
+def _other_word(name: object, known: Sequence[str]) -> str:
+    """A hint for a key that has another name elsewhere: in OTP, in Elixir, in queues."""
+    near = difflib.get_close_matches(str(name)[:200].lower(), _OTHER_WORDS, n=1, cutoff=0.85)
+    key = _OTHER_WORDS[near[0]] if near else ""
+    if not key or name in known:
+        return ""
+    if key in known:
+        return f"Here it is called `{key}`."
+    owner = "an actor" if key in ACTOR_RULES else "a supervisor"
+    return f"It is called `{key}`, and belongs to {owner}."
 
 
 def validate_fields(spec: ChildSpec, key: str = "") -> Iterator[Problem]:

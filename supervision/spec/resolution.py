@@ -92,9 +92,10 @@ def problems_of(spec: object, key: str = "", folder: Path | None = None, depth: 
     The problems that `validate` finds aren't repeated, and fields that it refused aren't looked at.
     """
     if isinstance(spec, ChildSpec):
-        if isinstance(spec.args, dict):
-            yield from unstorable_args(spec, key)
-        yield from _prepare(spec, key, folder)[1]
+        unstorable = [*unstorable_args(spec, key)] if isinstance(spec.args, dict) else []
+        said = {problem.key for problem in unstorable}
+        yield from unstorable
+        yield from (problem for problem in _prepare(spec, key, folder)[1] if problem.key not in said)
     elif isinstance(spec, SupervisorSpec) and depth <= DEPTH_MAX:
         yield from problems_of(spec.template, join(key, "template"), folder)
         if isinstance(spec.children, list | tuple):

@@ -48,6 +48,23 @@ ONE_PROBLEM = [
         ROOT + "[node]\nstop_timeout_s = true\n",
         "node.stop_timeout_s: found true, expected a number of seconds above 0",
     ),
+    # keys of another place, or of another system
+    (
+        ROOT + "[node]\nmailbox_limt = 5\n",
+        "node.mailbox_limt: there is no such key. It is called `capacity`, and belongs to an actor.",
+    ),
+    (
+        ROOT + "[node]\ncapacity = 5\n",
+        "node.capacity: there is no such key. `capacity` belongs to an actor: put it into the entry of its child.",
+    ),
+    (ROOT + "[node]\nstrategy = 5\n", "node.strategy: there is no such key. `strategy` belongs to a supervisor."),
+    (ROOT + LEDGER + "hang_s = 5\n", "supervisor.children[0].hang_s: there is no such key. It belongs under [node]."),
+    (ROOT + 'url = "sqlite:///x"\n', "supervisor.url: there is no such key. It belongs under [store]."),
+    (ROOT + "max_restarts = 5\n", "supervisor.max_restarts: there is no such key. Here it is called `intensity`."),
+    (
+        ROOT + LEDGER + "max_retrys = 5\n",
+        "supervisor.children[0].max_retrys: there is no such key. Here it is called `max_attempts`.",
+    ),
     # the supervisor's own keys
     (
         '[supervisor]\nstrategy = "one_for_one"\n',
