@@ -27,8 +27,11 @@ from ...persistence.store.checksums import seal
 from ...persistence.store.rows import AttemptRow, DeadLetterRow, MessageRow
 from ..definition.options import Options
 from ..mailbox.envelope import NOTHING, Ask, Envelope
-from ..messages.message import ENCODER
+from ..messages.codec import round_trip
+from ..messages.errors import UndecodableMessage
+from ..messages.message import ENCODER, Message, tag_of
 from ..messages.signals import ExitReason
+from ..messages.tracebacks import type_name
 from .cell import Cell
 from .errors import Reject, Retry, SystemStopped
 from .hooks import Owed
@@ -174,7 +177,7 @@ def letter_effects(kernel: Kernel, envelope: Envelope, reason: ExitReason, cause
     """The effects of parking: the dead letter is inserted, the message is deleted."""
     body = envelope.body
     if body is None:
-        body = ENCODER.encode(envelope.message)
+        body = _body_of(envelope.message)
     letter = seal(
         DeadLetterRow(
             id=envelope.id or kernel.next_id(),
@@ -194,6 +197,22 @@ def letter_effects(kernel: Kernel, envelope: Envelope, reason: ExitReason, cause
     )
     gone = ((MessageRow, envelope.id), (AttemptRow, envelope.id)) if envelope.id else ()
     return Effects(rows=(letter,), deletes=gone)
+
+
+def _body_of(message: Message | None) -> bytes:
+    """The JSON of a message that was told in memory, where nothing has encoded it.
+
+    One that would come back as another is kept as its `repr`: people can read that, and a requeue refuses it.
+    """
+    assert message is not None
+    try:
+        return round_trip("", message)[0]
+    except UndecodableMessage:
+        try:
+            shown = repr(message)
+        except Exception as error:
+            shown = f"<{tag_of(type(message))} whose repr raised {type_name(type(error))}>"
+        return ENCODER.encode(shown.encode("utf-8", "backslashreplace").decode())
 
 
 def report_parked(kernel: Kernel, envelope: Envelope, reason: ExitReason, cause: str) -> None:

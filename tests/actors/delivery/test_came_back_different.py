@@ -192,6 +192,38 @@ async def test_a_mutable_message_told_in_memory_is_copied_and_so_held_to_the_rul
         assert await ref.ask(Seen()) == ["Note(data=[1, 2])"]
 
 
+class Doubtful(Message):
+    text: str = ""
+    score: float | None = None
+
+
+class Raiser(Actor[None]):
+    durable = False
+    max_attempts = 1
+
+    @handler
+    def doubt(self, message: Doubtful) -> None:
+        raise ValueError(f"{message.text!r} is no good")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [Doubtful(text="\ud800"), Doubtful(score=float("inf")), Doubtful(text=b"x"), Doubtful(text=object())],  # type: ignore[arg-type]
+    ids=["surrogate", "infinity", "bytes", "object"],
+)
+async def test_what_json_cannot_carry_is_parked_as_its_repr(memory: MemoryGround, message: Doubtful) -> None:
+    async with memory.node(tree(Raiser)) as system:
+        try:
+            system.ref("/t/raiser").tell(message)
+        except UndecodableMessage:
+            return
+        system.ref("/t/raiser").tell(Doubtful(text="plain"))
+        await system.idle()
+    first, second = memory.rows(DeadLetterRow)
+    assert msgspec.json.decode(first.body) == repr(message).encode("utf-8", "backslashreplace").decode()
+    assert msgspec.json.decode(second.body, type=Doubtful) == Doubtful(text="plain")
+
+
 @pytest.mark.parametrize("fold", [0, 1])
 @pytest.mark.parametrize("day", [dt.datetime(2030, 10, 27, 2, 30), dt.datetime(2030, 3, 31, 2, 30)], ids=str)
 async def test_an_instant_of_the_repeated_hour_arrives(ground: Ground, fold: int, day: dt.datetime) -> None:
