@@ -29,6 +29,9 @@ class Runtime:
     perf = staticmethod(time.perf_counter)
     """The finest clock there is, in seconds: for measuring."""
 
+    pauses = True
+    """Whether `pause` blocks. If not, nothing is to be done in every round of the loop for its sake."""
+
     def pause(self, seconds: float) -> None:
         """Block this thread."""
         time.sleep(seconds)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
+from ...persistence.engines.sqlite.worker import ALL as WORKERS
 from ...persistence.runtime import Runtime
 from ..execution.user_code.stepping import breathe
+from .real_waits import real_wait
 
 if TYPE_CHECKING:
     from random import Random  # noqa: TID251 - the name of a type; the draws come from the Runtime
@@ -16,28 +19,42 @@ if TYPE_CHECKING:
 __all__ = ("VirtualRuntime",)
 
 T = TypeVar("T")
-
-SETTLE_ROUNDS = 60
-"""Rounds of the loop after which every task that only waits for other tasks has come to rest."""
-
+K = TypeVar("K", bound="asyncio.Task[Any]")
 
 STUCK_ROUNDS = 50
-"""The number of times that nothing may happen in `run`, because threads may be at work: most of a real second."""
+"""How often nothing may happen in `run`, because unknown threads may be at work: most of a real second."""
+LOOK_S = 0.02
+"""The longest real time between two looks at something real that is waited for."""
+BLIND_ROUNDS = 200
+"""Rounds after which a loop that doesn't say what is ready, such as uvloop's, is taken to be at rest."""
+
+_settling: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[None]] = WeakKeyDictionary()
+"""The one task of each loop that waits for rest, because two of them would never find the loop at rest."""
 
 
 class VirtualRuntime(Runtime):
     """A runtime whose time passes only in `advance` and `run`; everything else is as in `Runtime`.
 
-    It is made for stores that work on the loop (`MemoryStore`), because the clock doesn't wait for a store's thread.
+    Time passes when nothing else can happen: no callback of the loop is ready, no thread of the node is at work, and no
+    task of the node waits for something real (real_waits.py). Something real takes real time, and no virtual time.
     """
 
-    def __init__(self, *, epoch: float = 1_700_000_000.0, seed: str = "greenroom") -> None:
+    def __init__(self, *, epoch: float = 1_700_000_000.0, seed: str = "greenroom", patience_s: float = 30.0) -> None:
+        """
+        Args:
+            epoch: the wall clock at the beginning, in epoch seconds.
+            seed: the seed of all randomness.
+            patience_s: real seconds that one step of the clock may wait for something real, or for work to end.
+        """
         self._epoch = epoch
         self._seed = seed
+        self._patience_s = patience_s
         self._elapsed = 0.0
         self._count = 0
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._polls: list[asyncio.Future[None]] = []
+        self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
+        """The tasks of the node, and what `run` waits for."""
 
     # -- what the node sees ----------------------------------------------------------------------------
 
@@ -49,6 +66,8 @@ class VirtualRuntime(Runtime):
 
     def perf(self) -> float:
         return self._elapsed
+
+    pauses = False
 
     def pause(self, seconds: float) -> None:
         """Pause at no cost: no time passes here."""
@@ -78,6 +97,15 @@ class VirtualRuntime(Runtime):
     def random(self, seed: str | None = None) -> Random:
         return super().random(self._seed if seed is None else seed)
 
+    def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        task = super().spawn(coroutine, name)
+        self._tasks.add(task)
+        return task
+
+    def made(self, task: K) -> K:
+        self._tasks.add(task)
+        return super().made(task)
+
     # -- what the test does ----------------------------------------------------------------------------
 
     async def advance(self, seconds: float) -> None:
@@ -86,7 +114,7 @@ class VirtualRuntime(Runtime):
         await self.settle()
         while self._fire_next(end):
             await self.settle()
-        self._elapsed = end
+        self._elapsed = max(self._elapsed, end)  # another task may have moved it further
         self._wake_polls()
         await self.settle()
 
@@ -94,14 +122,24 @@ class VirtualRuntime(Runtime):
         """Wait for an awaitable, jumping from timer to timer whenever nothing else can go on.
 
         Raises:
-            TimeoutError: it didn't end within `limit_s` seconds, or nothing is left that could end it.
+            TimeoutError: it didn't end within `limit_s` seconds, or nothing is left that could end it; or it waits for
+                something real, and so for more than `patience_s` real seconds.
         """
+        return await self._run(awaitable, limit_s, self._patience_s)
+
+    async def see_out(self, awaitable: Awaitable[T]) -> T:
+        """The same for the node's end, where something real gets as many real seconds as the clock would give it."""
+        return await self._run(awaitable, 86_400.0, None)
+
+    async def _run(self, awaitable: Awaitable[T], limit_s: float, patience_s: float | None) -> T:
         end = self._elapsed + limit_s
         future = asyncio.ensure_future(awaitable)
+        if isinstance(future, asyncio.Task):
+            self._tasks.add(future)
         try:
             stuck = 0
             while not future.done():
-                await self.settle(future)
+                await self._settled(future, patience_s)
                 if not future.done():
                     if self._fire_next(end):
                         stuck = 0
@@ -115,15 +153,62 @@ class VirtualRuntime(Runtime):
         finally:
             future.cancel()
 
-    def see_out(self, awaitable: Awaitable[T]) -> Awaitable[T]:
-        return self.run(awaitable)
-
     async def settle(self, until: asyncio.Future[Any] | None = None) -> None:
-        """Let every task run that can, without time passing."""
-        for _ in range(SETTLE_ROUNDS):
-            if until is not None and until.done():
+        """Let everything happen that can, without time passing, or until a future is done.
+
+        Raises:
+            TimeoutError: after `patience_s` real seconds it still isn't at rest.
+        """
+        await self._settled(until, self._patience_s)
+
+    async def _settled(self, until: asyncio.Future[Any] | None, patience_s: float | None) -> None:
+        """
+        Args:
+            patience_s: None to wait for something real for as many real seconds as lie before the next timer.
+        """
+        loop = asyncio.get_running_loop()
+        while (other := _settling.get(loop)) is not None:
+            await asyncio.wait((other,))
+        mine = _settling[loop] = loop.create_future()
+        try:
+            await self._settle(loop, until, patience_s)
+        finally:
+            del _settling[loop]
+            mine.set_result(None)
+
+    async def _settle(
+        self, loop: asyncio.AbstractEventLoop, until: asyncio.Future[Any] | None, patience_s: float | None
+    ) -> None:
+        began, pause_s = loop.time(), 0.0
+        while until is None or not until.done():
+            at_rest = await _is_at_rest(loop, until)
+            real = self._real() if at_rest else ""
+            if at_rest and not real:
                 return
-            await breathe()
+            waited_s = loop.time() - began
+            if patience_s is None:
+                if real and waited_s >= self._next_s():
+                    return
+            elif waited_s >= patience_s:
+                what = f"it waits for {real}" if real else "work still goes on"
+                raise TimeoutError(
+                    f"the virtual clock can't move: after {patience_s:g} s of real time {what}. Real things take real "
+                    "time; a handler that is to run into its time limit can wait for `asyncio.Event().wait()`"
+                )
+            if real:
+                pause_s = min(LOOK_S, pause_s + 0.001)
+                await asyncio.sleep(pause_s)  # noqa: TID251 - the real thing takes real time
+
+    def _real(self) -> str:
+        """Something real that the node waits for; "" if there is nothing."""
+        if any(worker.unsettled for worker in WORKERS):
+            return "a database's thread"
+        return real_wait(self._tasks)
+
+    def _next_s(self) -> float:
+        """Seconds until the next timer; 0 if there is none."""
+        left = [when for when, _, handle in self._timers if not handle.cancelled()]
+        return max(0.0, min(left) - self._elapsed) if left else 0.0
 
     def _fire_next(self, end: float | None) -> bool:
         timers = self._timers
@@ -146,3 +231,13 @@ class VirtualRuntime(Runtime):
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+async def _is_at_rest(loop: asyncio.AbstractEventLoop, until: asyncio.Future[Any] | None) -> bool:
+    """Give the loop a round, in which it takes in what has happened outside. Returns whether nothing is ready then."""
+    ready = getattr(loop, "_ready", None)
+    for _ in range(1 if ready is not None else BLIND_ROUNDS):
+        if until is not None and until.done():
+            break
+        await breathe()
+    return not ready

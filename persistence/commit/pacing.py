@@ -46,7 +46,8 @@ class Pace:
             return
         self._left -= 1
         self._in_thread = True
-        self._runtime.call_soon(self._let_go)
+        if self._runtime.pauses:
+            self._runtime.call_soon(self._let_go)
         try:
             await self._store.commit(commit)
         finally:

@@ -10,13 +10,18 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from ...runtime import uncancelled
 
-__all__ = ("Worker",)
+__all__ = ("ALL", "Worker")
 
 T = TypeVar("T")
 _Job = tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]
+
+
+ALL: WeakSet[Worker] = WeakSet()
+"""Every worker there is. A clock that tests move waits for their calls."""
 
 
 class Worker:
@@ -28,6 +33,7 @@ class Worker:
         self._thread: Thread | None = None
         self.unsettled = 0
         """How many calls are queued or under way, as the loop sees it."""
+        ALL.add(self)
 
     def call(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """Queue a call. If the future is cancelled, the call runs nevertheless, and its result is dropped."""
