@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..kernel.cell import GONE, Cell
 from ..kernel.kernel import Kernel
 from ..kernel.turn import current_turn
-from ..messages.codec import AS_IT_IS, encode
+from ..messages.codec import AS_IT_IS
 from ..messages.message import Message, Request
 from .guard import NO_PRIORITY, checked_address
 from .receipt import DONE, Receipt
@@ -69,9 +69,10 @@ class ActorRef:
             # The shortest way, into the mailbox of an actor without rows. All of it is in Delivery.tell.
             mailbox = cell.mailbox
             queue = mailbox.queue
-            decode = getattr(type(message), "__shared__", None)
-            if decode is not None and queue is not None and mailbox.count < cell.capacity:
-                if decode is not AS_IT_IS:
+            check = getattr(type(message), "__shared__", None)
+            if check is not None and queue is not None and mailbox.count < cell.capacity:
+                if check is not AS_IT_IS:
+                    encode, decode = check
                     try:
                         same = decode(encode(message)) == message
                     except Exception:

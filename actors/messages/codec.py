@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+import msgspec
 
 from .difference import first_difference
 from .errors import UndecodableMessage
@@ -14,21 +17,41 @@ __all__ = ("AS_IT_IS", "encode", "is_shared", "round_trip")
 encode = ENCODER.encode
 
 _REMEDY = "Give each field a value of its declared type, one that JSON can carry"
+pack = msgspec.msgpack.Encoder().encode
+
 AS_IT_IS: Final[Any] = object()
-"""Stands for the decoder of a class without fields: there is nothing in its instances that could be wrong."""
+"""Stands for the quick check of a class without fields: there is nothing in its instances that could be wrong."""
+_ALIKE = frozenset((bool, bytes, int, str, type(None)))
 
 
 def is_shared(cls: type[Message]) -> bool:
-    """Whether an instance can be in several hands at once, because nothing in it can change."""
+    """Whether an instance can be in several hands at once, because nothing in it can change.
+
+    Such a message may be told in memory as it is. It is checked by a round trip all the same, because a wrong value is
+    its sender's mistake at every door. `cls.__shared__` is that check: a function to bytes, and one back.
+    """
     if cls.__shared__ is not None:
         return True
     if not (cls.__immutable__ or is_deeply_immutable(cls)):
         return False
     if not cls.__struct_fields__:
         cls.__shared__ = AS_IT_IS
-    elif cls.__decoder__ is not None:  # else it is compared field by field, by `round_trip`, or wasn't needed yet
-        cls.__shared__ = cls.__decoder__.decode
+    elif cls.__decoder__ is not None:  # else `round_trip` compares it field by field, or wasn't needed yet
+        if all(_is_alike(field.type) for field in msgspec.structs.fields(cls)):
+            cls.__shared__ = pack, msgspec.msgpack.Decoder(cls).decode
+        else:
+            cls.__shared__ = encode, cls.__decoder__.decode
     return True
+
+
+def _is_alike(kind: Any) -> bool:
+    """Whether msgpack, which takes half the time and no time for base64, finds the same mistakes as JSON."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal or kind in _ALIKE:
+        return True
+    if origin in (Union, UnionType, tuple):
+        return all(argument is Ellipsis or _is_alike(argument) for argument in arguments)
+    return False
 
 
 def round_trip(address: str, message: Message) -> tuple[bytes, Message]:

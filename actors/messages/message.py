@@ -91,7 +91,7 @@ class Message(msgspec.Struct, metaclass=MessageMeta):
     __walked__: ClassVar[msgspec.json.Decoder[Any] | None] = None
     """The decoder of a class of which copies are compared field by field (difference.py). It has no `__decoder__`."""
     __shared__: ClassVar[Any] = None
-    """Makes a checked copy of an instance that can be shared of its bytes (codec.py); None until that is known."""
+    """The quick check of an instance that can be shared (codec.py); None if there is none, or it isn't known yet."""
     __tag__: ClassVar[str] = ""
 
 
