@@ -215,6 +215,7 @@ class ActorSystem:
         for cell in list(kernel.cells.values()):
             if cell.admission is not None:
                 cell.admission.refuse(partial(SystemStopped, cell.address))
+        kernel.part(Asks).close_lines()
         if kernel.root is not None:
             await stop(kernel.root, ExitReason.shutdown("the node is stopping"), None)
         await self._dispatcher.close()

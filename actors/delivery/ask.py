@@ -82,7 +82,8 @@ class Asks(Extension):
                 return await self._from_inside(cell, ask, turn)
             if cell.mailbox.count >= cell.options.capacity or cell in self._lines:
                 cell = await self._in_line(cell, ask)
-            cell.push(ask)
+            if not future.done():
+                cell.push(ask)
             return (await future)[0]
         finally:
             bucket.pop(ask, None)
@@ -125,12 +126,8 @@ class Asks(Extension):
             return cell
         line = self._lines.get(cell)
         if line is None:
-            line = self._lines[cell] = AskLine(self._kernel.router, cell)
-        try:
-            await line.wait(ask)
-        finally:
-            if not len(line):
-                self._lines.pop(cell, None)
+            line = self._lines[cell] = AskLine(self._kernel.router, cell, self._line_over)
+        await line.wait(ask)
         if not ask.future.done():
             if self._kernel.over or self._kernel.commits.failure is not None:
                 self._check_running(cell, None, ask.message)
@@ -154,6 +151,14 @@ class Asks(Extension):
         if cell.status in (UP, STARTING) or (cell.status is PASSIVE and cell.may_start()):
             return
         raise SystemStopped(cell.address, request, kernel.gave_up)
+
+    def _line_over(self, cell: Cell) -> None:
+        self._lines.pop(cell, None)
+
+    def close_lines(self) -> None:
+        """Refuse the asks that wait in line, because the node stops."""
+        for line in list(self._lines.values()):
+            line.close()
 
     def close(self) -> None:
         self._deadlines.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from ..kernel.cell import DOWN, GONE, STOPPED, Cell
 from ..kernel.hooks import Routing
@@ -22,14 +23,17 @@ class AskLine:
     One callback of the cell serves them all, so asks that time out leave nothing behind.
     """
 
-    def __init__(self, routing: Routing, cell: Cell) -> None:
+    def __init__(self, routing: Routing, cell: Cell, over: Callable[[Cell], object]) -> None:
+        """
+        Args:
+            over: called when nobody waits any more, and the cell won't call either.
+        """
         self._routing = routing
         self._cell = cell
+        self._over = over
         self._places: dict[Ask, asyncio.Future[None]] = {}
         self._listens = False
-
-    def __len__(self) -> int:
-        return len(self._places)
+        self._closed = False
 
     async def wait(self, ask: Ask) -> None:
         """Return when there is room for this ask, when its time is up, or when its actor has stopped.
@@ -40,6 +44,8 @@ class AskLine:
         cell = self._cell
         options = cell.options
         if options.overflow == "reject" or len(self._places) >= max(options.capacity, PLACES_MIN):
+            if not self._places and not self._listens:
+                self._over(cell)
             raise MailboxFull(cell.address, options.capacity, ask.message)
         first = True
         try:
@@ -52,10 +58,17 @@ class AskLine:
             self._places.pop(ask, None)
             if self._places:
                 self._room()  # the room that it was called for may be another's
+            elif not self._listens:
+                self._over(cell)
+
+    def close(self) -> None:
+        """Let all of them go, to be refused."""
+        self._closed = True
+        self._room()
 
     def _lets_in(self, ask: Ask, first: bool) -> bool:
         cell = self._cell
-        if cell.status is STOPPED or cell.status is GONE:
+        if self._closed or cell.status is STOPPED or cell.status is GONE:
             return True  # to be refused
         if cell.mailbox.count >= cell.options.capacity:
             return False
@@ -69,12 +82,14 @@ class AskLine:
     def _called(self) -> None:
         self._listens = False
         self._room()
-        if self._places and self._cell.status is not GONE:
+        if not self._places:
+            self._over(self._cell)
+        elif self._cell.status is not GONE:
             self._listen()
 
     def _room(self) -> None:
         """Call the first one; all of them, if the actor has stopped."""
-        over = self._cell.status in (DOWN, STOPPED, GONE)
+        over = self._closed or self._cell.status in (DOWN, STOPPED, GONE)
         if not over and self._cell.mailbox.count >= self._cell.options.capacity:
             return
         for place in self._places.values():

@@ -337,7 +337,7 @@ class Cell:
         if self.status is not GONE:
             self.status = status
         self.has_room()
-        if status is STOPPED or status is GONE:
+        if status is STOPPED or status is GONE or (self.kernel.closing and status is not DOWN):
             self.refuse_asks()
 
     def _over(self) -> None:
