@@ -78,7 +78,8 @@ class Actor(Generic[State]):
     """The version of the state's shape. Raise it with each change that defaults alone don't cover (see `upgrade`)."""
 
     state: State
-    """The memory of the actor. It is set before `on_start`, kept if the turn finishes, restored if the turn fails."""
+    """The memory of the actor. It is set before `on_start`, kept if the turn finishes, restored if the turn fails. That
+    of a `durable=False` actor isn't restored, because nothing of it is stored; a restart gives it a fresh one."""
 
     _context: Incarnation | None = None
     """The incarnation that this instance belongs to. The runtime sets it after `__init__`."""
@@ -176,14 +177,20 @@ class Actor(Generic[State]):
         return _turn_of(_life(self, "turn"))
 
     def now(self) -> datetime:
-        """The time, in UTC and aware of it. Recorded, so that a turn that is run again sees the same."""
+        """The time of this call by the node's clock, in UTC and aware of it.
+
+        It goes on during a turn, and a retry sees a later time, because a message that has waited must be able to tell
+        that it is late. Only `random` repeats.
+        """
         return datetime.fromtimestamp(_life(self, "now").kernel.runtime.now(), UTC)
 
     @property
     def random(self) -> Random:
-        """A source of random numbers. Recorded, so that a turn that is run again draws the same."""
+        """The turn's source of random numbers. Each attempt of a message draws the same ones, in the same order."""
         turn = _turn_of(_life(self, "random"))
-        return turn.cell.kernel.runtime.random(turn.key)
+        if turn.draws is None:
+            turn.draws = turn.cell.kernel.runtime.random(turn.key)
+        return cast("Random", turn.draws)
 
     def stop(self, reason: ExitReason | None = None) -> None:
         """End this incarnation after the turn, by default with reason "normal". State and mailbox stay."""
@@ -348,10 +355,7 @@ class Actor(Generic[State]):
 
 
 def _life(actor: Actor[Any], attribute: str) -> Incarnation:
-    """
-    Raises:
-        NotRunning: it isn't an incarnation's instance yet.
-    """
+    """The incarnation of an instance. Raises NotRunning if it has none yet."""
     life = actor._context
     if life is None:
         raise NotRunning(type(actor).__qualname__, attribute)
@@ -368,10 +372,7 @@ def _here(actor: Actor[Any], attribute: str) -> Incarnation:
 
 
 def _running(actor: Actor[Any], attribute: str) -> Incarnation:
-    """
-    Raises:
-        NotRunning; WrongThread; TurnClosed: this incarnation is over.
-    """
+    """The same, for a call that needs it to be alive (else: TurnClosed)."""
     life = _here(actor, attribute)
     if life.cell.incarnation is not life:
         raise TurnClosed(life.address, "life")
@@ -391,10 +392,7 @@ def _turn_of(life: Incarnation) -> Turn:
 
 
 def _open_turn(actor: Actor[Any], attribute: str) -> Turn:
-    """
-    Raises:
-        NotRunning; WrongThread; TurnClosed: no turn is open.
-    """
+    """The open turn, for a call that adds to it (else: NotRunning, WrongThread, TurnClosed)."""
     turn = _turn_of(_here(actor, attribute))
     turn.check_open()
     return turn

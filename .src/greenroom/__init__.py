@@ -50,6 +50,7 @@ from .actors.kernel.settings import Settings
 from .actors.messages.aliases import Aliases
 from .actors.messages.errors import (
     NotAMessage,
+    ReplyError,
     StateError,
     UndecodableMessage,
     UnhandledMessage,
@@ -155,6 +156,7 @@ __all__ = (
     "Receipts",
     "Reconfigure",
     "Reject",
+    "ReplyError",
     "Request",
     "RestartBackoff",
     "RestartChild",

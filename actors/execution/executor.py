@@ -221,7 +221,7 @@ class Executor:
                 turn.discard()
                 envelope = turn.envelope
                 if envelope is None and turn.message is not None:
-                    envelope = self._kernel.wrap(cell.address, turn.message)
+                    envelope = self._kernel.wrap(cell.address, turn.message, turn.uid)
                 if envelope is not None:
                     cell.give_back(turn.batch or (envelope,))
                 cell.state.restore(turn.incarnation.actor)

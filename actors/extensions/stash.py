@@ -174,9 +174,7 @@ def _light(turn: Turn) -> Entry:
     assert turn.message is not None
     if not turn.uid:
         return turn.message
-    envelope = turn.cell.kernel.wrap(turn.cell.address, turn.message)
-    envelope.uid = turn.uid
-    return envelope
+    return turn.cell.kernel.wrap(turn.cell.address, turn.message, turn.uid)
 
 
 def _renewed(envelope: Envelope) -> Envelope:

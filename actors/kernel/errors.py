@@ -208,7 +208,7 @@ class Retry(Exception):
 
     Args:
         after_s: seconds to wait; by default the actor's `backoff` decides.
-        why: kept with the attempt.
+        why: the text of the failure, in the log, in the event `message.failed` and in the dead letter.
     """
 
     def __init__(self, after_s: float | None = None, why: str = "") -> None:

@@ -142,9 +142,9 @@ class Kernel:
         self._incarnations += 1
         return self._incarnations
 
-    def wrap(self, address: str, message: Message) -> Envelope:
-        """Make an envelope for a message that travelled without one."""
-        return Envelope(address, self.next_uid(), message, tag_of(type(message)), None)
+    def wrap(self, address: str, message: Message, uid: str = "") -> Envelope:
+        """Make an envelope for a message that travelled without one; with its uid, if that has been asked for."""
+        return Envelope(address, uid or self.next_uid(), message, tag_of(type(message)), None)
 
     @property
     def root_address(self) -> str:

@@ -13,7 +13,7 @@ REPLY_RETENTION_S = 60.0
 
 
 class Settings:
-    """The values that a node can set for its system; the defaults are DESIGN's."""
+    """The values that a node can set for its system: `start(tree, settings=Settings(incidents_kept=100))`."""
 
     def __init__(
         self,

@@ -78,6 +78,8 @@ class Turn(Handled):
     """The task that waits inside the handler, while it does."""
     coroutine: Any = None
     """The suspended handler, to be looked at (extensions/introspection/stack.py)."""
+    draws: Any = None
+    """The source of random numbers (`Actor.random`), once it has been asked for."""
     since: float = 0.0
     """The time when the wait inside the handler began, in epoch seconds; 0 if it never waited."""
 
@@ -354,7 +356,7 @@ class Turn(Handled):
             cell.state.restore(self.incarnation.actor)
             return
         if envelope is None and self.message is not None:
-            envelope = cell.kernel.wrap(cell.address, self.message)
+            envelope = cell.kernel.wrap(cell.address, self.message, self.uid)
         if type(envelope) is Ask:
             envelope.refuse(error if isinstance(error, answering) else AskFailed(cell.address, verdict.reason))
         elif envelope is not None:

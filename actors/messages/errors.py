@@ -148,7 +148,7 @@ class UndecodableMessage(ActorError):
 
 
 class StateError(ActorError):
-    """The state can't be made or encoded, or its bytes don't decode again; or a stored state isn't the class's.
+    """The state can't be made or encoded, or wouldn't come back as it is; or a stored state isn't the class's.
 
     Attributes:
         fix: the remedy, in full sentences but for the last stop; "" if `why` says it.

@@ -56,7 +56,7 @@ class ExitReason(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def from_exception(cls, error: BaseException) -> ExitReason:
-        """The reason of an exit by `error`. Never raises, whatever the exception's `__str__` does."""
+        """The reason of an exit by `error`. Whatever the exception's `__str__` does, only a Ctrl-C in it is raised."""
         return cls(
             "error",
             error=_cut(type_name(type(error)), TEXT_LIMIT_BYTES),
@@ -73,7 +73,8 @@ _NORMAL = ExitReason("normal")
 
 
 class Exited(Message):
-    """Told to a supervisor when an incarnation of a child has ended."""
+    """Told to a supervisor when an incarnation of a child has ended, and to an actor that traps exits
+    (`trap_exits = True`) when a linked one has."""
 
     address: str
     boot: int

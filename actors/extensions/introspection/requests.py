@@ -31,7 +31,7 @@ __all__ = (
 
 
 class GetState(SystemRequest[Any], tag="greenroom.GetState"):
-    """Ask for the state, as JSON has it: dicts, lists, texts, numbers, None. An actor without a state answers None.
+    """Ask for the state as plain data, as JSON has it. An actor without a state answers None.
 
     A supervisor answers `{"children": [{"id", "status"}], "hidden": 0}`, in start order, the first 1,000.
     OTP: sys:get_state/1.
