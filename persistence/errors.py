@@ -23,6 +23,7 @@ __all__ = (
     "StoreFull",
     "StoreInUse",
     "StoreLocked",
+    "StoreLost",
     "StoreMissing",
     "StoreUnavailable",
     "StoreUrlInvalid",
@@ -221,6 +222,34 @@ class CommitsLost(StoreCorrupt):
 
     def __reduce__(self) -> Any:
         return (type(self), (self.where, self.missing, self.kept))
+
+
+class StoreLost(StoreCorrupt):
+    """A file of the store was removed, renamed or replaced while it was open. Nothing was acknowledged since.
+
+    Attributes:
+        path: the path of that file.
+        replaced: whether another file lies there now.
+    """
+
+    def __init__(self, where: str, path: str, what: str, *, replaced: bool) -> None:
+        self.path = path
+        self.what = what
+        self.replaced = replaced
+        happened = "was replaced by another file" if replaced else "was removed or renamed"
+        super().__init__(
+            where,
+            f"{what} ({path}) {happened} while it was open, so what is written now would be found nowhere. The last "
+            "writes weren't acknowledged. Put the file back, or restore a backup (greenroom db restore), and start "
+            "again. Stop a node before you move its files; copy them with greenroom db backup",
+        )
+
+    def __reduce__(self) -> Any:
+        return (_store_lost, (self.where, self.path, self.what, self.replaced))
+
+
+def _store_lost(where: str, path: str, what: str, replaced: bool) -> StoreLost:
+    return StoreLost(where, path, what, replaced=replaced)
 
 
 class StoreDataError(StoreError):

@@ -71,6 +71,7 @@ from .persistence.errors import (
     StoreError,
     StoreFull,
     StoreLocked,
+    StoreLost,
     StoreUnavailable,
     WrongThread,
 )
@@ -177,6 +178,7 @@ __all__ = (
     "StoreError",
     "StoreFull",
     "StoreLocked",
+    "StoreLost",
     "StoreUnavailable",
     "SupervisorError",
     "SupervisorSpec",

@@ -100,7 +100,8 @@ class Reset:
         kernel.resetting = True
         self.reset_by = error
         kernel.events.emit("node.broken", kernel.root_address, error=type(error).__name__, text=str(error))
-        logger.error("the store failed, the tree will be reset from it: {}", error)
+        final = isinstance(error, Fenced | StoreCorrupt)
+        logger.error(f"the store failed, {'the node ends' if final else 'the tree will be reset from it'}: {{}}", error)
         for reset in kernel.hooks.reset:
             reset()
         for cell in list(kernel.cells.values()):
@@ -112,7 +113,7 @@ class Reset:
         self._scan.reset()
         if not charged and not kernel.part(Refusals).bears(error):
             return
-        self.task = kernel.background(self._recover(isinstance(error, StoreDataError)), "greenroom recovery")
+        self.task = kernel.background(self._recover(final or isinstance(error, StoreDataError)), "greenroom recovery")
 
     async def _recover(self, at_once: bool) -> None:
         kernel, runtime = self._kernel, self._kernel.runtime

@@ -16,7 +16,7 @@ import msgspec
 from loguru import logger
 
 from ...persistence.commit.effects import Effects, Entry
-from ...persistence.errors import GreenroomError, RecordCorrupt, StoreDataError, StoreError
+from ...persistence.errors import GreenroomError, RecordCorrupt, StoreDataError, StoreError, StoreLost
 from ...persistence.store.attempts import is_uid
 from ...persistence.store.checksums import seal, verify
 from ...persistence.store.rows import DeadLetterRow, InboxRow, ReplyRow
@@ -107,6 +107,8 @@ class Inbox(Extension):
                         await self.take_in()
                         if kernel.caution is not None:
                             kernel.maybe_idle()
+                except StoreLost as error:
+                    kernel.committer.fail(error)
                 except StoreError as error:
                     logger.warning("the inbox can't be read: {}", error)
             await kernel.runtime.poll(kernel.settings.inbox_poll_s)

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from ...errors import Fenced, Outcome, StoreCorrupt, StoreUnavailable
+from ...errors import Fenced, Outcome, StoreCorrupt, StoreLost, StoreUnavailable
 from ...runtime import Runtime, uncancelled
 from ...store.commit import Commit
 from ...store.rows import OwnerRow
@@ -25,8 +25,9 @@ from .lending.transaction import UserTransactions
 from .ownership import inbox_last_id, owner_row, raise_epoch, sign, wrong_owner
 from .reader import _PARENTS, SqliteReader
 from .sidecars.lock import LockFile, holder
-from .sidecars.loss import Loss, adopt, judge, look, refuse
+from .sidecars.loss import Loss, adopt, judge, look, missing_database, refuse
 from .sidecars.mark import Mark, read_mark
+from .sidecars.presence import Presence
 from .sidecars.slot_file import SlotFile
 from .upgrade import prepare
 from .worker import Worker
@@ -69,6 +70,7 @@ class SqliteStore(SqliteReader):
         self._transactions = UserTransactions(self._worker)
         self._mutex = Lock()
         self._writer: sqlite3.Connection | None = None
+        self._presence = Presence(self.path)
         self._variables = 0
         self._epoch = 0
         self._writer_seen: int | None = None
@@ -122,6 +124,7 @@ class SqliteStore(SqliteReader):
     def _take(self) -> OwnerRow:
         self._lock.acquire()
         create_file(self.path)
+        self.loss = missing_database(self.path)
         if (loss := look(self.path)) is not None:
             self._bear(loss)
         prepare(self.path)
@@ -174,11 +177,14 @@ class SqliteStore(SqliteReader):
             raise translate(error, self.path) from error
         self._variables = sql.variables(writer)
         self._reader = connect(self.path, reads_only=True)
+        self._presence.note()
         return writer
 
     def _connect_again(self) -> OwnerRow:
         with self._mutex:
             self._disconnect_writer()
+            if not os.path.lexists(self.path):
+                raise self._presence.lost()
             writer = self._connect()
             try:
                 # A small write proves that the store takes one. It also overwrites the frames that an ambiguous commit
@@ -218,6 +224,7 @@ class SqliteStore(SqliteReader):
                 self._reader = None
         self.attempts.close()
         self._mark.close()
+        self._presence.forget()
         self._lock.release()
         self._epoch = 0
 
@@ -247,12 +254,28 @@ class SqliteStore(SqliteReader):
                 sql.write(writer, commit, NODE, self._epoch, self._variables)
                 outcome = "unknown"
                 writer.execute("COMMIT")
+                self._check_presence(writer)
                 self._mark.note(commit.number)
             except BaseException as error:
                 sql.roll_back(writer)
                 if isinstance(error, ERRORS):
                     raise translate(error, self.path, outcome=outcome) from error
                 raise
+
+    def _check_presence(self, writer: sqlite3.Connection) -> None:
+        """Before a commit is acknowledged, check that it is in a file that anybody finds.
+
+        Raises:
+            StoreLost: a file was removed, renamed or replaced. If the database itself is there, the content of its log
+                is brought into it, so that nothing that was acknowledged is lost.
+        """
+        try:
+            self._presence.check()
+        except StoreLost:
+            if self._presence.database_is_there:
+                with suppress(sqlite3.Error):
+                    writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -279,6 +302,7 @@ class SqliteStore(SqliteReader):
                 sql.write(writer, commit, NODE, self._epoch, self._variables)
                 outcome = "unknown"
                 writer.execute("COMMIT")
+                self._check_presence(writer)
                 self._mark.note(commit.number)
             except BaseException as error:
                 sql.roll_back(writer)
@@ -294,7 +318,10 @@ class SqliteStore(SqliteReader):
     def inbox_changed(self) -> bool:
         """Ask the writer, for which its own commits don't count as changes. While it is busy, ask the reader, for which
         they do. SQLite: pragma.html#pragma_data_version
+
+        A node that commits nothing notices here that its files are gone: other processes then tell into others.
         """
+        self._presence.check(index=True)
         if self._writer is None or self._transactions.lease is not None or self._worker.unsettled:
             return super().inbox_changed()
         with self._mutex:  # free, since the worker is: it isn't waited for

@@ -26,6 +26,7 @@ from .sidecars.files import size_of
 from .sidecars.loss import preserve
 from .sidecars.mark import note_submission
 from .sidecars.openers import readers
+from .sidecars.presence import Presence
 from .status import describe
 from .upgrade import inspect, prepare
 from .worker import Worker
@@ -63,6 +64,8 @@ class SqliteReader(Store):
         self._side_reader: sqlite3.Connection | None = None
         self._submitter: sqlite3.Connection | None = None
         self._seen: int | None = None
+        self._submitted = Presence(path)
+        """The files that the submitter has open."""
 
     # -- life ---------------------------------------------------------------------------------------
 
@@ -121,6 +124,7 @@ class SqliteReader(Store):
             if connection is not None:
                 connection.close()
         self._side_reader = self._submitter = None
+        self._submitted.forget()
 
     # -- reading -------------------------------------------------------------------------------------
 
@@ -307,6 +311,7 @@ class SqliteReader(Store):
     def _submit(self, rows: list[InboxRow]) -> list[int]:
         if self._submitter is None:
             self._submitter = connect(self.path)
+            self._submitted.note()
         connection = self._submitter
         committing = False
         try:
@@ -317,6 +322,7 @@ class SqliteReader(Store):
             sql.put(connection, sql.insert, InboxRow, numbered, sql.variables(connection))
             committing = True
             connection.execute("COMMIT")
+            self._submitted.check()
         except BaseException as error:
             sql.roll_back(connection)
             if isinstance(error, ERRORS):

@@ -5,5 +5,6 @@
 - `slot_file`: `.slots`, the messages that are being handled; survives the end of the process
 - `mark`: `.mark`, how many commits the database had
 - `loss`: compares database and mark, and says which commits are missing
+- `presence`: whether the files lie where they lay when they were opened; has no file of its own
 - `openers`: the processes that have the database open; has no file of its own
 """

@@ -23,7 +23,7 @@ from ..ownership import inbox_last_id, owner_row, raise_numbers, wrong_owner
 from .files import os_errors, partial, publish, size_of
 from .mark import Noted, life_of, read_mark
 
-__all__ = ("Loss", "adopt", "find", "judge", "keep_wal", "look", "preserve", "refuse")
+__all__ = ("Loss", "adopt", "find", "judge", "keep_wal", "look", "missing_database", "preserve", "refuse")
 
 IDS_GAP = 10**12
 """The lost commits are taken to have given out so many sequence numbers. There is room for millions of such gaps."""
@@ -84,6 +84,20 @@ def look(path: str) -> Loss | None:
             return find(connection, noted)
     except sqlite3.Error:
         return None  # no store yet, or a damaged one: opening it says so
+
+
+def missing_database(path: str) -> str:
+    """Words about a database that isn't there, or is empty, though its mark tells of commits; "" if nothing is amiss.
+
+    The node starts nevertheless, because a new database is what a person wants who removed the old one. A WAL that was
+    left behind is copied, because SQLite deletes it.
+    """
+    noted = read_mark(f"{path}.mark")
+    if noted is None or size_of(path) or not (noted.commit_no or noted.inbox):
+        return ""
+    kept = keep_wal(path)
+    saved = f". The write-ahead log that was left is kept in {kept}" if kept else ""
+    return f"the whole database, and with it {Loss(noted.commit_no, noted.inbox, 0, 0)}{saved}"
 
 
 def refuse(path: str, loss: Loss) -> CommitsLost:
