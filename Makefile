@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo chaos executor quick test torture check lint types contracts bench bench-peers clean
+.PHONY: help install demo chaos executor quick test otp-diff torture check lint types contracts bench bench-peers clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ test: $(STAMP) ## the test suite, with a short version of each torture run
 executor: $(STAMP) ## the tests of actors and supervision without the fast path, which must not differ from the executor
 	@$(BIN)/python -m pytest --no-fast-path -m "not process and not slow and not torture" -n auto -q \
 		tests/actors tests/supervision tests/conformance/supervisor
+
+otp-diff: $(STAMP) ## random scenarios on a real Erlang/OTP and on ours (apt install erlang-base); ARGS="--count 2000 --seed 0"
+	@$(BIN)/python tests/support/otp/otp_diff.py $(ARGS)
 
 torture: $(STAMP) ## the long runs that try to break a promise
 	@$(BIN)/python -m pytest -m torture -v -n auto --timeout=3600

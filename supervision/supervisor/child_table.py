@@ -107,6 +107,11 @@ class ChildTable:
         above, _, one = child.address.rpartition("/")
         return one in self.named.get(above, {})
 
+    def unname(self, child: Cell) -> None:
+        """The spec of its supervisor doesn't name a child any more."""
+        above, _, one = child.address.rpartition("/")
+        self.named.get(above, {}).pop(one, None)
+
     def drop(self, child: Cell) -> None:
         """Forget a child and all below it. Their states and mail stay in the store."""
         for below in self.of(child):

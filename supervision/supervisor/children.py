@@ -114,8 +114,6 @@ class Children:
         Raises:
             StoreFull, StoreUnavailable
         """
-        one = cast(Spec, child.spec).id
-        self.tree.rows.delete(self.cell.address, one)
+        self.tree.rows.delete(self.cell.address, cast(Spec, child.spec).id)
         await self.tree.rows.commit()
-        self.tree.children.named.get(self.cell.address, {}).pop(one, None)
         self.tree.children.drop(child)

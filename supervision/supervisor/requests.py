@@ -173,8 +173,6 @@ class RestartRetry(Message):
     """
 
     address: str
-    incarnation: int
-    """The incarnation that exited: if the child has had another since then, there is nothing left to restart."""
     charged: bool
     """Whether it counts for the intensity: a failed start does, a backoff doesn't."""
     reason: ExitReason | None = None

@@ -148,7 +148,10 @@ class Restarts:
 
     def _retry(self, child: Cell, *, charged: bool, delay_s: float, reason: ExitReason | None = None) -> None:
         kernel, cell = self._tree.kernel, self._children.cell
-        message = RestartRetry(address=child.address, incarnation=child.last_exit, charged=charged, reason=reason)
+        message = RestartRetry(address=child.address, charged=charged, reason=reason)
+        earlier, _ = self._waits.pop(child.address, (None, None))
+        if earlier is not None:
+            earlier.cancel()  # a sibling's exit has restarted the child meanwhile
         if not delay_s:
             kernel.router.post(cell, message, urgent=False)
             return
@@ -158,9 +161,6 @@ class Restarts:
             self._waits.pop(child.address, None)
             kernel.router.post(cell, message, urgent=False)
 
-        earlier, _ = self._waits.pop(child.address, (None, None))
-        if earlier is not None:
-            earlier.cancel()  # a sibling's exit has restarted the child meanwhile
         task = kernel.background(later(), f"greenroom restart of {child.address}")
         self._waits[child.address] = task, message
 
@@ -168,7 +168,7 @@ class Restarts:
         """Go on with a restart that had to wait."""
         children = self._children
         child = children.find(message.address)
-        if child is None or child.status is not DOWN or child.last_exit != message.incarnation:
+        if child is None or child.status is not DOWN or message.address in self._waits:
             self._leave_stopped()  # administration has dealt with it; the rest of its group isn't started (OTP)
             return
         if message.charged:

@@ -87,13 +87,13 @@ class Supervisor(Actor[None]):
         """
         tree, children = self.tree, self.children
         self.restarts.recall()
+        for child in children.all():
+            if child.address in tree.children.passing:  # OTP: a temporary child is never restarted
+                tree.children.drop(child)
         tree.bring_back(children.cell)
         for child in tree.children.static_of(children.cell):
             if child.address in tree.children.halted:
                 tree.children.rest(child)
-                continue
-            if child.address in tree.children.passing:  # OTP: a temporary child is never restarted
-                tree.children.drop(child)
                 continue
             try:
                 await children.start(child)
@@ -198,6 +198,8 @@ class Supervisor(Actor[None]):
         except StartFailed:
             await children.delete(child)
             raise
+        if spec.restart != "temporary":
+            tree.children.unname(child)  # there is another one of that id now
         return child.address if started else None
 
     @handler
@@ -241,6 +243,7 @@ class Supervisor(Actor[None]):
             why = "keys are routed to it. Change `partitions` in the tree"
             raise ConfigError(self.address, [Problem(key=message.id, why=why)])
         await self.children.delete(child)
+        self.tree.children.unname(child)
 
     def _stopped_child(self, child_id: str) -> Cell:
         if self.spec.strategy == "dynamic":

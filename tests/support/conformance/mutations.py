@@ -181,20 +181,15 @@ MUTATIONS = (
         ("test_sup_start_fail", "test_sup_start_fail_in_init", "test_faulty_application_shutdown"),
     ),
     Mutation(
-        "one_for_all stops everything again when another start fails",
-        RESTARTS,
-        "group = concerned(strategy, children.all(), child)  # with",
-        "group = [child]  # with",
-        ("test_one_for_all_other_child_fails_restart", "test_one_for_all_escalation"),
-    ),
-    Mutation(
-        "rest_for_one goes on at the failed child",
+        "a retry is of the group: one_for_all of all, rest_for_one from the failed child on",
         RESTARTS,
         "group = concerned(strategy, children.all(), child)  # with",
         "group = [child]  # with",
         (
-            "test_hanging_restart_loop_new_child",
+            "test_one_for_all_other_child_fails_restart",
+            "test_one_for_all_escalation",
             "test_rest_for_one_other_child_fails_restart",
+            "test_hanging_restart_loop_new_child",
         ),
     ),
     Mutation(

@@ -21,6 +21,7 @@ TESTS = Path(__file__).parents[2]
 PROCESS = (
     "actors/execution/test_exit_after_cut.py",
     "benchmarks",
+    "conformance/otp",
     "docs/test_examples.py",
     "examples",
     "promises/disks/test_disk_faults.py",
