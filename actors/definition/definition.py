@@ -119,13 +119,17 @@ class Definition:
     def handler_for(self, message_type: type[Message]) -> HandlerSpec | None:
         """The handler of a message type: its own, else that of its nearest base class, else `receive`.
 
-        None if there is none of these (the message is unhandled), or if the runtime answers it.
+        None if there is none of these (the message is unhandled), if the runtime answers it, or if its tag means
+        another class here: it would come back from its row as that one.
         """
         try:
             return self._resolved[message_type]
         except KeyError:
             pass
         if issubclass(message_type, SystemRequest):
+            return None
+        if tag_of(message_type) in self.by_tag:
+            self._resolved[message_type] = None
             return None
         found = next((self.handlers[base] for base in message_type.__mro__ if base in self.handlers), None)
         if found is None and self.has_receive:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from ..messages.difference import Difference, first_difference
 from ..messages.errors import StateError
 from ..messages.message import ENCODER
 from ..messages.types import shown
@@ -105,7 +106,9 @@ def _upgraded(address: str, definition: Definition, state: bytes, version: int) 
     try:
         encoded = ENCODER.encode(upgraded)
         assert definition.state_decoder is not None
-        definition.state_decoder.decode(encoded)
+        back = definition.state_decoder.decode(encoded)
+        if (difference := _changed(definition, upgraded, back)) is not None:
+            raise ValueError(f"{difference}. {difference.remedy}")
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -116,3 +119,12 @@ def _upgraded(address: str, definition: Definition, state: bytes, version: int) 
             "The stored state was left as it is",
         ) from error
     return encoded
+
+
+def _changed(definition: Definition, upgraded: Any, back: Any) -> Difference | None:
+    """The first place in which the JSON of an upgraded state says something else than `upgrade` did."""
+    try:
+        meant = msgspec.convert(upgraded, definition.state_type, from_attributes=True)
+    except Exception:  # plain data in a form that only JSON turns into the type
+        return None
+    return first_difference(meant, back, "state")

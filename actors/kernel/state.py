@@ -122,7 +122,7 @@ class DurableState:
         except BaseException as error:
             raise StateError(self.address, f"what this turn left doesn't decode again: {error}") from error
         try:
-            same = back == actor.state and not definition.state_is_walked
+            same = not definition.state_is_walked and back == actor.state
         except KeyboardInterrupt:
             raise
         except BaseException:  # a value with an odd `__eq__`, or one that is nested too deep for it

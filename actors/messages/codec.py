@@ -69,7 +69,7 @@ def round_trip(address: str, message: Message) -> tuple[bytes, Message]:
     except Exception as error:
         raise UndecodableMessage(address, tag_of(cls), str(error), _REMEDY) from error
     try:
-        if copy == message and decoder is not None:
+        if decoder is not None and copy == message:
             return body, copy
     except Exception:  # a value with an odd `__eq__`, or one that is nested too deep for it
         pass

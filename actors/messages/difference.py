@@ -69,7 +69,7 @@ def changed(given: Any, back: Any, *, walked: bool, root: str = "") -> Differenc
         walked: whether the type `is_walked`.
     """
     try:
-        if back == given and not walked:
+        if not walked and back == given:
             return None
     except Exception:  # a value with an odd `__eq__`, or one that is nested too deep for it
         pass

@@ -93,7 +93,10 @@ class UnhandledMessage(ActorError):
         elif twins[0] == twins[1]:
             text = f"{address} handles another {twins[0]} than this one: the class {DEFINED_TWICE}. {DEFINE_AGAIN}"
         else:
-            text = f"{address} handles {twins[0]}, and this is {twins[1]}. Import it from where the actor has it"
+            text = (
+                f"{address} handles {twins[0]}, and this is {twins[1]}. Import it from where the actor has it, "
+                'or give it a tag of its own: `class ...(Message, tag="...")`'
+            )
         super().__init__(text)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from grounds import Ground, pool, tree
 from upgrade_actors import ALICE, NEW, OLD, Cents, Earn, Konto, account_with, with_old_state
 
-from greenroom import StartFailed
+from greenroom import Actor, StartFailed, StateError
+from greenroom.actors.definition.stored_state import read_stored
+from greenroom.actors.messages.aliases import Aliases
 from greenroom.persistence.store.rows import ActorRow, DeadLetterRow
 
 
@@ -93,3 +96,42 @@ async def test_a_state_of_the_same_version_that_does_not_fit_says_what_helps(gro
     with pytest.raises(StartFailed, match=r"raise state_version and write an `upgrade`"):
         async with ground.node(NEW):
             pytest.fail("it started")
+
+
+class Rated(msgspec.Struct):
+    rate: float | None = None
+    items: list[int] = []
+
+
+class Rater(Actor[Rated]):
+    state_version = 2
+    made: Any = None
+
+    @classmethod
+    def upgrade(cls, state: Any, version: int) -> Any:  # noqa: ARG003 - the names are what overrides take
+        return cls.made
+
+
+class At(msgspec.Struct):
+    """A receiver of stored rows."""
+
+    address: str
+    definition: Any
+    aliases: Aliases
+
+
+@pytest.mark.parametrize("made", [{"rate": float("inf")}, Rated(rate=float("nan")), Rated(items=(1, 2))], ids=str)  # type: ignore[arg-type]
+def test_what_json_would_change_is_no_upgraded_state(monkeypatch: pytest.MonkeyPatch, made: Any) -> None:
+    definition = Rater.__definition__
+    monkeypatch.setattr(Rater, "made", made)
+    row = ActorRow("/t/rater", definition.name, "{}", 1, 0.0)
+    with pytest.raises(StateError, match=r"Rater\.upgrade made .* would come back as"):
+        read_stored(At("/t/rater", definition, Aliases()), row)
+
+
+@pytest.mark.parametrize("made", [{"rate": 1}, {"items": (1, 2)}, Rated(rate=0.5, items=[1])], ids=str)
+def test_plain_data_of_any_form_is_one(monkeypatch: pytest.MonkeyPatch, made: Any) -> None:
+    definition = Rater.__definition__
+    monkeypatch.setattr(Rater, "made", made)
+    row = ActorRow("/t/rater", definition.name, "{}", 1, 0.0)
+    assert msgspec.json.decode(read_stored(At("/t/rater", definition, Aliases()), row).state, type=Rated)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 from grounds import Ground, MemoryGround, tree
 
-from greenroom import Actor, AskFailed, Client, Message, Request, UndecodableMessage, handler
+from greenroom import Actor, AskFailed, Client, ExitReason, Message, Request, UndecodableMessage, handler
+from greenroom.actors.kernel.failures import park
 from greenroom.actors.messages.errors import ReplyError
 from greenroom.persistence.store.rows import ActorRow, DeadLetterRow
 
@@ -197,31 +198,52 @@ class Doubtful(Message):
     score: float | None = None
 
 
-class Raiser(Actor[None]):
-    durable = False
-    max_attempts = 1
-
-    @handler
-    def doubt(self, message: Doubtful) -> None:
-        raise ValueError(f"{message.text!r} is no good")
-
-
 @pytest.mark.parametrize(
     "message",
     [Doubtful(text="\ud800"), Doubtful(score=float("inf")), Doubtful(text=b"x"), Doubtful(text=object())],  # type: ignore[arg-type]
     ids=["surrogate", "infinity", "bytes", "object"],
 )
-async def test_what_json_cannot_carry_is_parked_as_its_repr(memory: MemoryGround, message: Doubtful) -> None:
-    async with memory.node(tree(Raiser)) as system:
-        try:
-            system.ref("/t/raiser").tell(message)
-        except UndecodableMessage:
-            return
-        system.ref("/t/raiser").tell(Doubtful(text="plain"))
+async def test_a_dead_letter_of_what_json_cannot_carry_has_its_repr(memory: MemoryGround, message: Doubtful) -> None:
+    async with memory.node(tree(InMemory)) as system:
+        kernel = system.kernel
+        for one in (message, Doubtful(text="plain")):
+            park(kernel, kernel.wrap("/t/inmemory", one), ExitReason.from_exception(ValueError()), "failed")
         await system.idle()
     first, second = memory.rows(DeadLetterRow)
     assert msgspec.json.decode(first.body) == repr(message).encode("utf-8", "backslashreplace").decode()
     assert msgspec.json.decode(second.body, type=Doubtful) == Doubtful(text="plain")
+
+
+class Pressed(Message, tag="event"):
+    at: int = 0
+
+
+class PressedTwice(Pressed, tag="event"):
+    x: int = 0
+
+
+class PressedLong(Pressed):
+    x: int = 0
+
+
+class Presses(Actor[None]):
+    seen: ClassVar[list[str]] = []
+
+    @handler
+    def pressed(self, message: Pressed) -> None:
+        Presses.seen.append(type(message).__name__)
+
+
+async def test_a_subclass_under_the_tag_of_its_base_would_come_back_as_that_and_is_unhandled(ground: Ground) -> None:
+    Presses.seen.clear()
+    async with ground.node(tree(Presses)) as system:
+        for message in (PressedTwice(x=7), PressedLong(x=7), Pressed()):
+            await system.ref("/t/presses").tell(message)
+        await system.idle()
+    (letter,) = ground.rows(DeadLetterRow)
+    assert letter.cause == "unhandled"
+    assert "give it a tag of its own" in letter.text
+    assert Presses.seen == ["PressedLong", "Pressed"]
 
 
 @pytest.mark.parametrize("fold", [0, 1])
