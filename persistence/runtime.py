@@ -76,6 +76,9 @@ class Runtime:
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         return asyncio.get_running_loop().create_task(coroutine, name=name)
 
+    def unhurried(self, task: asyncio.Task[Any], hurried: Callable[[], bool]) -> None:
+        """Nothing limits the time of this task unless `hurried` says so. A clock moved by hand needn't wait for it."""
+
     def made(self, task: K) -> K:
         """A task of a class of the runtime's own was made. Returns it."""
         return task

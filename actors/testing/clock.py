@@ -55,6 +55,8 @@ class VirtualRuntime(Runtime):
         self._polls: list[asyncio.Future[None]] = []
         self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         """The tasks of the node, and what `run` waits for."""
+        self._unhurried: WeakKeyDictionary[asyncio.Task[Any], Callable[[], bool]] = WeakKeyDictionary()
+        """Whether the clock has to wait for these, too."""
 
     # -- what the node sees ----------------------------------------------------------------------------
 
@@ -101,6 +103,9 @@ class VirtualRuntime(Runtime):
         task = super().spawn(coroutine, name)
         self._tasks.add(task)
         return task
+
+    def unhurried(self, task: asyncio.Task[Any], hurried: Callable[[], bool]) -> None:
+        self._unhurried[task] = hurried
 
     def made(self, task: K) -> K:
         self._tasks.add(task)
@@ -203,7 +208,7 @@ class VirtualRuntime(Runtime):
         """Something real that the node waits for; "" if there is nothing."""
         if any(worker.unsettled for worker in WORKERS):
             return "a database's thread"
-        return real_wait(self._tasks)
+        return real_wait(task for task in self._tasks if self._unhurried.get(task, _always)())
 
     def _next_s(self) -> float:
         """Seconds until the next timer; 0 if there is none."""
@@ -231,6 +236,10 @@ class VirtualRuntime(Runtime):
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _always() -> bool:
+    return True
 
 
 async def _is_at_rest(loop: asyncio.AbstractEventLoop, until: asyncio.Future[Any] | None) -> bool:

@@ -202,6 +202,7 @@ class TaskSupervisor(Actor[None], TaskHost):
         name = f"greenroom task {task.address}#{task.id} {task.name}"
         task.work = context.run(self._cell.kernel.background, coroutine, name)
         task.work.add_done_callback(partial(then, task), context=context)
+        self._cell.kernel.runtime.unhurried(task.work, lambda: task.timer is not None or task.awaited > 0)
 
     # -- ends --------------------------------------------------------------------------------------------
 

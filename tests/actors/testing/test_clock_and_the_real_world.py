@@ -248,6 +248,35 @@ async def test_a_supervised_task_is_waited_for(memory: MemoryGround, clock: Virt
         assert await task is True
 
 
+async def test_a_task_that_nothing_limits_and_nobody_awaits_is_not(memory: MemoryGround, clock: VirtualRuntime) -> None:
+    async with memory.node(tree(ChildSpec(id="tasks", actor=TaskSupervisor)), runtime=clock) as system:
+        tasks = system.tasks("/t/tasks")
+        listener = tasks.start(asyncio.sleep, 3600)
+        await clock.advance(1000.0)
+        assert not listener.done
+        quick = tasks.start(asyncio.to_thread, _thread())
+        assert await clock.run(asyncio.ensure_future(_awaited(quick))) is True
+        listener.cancel()
+
+
+async def _awaited(task: Any) -> Any:
+    return await task
+
+
+class Asker(Waiter):
+    @handler
+    async def go(self, message: Go) -> None:
+        Waiter.handled.append(str(await self.system.tasks("/t/tasks").run(asyncio.to_thread, _thread())))
+
+
+async def test_a_handler_that_awaits_a_task_is_not_timed_out(memory: MemoryGround, clock: VirtualRuntime) -> None:
+    Waiter.handled.clear()
+    async with memory.node(tree(ChildSpec(id="tasks", actor=TaskSupervisor), Asker), runtime=clock) as system:
+        system.ref("/t/asker").tell(Go())
+        await clock.advance(61.0)
+        assert Waiter.handled == ["True"]
+
+
 class Stopper(Actor[None]):
     async def on_stop(self, reason: ExitReason) -> None:
         for _ in range(300):  # rounds of the loop, and no time
