@@ -27,6 +27,16 @@ def inspect(connection: sqlite3.Connection, path: str) -> int:
         SchemaTooNew: a newer greenroom wrote it.
         StoreCorrupt: it is another application's, or our tables are damaged.
     """
+    if connection.in_transaction:
+        return _inspect(connection, path)
+    connection.execute("BEGIN")  # everything is of one moment, because another process may make the tables meanwhile
+    try:
+        return _inspect(connection, path)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _inspect(connection: sqlite3.Connection, path: str) -> int:
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")}

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from store_samples import commit, message, tell
 
-from greenroom.persistence.errors import Fenced, StoreLocked, StoreUnavailable
-from greenroom.persistence.store.rows import MessageRow
+from greenroom.persistence.errors import Fenced, StoreLocked, StoreMissing, StoreUnavailable
+from greenroom.persistence.store.rows import InboxRow, MessageRow
 
 
 async def test_first_open_gives_epoch_one_and_no_commits(stores: Any) -> None:
@@ -138,8 +138,23 @@ async def test_reopen_of_a_fenced_store(stores: Any) -> None:
 
 
 async def test_a_reader_of_nothing(stores: Any) -> None:
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreMissing, match="there is no store"):
         await stores.store().open_reader()
+
+
+async def test_a_store_that_a_client_makes(stores: Any) -> None:
+    """It has no owner, takes submissions, and the first owner finds them."""
+    for _ in range(2):
+        await stores.store().create()
+    client = await stores.reading()
+    assert await client.owner() is None
+    (row_id,) = await client.submit([InboxRow(0, "0" * 32, "tell", "/t/a", "Go", "{}", None, 0, None, None, 0)])
+    owner = await stores.opened()
+    assert (await owner.owner()).epoch == 1
+    assert not owner.unclean
+    assert [row.id for row in await owner.scan(InboxRow)] == [row_id]
+    await stores.store().create()  # beside an owner: it is left as it is
+    assert [row.id for row in await client.scan(InboxRow)] == [row_id]
 
 
 async def test_a_reader_cant_commit(stores: Any) -> None:
