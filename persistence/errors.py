@@ -6,6 +6,7 @@ SQLAlchemy are mapped to these and never leak.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -29,10 +30,21 @@ __all__ = (
     "StoreUrlInvalid",
     "TransactionMisused",
     "WrongThread",
+    "redacted",
     "GreenroomError",
 )
 
 Outcome = Literal["dropped", "unknown"]
+
+
+_PASSWORD = re.compile(r"^(?!sqlite:///)((?:[a-z][a-z0-9+.-]*:/*)?[^:/?#@]*):.*@", re.IGNORECASE | re.DOTALL)
+"""The user, a colon, and all up to the last @, because a password may hold any letter. A path has no user."""
+_SECRET = re.compile(r"([?&][^=&#]*(?:pass|pwd|secret|token|key|auth)[^=&#]*=)[^&#]*", re.IGNORECASE)
+
+
+def redacted(url: str) -> str:
+    """The URL without its password, for errors, logs and listings. Everything that shows a store's URL calls this."""
+    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
 
 
 class GreenroomError(Exception):
@@ -105,13 +117,13 @@ class StoreError(GreenroomError):
 
 
 class StoreUrlInvalid(StoreError):
-    """No installed engine understands the store's URL."""
+    """No installed engine understands the store's URL. The error shows it without its password."""
 
     def __init__(self, url: str, why: str) -> None:
-        self.url = url
+        self.url = redacted(url)
         self.why = why
         super().__init__(
-            f"{url!r} is no store: {why}. Use sqlite:///path/to/file.db, or memory:// for a store without a file"
+            f"{self.url!r} is no store: {why}. Use sqlite:///path/to/file.db, or memory:// for a store without a file"
         )
 
 

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from audit import Findings, audit
 from rich.console import Console
@@ -212,7 +213,7 @@ class Chaos:
         self.lives += 1
         command = [
             *self.node,
-            *("--store", f"sqlite:///{self.database}", "--seed", str(self.seed), "--life", str(self.lives)),
+            *("--store", f"sqlite:///{quote(str(self.database))}", "--seed", str(self.seed), "--life", str(self.lives)),
             *("--accounts", str(self.accounts), "--tellers", str(self.tellers)),
             *([] if self.opened else ["--open"]),
             *options,

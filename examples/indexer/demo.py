@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 from indexer import Allow, folders
@@ -76,7 +77,7 @@ class Demo:
         """The kill whose next life isn't up yet."""
         self._command = list(command)
         self._environment = os.environ | {
-            "GREENROOM_STORE__URL": f"sqlite:///{database}",
+            "GREENROOM_STORE__URL": f"sqlite:///{quote(str(database))}",
             "INDEXER_FOLDERS": os.pathsep.join(self.folders),
             "INDEXER_FILES_AT_FIRST": str(self._allowed),
         }
@@ -164,7 +165,7 @@ class Demo:
 
 async def allow(database: Path, files: int) -> None:
     """From another process than the node's. Whether a node runs or not, the message is on disk when this returns."""
-    async with Client(f"sqlite:///{database}") as client:
+    async with Client(f"sqlite:///{quote(str(database))}") as client:
         await client.tell("/indexer/scanner", Allow(files=files))
 
 

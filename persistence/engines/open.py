@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import StoreUrlInvalid
 from ..runtime import Runtime
 from ..store.contract import Store
+from .urls import check_url, is_memory
 
 __all__ = ("open_store",)
 
@@ -15,15 +15,11 @@ def open_store(url: str, runtime: Runtime) -> Store:
     Raises:
         StoreUrlInvalid: no engine of this release understands it.
     """
-    scheme = url.partition(":")[0]
-    if scheme == "sqlite":
-        from .sqlite.engine import SqliteStore
-
-        return SqliteStore(url, runtime)
-    if url in ("memory://", "memory:"):
+    check_url(url)
+    if is_memory(url):
         from .memory.engine import MemoryStore
 
         return MemoryStore(url, runtime)
-    if scheme.startswith("postgres"):
-        raise StoreUrlInvalid(url, "this release has no engine for PostgreSQL")
-    raise StoreUrlInvalid(url, f"there is no engine {scheme!r}" if ":" in url else "it has no scheme")
+    from .sqlite.engine import SqliteStore
+
+    return SqliteStore(url, runtime)

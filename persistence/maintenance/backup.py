@@ -13,7 +13,6 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 from typing import NamedTuple
-from urllib.parse import quote
 
 from ..engines.sqlite.driver import connect, translate
 from ..engines.sqlite.sidecars.files import SIDECARS, os_errors, partial, publish, size_of
@@ -21,6 +20,7 @@ from ..engines.sqlite.sidecars.lock import holder
 from ..engines.sqlite.sidecars.loss import preserve
 from ..engines.sqlite.statements import roll_back
 from ..engines.sqlite.upgrade import inspect
+from ..engines.urls import file_uri
 from ..errors import FileInTheWay, StoreCorrupt, StoreLocked, StoreUnavailable
 from ..runtime import Runtime
 from .progress import Progress, unseen
@@ -130,7 +130,7 @@ def copy(
 def _copy(
     source: sqlite3.Connection, path: str, target_path: str, descriptor: int, runtime: Runtime, progress: Progress
 ) -> None:
-    target = sqlite3.connect(f"file:{quote(target_path)}?mode=rw", uri=True, isolation_level=None)
+    target = sqlite3.connect(file_uri(target_path, "mode=rw"), uri=True, isolation_level=None)
     synced = 0
 
     def stepped(_: int, remaining: int, total: int) -> None:
@@ -167,7 +167,7 @@ def open_still(path: str) -> sqlite3.Connection:
     if not os.path.isfile(path):
         raise StoreUnavailable(f"{path} is no file")
     connection = sqlite3.connect(
-        f"file:{quote(path)}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
+        file_uri(path, "mode=ro&immutable=1"), uri=True, isolation_level=None, check_same_thread=False
     )
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()

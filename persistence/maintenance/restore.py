@@ -17,13 +17,13 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 from typing import NamedTuple
-from urllib.parse import quote
 
 from ..engines.sqlite.driver import FILE_BYTES_MIN, connect, translate
 from ..engines.sqlite.ownership import inbox_last_id, owner_row, raise_numbers
 from ..engines.sqlite.sidecars.files import SIDECARS, free_name, os_errors, partial, publish, size_of, sync_folder
 from ..engines.sqlite.sidecars.lock import owned
 from ..engines.sqlite.sidecars.openers import openers
+from ..engines.urls import file_uri
 from ..errors import FileInTheWay, RowsDamaged, StoreCorrupt, StoreError, StoreInUse, StoreUnavailable
 from ..runtime import Runtime
 from .backup import copy, open_still
@@ -218,7 +218,7 @@ def _close_down(path: str) -> None:
     """
     if pids := openers(path):
         raise StoreInUse(path, pids)
-    connection = sqlite3.connect(f"file:{quote(path)}?mode=rw", uri=True, isolation_level=None, timeout=ALONE_WAIT_S)
+    connection = sqlite3.connect(file_uri(path, "mode=rw"), uri=True, isolation_level=None, timeout=ALONE_WAIT_S)
     with closing(connection):
         try:
             connection.execute("PRAGMA journal_mode=DELETE")

@@ -20,6 +20,7 @@ import msgspec
 
 from ...actors.definition.options import OPTION_NAMES
 from ...actors.messages.aliases import Aliases
+from ...persistence.errors import redacted
 from ..errors import ConfigError, Problem, in_order
 from ..spec.aliases import build_aliases, check_aliases
 from ..spec.fields import Rule, join
@@ -34,7 +35,6 @@ from .sections import (
     NodeSettings,
     StoreSettings,
     config_schema,
-    hide_password,
     settable,
     store_url_from,
 )
@@ -84,7 +84,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             *self._spec("supervisor", self.tree, self.given["supervisor"]),
             *self._aliases(),
         ]
-        return [Setting(s.key, hide_password(s.value), s.origin) if s.key == "store.url" else s for s in found]
+        return [Setting(s.key, redacted(s.value), s.origin) if s.key == "store.url" else s for s in found]
 
     def _section(self, key: str, values: StoreSettings | NodeSettings) -> Iterator[Setting]:
         for name in values.__struct_fields__:
@@ -214,7 +214,7 @@ def _mendable(problem: Problem, path: Path, given: Mapping[str, Given]) -> Probl
     if problem.hint.startswith("In TOML: ") and path.suffix.lower() != ".toml":
         problem = msgspec.structs.replace(problem, hint="")
     if problem.key == "store.url" and isinstance(problem.found, str):
-        problem = msgspec.structs.replace(problem, found=hide_password(problem.found))
+        problem = msgspec.structs.replace(problem, found=redacted(problem.found))
     if problem.key in given:
         origin = given[problem.key].origin.removeprefix("environment ")
         origin = f"flag {problem.key}" if origin == "flag" else origin

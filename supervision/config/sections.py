@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 import msgspec
 
 from ...actors.kernel.settings import Settings
 from ...actors.messages.aliases import Aliases
+from ...persistence.engines.urls import check_url, sqlite_url
+from ...persistence.errors import StoreUrlInvalid
 from ..spec.fields import SUPERVISOR_RULES, Rule, is_count, is_positive
 from ..spec.spec import SupervisorSpec
 
@@ -21,7 +23,6 @@ __all__ = (
     "NodeSettings",
     "StoreSettings",
     "config_schema",
-    "hide_password",
     "settable",
     "store_url_from",
 )
@@ -75,17 +76,17 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The old names of renamed actor classes and messages (docs/upgrading.md)."""
 
 
-_URL = re.compile(r"[a-z][a-z0-9+]*://")
-
-
-def _is_url(value: Any) -> bool:
-    return isinstance(value, str) and _URL.match(value) is not None
-
-
-def _advise_url(value: Any) -> str:
+def _wrong_url(value: Any) -> str:
+    """The reason why it is no store's URL, as `start` would give it; "" if it is one."""
     if not isinstance(value, str) or not value.strip():
         return "Expected sqlite:///path/to/file.db, for example."
-    return "" if ":" in value else f'Did you mean "sqlite:///{value}"?'
+    if ":" not in value:
+        return f'Did you mean "{sqlite_url(value)}"?'
+    try:
+        check_url(value)
+    except StoreUrlInvalid as error:
+        return f"{error.why[:1].upper()}{error.why[1:]}."
+    return ""
 
 
 _SECONDS = Rule("a number of seconds above 0", is_positive)
@@ -94,7 +95,9 @@ _LIMIT = Rule(
     'a number of seconds above 0, or "infinity"', lambda value: value == "infinity" or is_positive(value), ("infinity",)
 )
 
-STORE_RULES = {"url": Rule("a URL as sqlite:///bank.db or postgresql://host/bank", _is_url, advise=_advise_url)}
+STORE_RULES = {
+    "url": Rule("a URL as sqlite:///bank.db or memory://", lambda value: not _wrong_url(value), advise=_wrong_url)
+}
 NODE_RULES = {
     "hang_s": _SECONDS,
     "respawn_intensity": Rule("a whole number of at least 0", lambda value: is_count(value, 0)),
@@ -114,15 +117,11 @@ def settable() -> dict[str, Rule]:
 
 def store_url_from(url: str, folder: Path) -> str:
     """The URL, with the relative path of a SQLite file taken from `folder`."""
-    engine, _, rest = url.partition(":///")
-    path, question, query = rest.partition("?")
-    if not engine.startswith("sqlite") or not path or path.startswith((":memory:", "file:")):
+    scheme, separator, rest = url.partition(":///")
+    path, _, query = rest.partition("?")
+    if scheme != "sqlite" or not separator or not path or path.startswith(":memory:"):
         return url
-    return f"{engine}:///{folder / path}{question}{query}"  # an absolute path stays what it is
-
-
-def hide_password(url: str) -> str:
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
+    return sqlite_url(folder / unquote(path, errors="surrogateescape"), query)  # an absolute path stays what it is
 
 
 def config_schema() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""SQLite itself: where a database is, how it is opened, and which of our errors its errors become."""
+"""SQLite itself: how a database is opened, and which of our errors its errors become."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 import sqlite3
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, quote
+from typing import Any
 
-from ...errors import Outcome, StoreCorrupt, StoreDataError, StoreError, StoreFull, StoreUnavailable, StoreUrlInvalid
+from ...errors import Outcome, StoreCorrupt, StoreDataError, StoreError, StoreFull, StoreUnavailable
+from ..urls import file_uri
 
-__all__ = ("ERRORS", "Location", "connect", "create_file", "fetch", "locate", "translate", "wal_reset_bug")
+__all__ = ("ERRORS", "connect", "create_file", "fetch", "translate", "wal_reset_bug")
 
 BUSY_TIMEOUT_S = 5.0
 """So long a connection waits for another process's write transaction, which takes milliseconds."""
@@ -21,42 +21,6 @@ FILE_BYTES_MIN = 512
 
 ERRORS = (sqlite3.Error, OverflowError, UnicodeEncodeError, MemoryError)
 """The exceptions that executing a statement may raise; `translate` knows them all."""
-
-SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA")
-
-
-class Location(NamedTuple):
-    path: str
-    """Absolute, links resolved: two ways to one file give one path."""
-    synchronous: str | None
-    """The level that the URL asks for (`?synchronous=normal`)."""
-    accept_loss: bool = False
-    """Whether to go on with a database that lacks commits (`?lost_commits=accept`)."""
-
-
-def locate(url: str) -> Location:
-    """The file of `sqlite:///relative/to/cwd.db` or `sqlite:////absolute.db`.
-
-    Raises:
-        StoreUrlInvalid: no path, an in-memory database, or an unknown option.
-    """
-    scheme, separator, rest = url.partition(":///")
-    if scheme != "sqlite" or not separator:
-        raise StoreUrlInvalid(url, "a SQLite URL has three slashes, and a fourth before an absolute path")
-    path, _, query = rest.partition("?")
-    if not path or path == ":memory:":
-        raise StoreUrlInvalid(url, "it names no file, and a database in SQLite's memory would outlive nothing")
-    synchronous: str | None = None
-    accept_loss = False
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name == "synchronous" and value.upper() in SYNCHRONOUS:
-            synchronous = value.upper()
-        elif name == "lost_commits" and value in ("accept", "refuse"):
-            accept_loss = value == "accept"
-        else:
-            there_is = "synchronous=normal, full or extra, and lost_commits=refuse or accept"
-            raise StoreUrlInvalid(url, f"unknown option {name}={value}; there is {there_is}")
-    return Location(os.path.realpath(path), synchronous, accept_loss)
 
 
 def create_file(path: str) -> bool:
@@ -99,7 +63,7 @@ def connect(path: str, *, reads_only: bool = False, checkpoints: bool = False) -
         raise StoreCorrupt(path, "is no SQLite database")
     try:
         connection = sqlite3.connect(
-            f"file:{quote(path)}?mode=rw",
+            file_uri(path, "mode=rw"),
             uri=True,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,

@@ -18,8 +18,9 @@ from ...errors import Fenced, Outcome, StoreCorrupt, StoreLost, StoreUnavailable
 from ...runtime import Runtime, uncancelled
 from ...store.commit import Commit
 from ...store.rows import OwnerRow
+from ..urls import locate
 from . import statements as sql
-from .driver import ERRORS, connect, create_file, locate, translate
+from .driver import ERRORS, connect, create_file, translate
 from .lending.lease import Lease
 from .lending.transaction import UserTransactions
 from .ownership import inbox_last_id, owner_row, raise_epoch, sign, wrong_owner

@@ -12,10 +12,12 @@ import msgspec
 from rich.table import Table
 
 from ....persistence.engines.open import open_store
+from ....persistence.engines.urls import sqlite_url
+from ....persistence.errors import redacted
 from ....persistence.runtime import Runtime
 from ....persistence.store.contract import Store
 from ...config.load import Config
-from ...config.sections import hide_password, store_url_from
+from ...config.sections import store_url_from
 from ...offline.tree_diff import TreeDiff, diff_tree
 from ...offline.upgrade_check import Finding, Report, check_store
 from ..exit_codes import ExitCode
@@ -62,7 +64,7 @@ def store_url(given: str, config: Config) -> str:
     if Path(given).suffix in CONFIGS:
         raise UsageWrong(f"{given} is a config file: name it first, as in `greenroom check {given} {OPTIONAL[0]}`")
     url = given or config.store.url
-    url = store_url_from(url, Path.cwd()) if "://" in url else f"sqlite:///{Path(url).absolute()}"
+    url = store_url_from(url, Path.cwd()) if "://" in url else sqlite_url(Path(url).absolute())
     if url.startswith("memory:"):
         raise UsageWrong(f"{url} keeps nothing to compare with. Name a store: {OPTIONAL[0]} bank.db")
     return url
@@ -89,7 +91,7 @@ async def check_against(config: Config, given: str, *, as_json: bool) -> ExitCod
         report = await check_store(store, config.tree, config.aliases, line.note)
     line.clear()
     if as_json:
-        print_json({"store": hide_password(url), **msgspec.to_builtins(report)})
+        print_json({"store": redacted(url), **msgspec.to_builtins(report)})
     else:
         _print_report(report)
     return ExitCode.FAILED if report.problems else ExitCode.DONE
@@ -160,7 +162,7 @@ async def show_diff(config: Config, given: str, *, as_json: bool, exit_code: boo
     async with _reading(url) as store:
         found = await diff_tree(store, config.tree, config.aliases)
     if as_json:
-        print_json({"store": hide_password(url), **msgspec.to_builtins(found)})
+        print_json({"store": redacted(url), **msgspec.to_builtins(found)})
     else:
         _print_diff(found)
     return ExitCode.FAILED if exit_code and not found.is_empty else ExitCode.DONE

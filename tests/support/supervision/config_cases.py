@@ -24,14 +24,14 @@ ONE_PROBLEM = [
     (
         ROOT + '[store]\nurl = "bank.db"\n',
         (
-            'store.url: found "bank.db", expected a URL as sqlite:///bank.db or postgresql://host/bank. '
+            'store.url: found "bank.db", expected a URL as sqlite:///bank.db or memory://. '
             'Did you mean "sqlite:///bank.db"?'
         ),
     ),
     (
         ROOT + "[store]\nurl = 5\n",
         (
-            "store.url: found 5, expected a URL as sqlite:///bank.db or postgresql://host/bank. "
+            "store.url: found 5, expected a URL as sqlite:///bank.db or memory://. "
             "Expected sqlite:///path/to/file.db, for example."
         ),
     ),

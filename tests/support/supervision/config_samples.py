@@ -18,7 +18,7 @@ DYNAMIC = ROOT + 'strategy = "dynamic"\n'
 
 SAMPLE = """\
 [store]
-url = "sqlite:///bank.db"      # postgresql://… for several nodes
+url = "sqlite:///bank.db"
 
 [supervisor]
 id = "bank"

@@ -15,10 +15,10 @@ import shutil
 import sqlite3
 from contextlib import closing, suppress
 from typing import NamedTuple
-from urllib.parse import quote
 
 from ....errors import CommitsLost, StoreError
 from ....store.rows import OwnerRow
+from ...urls import file_uri
 from ..ownership import inbox_last_id, owner_row, raise_numbers, wrong_owner
 from .files import os_errors, partial, publish, size_of
 from .mark import Noted, life_of, read_mark
@@ -80,7 +80,7 @@ def look(path: str) -> Loss | None:
     if noted is None or not size_of(path):
         return None
     try:
-        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(file_uri(path, "mode=ro"), uri=True, isolation_level=None)) as connection:
             return find(connection, noted)
     except sqlite3.Error:
         return None  # no store yet, or a damaged one: opening it says so
