@@ -195,7 +195,7 @@ class VirtualRuntime(Runtime):
                 if real and waited_s >= self._next_s():
                     return
             elif waited_s >= patience_s:
-                what = f"it waits for {real}" if real else "work still goes on"
+                what = f"it waits for {real}" if real else f"work still goes on ({_ready_in(loop)})"
                 raise TimeoutError(
                     f"the virtual clock can't move: after {patience_s:g} s of real time {what}. Real things take real "
                     "time; a handler that is to run into its time limit can wait for `asyncio.Event().wait()`"
@@ -236,6 +236,12 @@ class VirtualRuntime(Runtime):
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _ready_in(loop: asyncio.AbstractEventLoop) -> str:
+    """The tasks and callbacks that are ready, a few of them, for people to read."""
+    found = [handle._callback for handle in list(getattr(loop, "_ready", ()))[:3]]
+    return ", ".join(repr(getattr(callback, "__self__", callback)) for callback in found) or "nothing is known of it"
 
 
 def _always() -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -99,6 +100,7 @@ def carriers() -> Iterator[type[Message]]:
 CARRIERS = list(carriers())
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(carrier=st.sampled_from(CARRIERS), value=VALUES)
 def test_whatever_passes_is_the_same_afterwards(carrier: Any, value: Any) -> None:

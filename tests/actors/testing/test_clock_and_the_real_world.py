@@ -311,6 +311,20 @@ async def test_one_that_waits_for_rest_may_be_cancelled(memory: MemoryGround, cl
         await clock.run(system.idle())
 
 
+async def test_work_without_an_end_is_an_error_that_names_it(memory: MemoryGround) -> None:
+    clock = VirtualRuntime(patience_s=0.1)
+    async with memory.node(tree(Waiter), runtime=clock):
+        busy = asyncio.create_task(_busy(), name="one that never rests")
+        with pytest.raises(TimeoutError, match=r"work still goes on .*one that never rests"):
+            await clock.advance(1.0)
+        busy.cancel()
+
+
+async def _busy() -> None:
+    while True:
+        await asyncio.sleep(0)
+
+
 class Sleeper(Actor[None]):
     @handler
     async def go(self, message: Go) -> None:
