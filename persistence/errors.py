@@ -134,7 +134,10 @@ class StoreLocked(StoreError):
         self.path = path
         self.pid = pid
         holder = f"process {pid}" if pid else "another process"
-        super().__init__(f"{path} is in use by {holder}; only one node may run on it. Stop that one first")
+        super().__init__(
+            f"{path} is in use by {holder}; only one node may run on it. Stop that one first; or "
+            "speak to it by a `Client`, as the further workers of a web server do (docs/web.md)"
+        )
 
 
 class StoreInUse(StoreError):
