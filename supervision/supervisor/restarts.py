@@ -91,7 +91,8 @@ class Restarts:
             action = f"restarts in {round(delay_s, 3):g} s"
         else:
             await self._start_again(group)
-            action = "restarted" if child.status is UP else "the restart failed" if child.status is DOWN else "ended"
+            failed = child.status is DOWN or child.status is PASSIVE
+            action = "restarted" if child.status is UP else "the restart failed" if failed else "ended"
         if siblings:
             action += f", with {siblings} of its siblings ({strategy})"
         self.record(child, reason, action, charged=charged, incarnation=exited)
@@ -107,6 +108,9 @@ class Restarts:
 
     async def _start_again(self, group: list[Cell]) -> None:
         """Start a restart's children in order. If one fails, a message to self retries it and the rest."""
+        for other in group:
+            if other.status is DOWN:
+                other.to(PASSIVE)  # OTP: if one before it fails, that one is restarting, and this one waits with it
         for other in group:
             if other.status is UP or (other.address in self._tree.children.halted and not self._recalled(other)):
                 continue

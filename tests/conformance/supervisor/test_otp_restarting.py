@@ -246,6 +246,24 @@ async def test_hanging_restart_loop_started_sibling(memory: MemoryGround, cues: 
         cues.let_go("b", free=True)
 
 
+async def test_hanging_restart_loop_exited_child(memory: MemoryGround, cues: Cues) -> None:
+    """one_for_all: if one before the child that exited doesn't start, that one is restarting, and the child waits."""
+    async with memory.node(sup(*kids("a", "b"), strategy="one_for_all", intensity=8, period_s=10.0)) as system:
+        cues.fail("a")
+        cues.hold("a")
+        with pytest.raises(AskFailed):
+            await ask(system, "/sup/b", End())
+        await cues.holding("a")
+        found = await between_tries(system, cues, "/sup/a", WhichChildren())
+        assert [(child.id, child.status) for child in found] == [("b", "stopped"), ("a", "restarting")]
+        await cues.holding("a")
+        await between_tries(system, cues, "/sup/a", TerminateChild(id="a"))
+        await system.idle()
+        assert await which(system, "/sup") == [("b", "stopped"), ("a", "stopped")]
+        cues.let_go("a", free=True)
+        assert await ask(system, "/sup", RestartChild(id="b")) == "/sup/b"
+
+
 async def test_hanging_restart_loop_simple(memory: MemoryGround, cues: Cues) -> None:
     async with memory.node(sup(strategy="dynamic", intensity=8, period_s=10.0)) as system:
         await ask(system, "/sup", StartChild(spec=kid("a")))

@@ -200,10 +200,7 @@ act({during, Id, How, Others, Tries}) ->
     ets:delete(world, held),
     heard(Results);
 act(Request) ->
-    case send(Request) of
-        {_, _, none, Result} -> Result;
-        Sent -> hear(Sent)
-    end.
+    hear(send(Request)).
 
 %% While a start is held the crashes of others come first, then the requests; then it goes on. All wait meanwhile, and
 %% may wait over several tries. `Sent` is what they came to so far.
@@ -232,9 +229,6 @@ tries(Others, [Requests | Rest], Sent) ->
 
 crashes(Others) -> [{done, crash(Id, How)} || {Id, How} <- Others].
 
-heard(Sent) ->
-    [case One of {done, Result} -> Result; _ -> hear(One) end || One <- Sent].
-
 act_quietly(Request) ->
     Result = act(Request),
     quiet(),
@@ -254,19 +248,34 @@ crash(Id, How) ->
 
 send({Kind, Sup, What} = Request) ->
     case pid(Sup) of
-        undefined -> {Request, dead, none, noproc};
+        undefined -> {done, noproc};
         Pid ->
             case message(Kind, dynamic(Sup), Sup, What) of
-                {answer, Result} -> {Request, Pid, none, Result};
-                Message -> {Request, Pid, gen_server:send_request(Pid, Message), none}
+                {answer, Result} -> {done, Result};
+                Message -> asker(Request, Pid, Message)
             end
     end.
 
+%% A process of its own asks, and notes the answer before the supervisor does more than it has to.
+asker({Kind, Sup, What}, Pid, Message) ->
+    Driver = self(),
+    Asker = spawn(fun() ->
+        process_flag(priority, high),
+        RequestId = gen_server:send_request(Pid, Message),
+        Driver ! {asked, self()},
+        Answer = case gen_server:receive_response(RequestId, ?TIMEOUT) of
+                     {reply, Reply} -> done(Kind, Sup, What, Reply);
+                     {error, _} -> noproc;
+                     timeout -> stuck
+                 end,
+        Driver ! {answer, self(), Answer}
+    end),
+    receive {asked, Asker} -> Asker end.
+
 message(which, _, _, _) -> which_children;
 message(start, true, _, Child) -> {start_child, [element(2, Child)]};
-message(start, false, Sup, Child) ->
+message(start, false, _, Child) ->
     forget_below(Child),
-    put({came, Sup, element(2, Child)}, Child),
     {start_child, child_spec(Child)};
 message(terminate, true, _, Id) ->
     case pid(Id) of
@@ -285,13 +294,10 @@ forget_below(Sup) ->
         false -> remember(Sup)
     end.
 
-hear({_, _, none, Result}) -> Result;
-hear({{Kind, Sup, What}, _, RequestId, none}) ->
-    case gen_server:receive_response(RequestId, ?TIMEOUT) of
-        {reply, Reply} -> done(Kind, Sup, What, Reply);
-        {error, _} -> noproc;
-        timeout -> stuck
-    end.
+heard(Sent) -> [hear(One) || One <- Sent].
+
+hear({done, Result}) -> Result;
+hear(Asker) -> receive {answer, Asker, Result} -> Result end.
 
 done(which, Sup, _, Children) ->
     [[name(Id, Pid), status(Pid)] || {Id, Pid, _, _} <- Children, dynamic(Sup) =:= false orelse Pid =/= undefined];

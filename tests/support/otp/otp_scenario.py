@@ -72,7 +72,7 @@ class _Maker:
     def __init__(self, random: Random) -> None:
         self.random = random
         self.links = random.random() < 0.25
-        self.brutal = random.random() < 0.15
+        self.brutal = not self.links and random.random() < 0.2
         self.count = 0
         self.parents: dict[str, Node] = {}
         """The supervisor of each id."""
@@ -88,7 +88,7 @@ class _Maker:
     # -- trees ---------------------------------------------------------------------------------------------
 
     def worker(self, parent: Node | None, id: str = "") -> Node:
-        shutdown = BRUTAL if self.chance(0.1) else 5000
+        shutdown = BRUTAL if self.chance(0.1) and not self.links else 5000
         if parent is not None and parent[0] == "dyn":
             return ("worker", id or self.fresh("w"), parent[2], False, parent[5])
         restart = self.random.choice(("permanent", "permanent", "transient", "temporary"))
