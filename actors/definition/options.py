@@ -31,8 +31,8 @@ def _is_number(value: Any) -> bool:
 class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The wait of a failed message: `initial_s`, times `factor` per further attempt, at most `max_s`.
 
-    `jitter` spreads each delay by that fraction either way, so that messages which failed together don't
-    come back together.
+    `jitter` spreads each delay by that fraction either way, but not beyond `max_s`, so that messages which failed
+    together don't come back together.
 
     Raises:
         TypeError, ValueError: a value is no number, or out of its range.
