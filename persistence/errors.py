@@ -187,6 +187,16 @@ class StoreMissing(StoreUnavailable):
     """There is no store yet: no node has run on it, and no client has told anything."""
 
 
+def no_store(path: str, why: str = "") -> StoreMissing:
+    """The error of a store that isn't there.
+
+    Args:
+        why: how that shows, if there is a file.
+    """
+    found = f"there is no store at {path} yet{f': {why}' if why else ''}"
+    return StoreMissing(f"{found}. The first start of its node makes it (greenroom run). If it exists, name its file")
+
+
 class StoreCorrupt(StoreError):
     """The file is no database, or its content contradicts itself."""
 

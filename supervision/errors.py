@@ -149,7 +149,9 @@ class SupervisorError(GreenroomError):
 class AlreadyStarted(SupervisorError):
     """`StartChild` for an id whose child is running. OTP: `{error, {already_started, Child}}`."""
 
-    _text = "{supervisor} already has a running child {child!r}"
+    _text = (
+        "{supervisor} already has a running child {child!r}. Give the new one another id, or terminate this one first"
+    )
 
 
 class AlreadyPresent(SupervisorError):
@@ -167,7 +169,7 @@ class Running(SupervisorError):
 class ChildNotFound(SupervisorError):
     """The supervisor has no child of that id. OTP: `{error, not_found}`."""
 
-    _text = "{supervisor} has no child {child!r}"
+    _text = "{supervisor} has no child {child!r}. `WhichChildren`, or `greenroom tree`, shows those that it has"
 
 
 class Restarting(SupervisorError):
@@ -188,7 +190,10 @@ class NotForDynamic(SupervisorError):
 class TooManyChildren(SupervisorError):
     """`StartChild` for a dynamic supervisor that has `max_children`. Elixir: `{error, max_children}`."""
 
-    _text = "{supervisor} has as many children as its max_children allows; {child!r} wasn't started"
+    _text = (
+        "{supervisor} has as many children as its max_children allows; {child!r} wasn't started. Raise max_children, "
+        "or terminate others first"
+    )
 
 
 class TreeGaveUp(GreenroomError):

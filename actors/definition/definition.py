@@ -141,8 +141,15 @@ class Definition:
         """The error of a message that has no handler."""
         tag = tag_of(message_type)
         twin = self.by_tag.get(tag)
-        paths = None if twin is None else (class_path(twin), class_path(message_type))
-        return UnhandledMessage(address, tag, paths, is_supervisor=getattr(self.cls, "_supervises", False))
+        path = class_path(message_type)
+        paths = None if twin is None else (class_path(twin), path)
+        return UnhandledMessage(
+            address,
+            tag,
+            paths,
+            is_supervisor=getattr(self.cls, "_supervises", False),
+            for_supervisor=path.startswith("greenroom.supervision."),
+        )
 
     def type_for(self, tag: str) -> type[Message] | None:
         """The message class that a stored tag means to this actor; None if there is none, or if it can't be told.

@@ -6,6 +6,7 @@ values with the same errors. The values of a message's fields are checked by its
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, NoReturn
 
 from ..kernel.errors import ActorNotFound
@@ -54,7 +55,7 @@ def check_request(request: object) -> None:
         NotAMessage: it is none that has a reply.
     """
     if not isinstance(request, Request):
-        raise NotAMessage(request)
+        raise NotAMessage(request, is_message=isinstance(request, Message))
 
 
 def checked_address(address: object) -> str:
@@ -126,11 +127,14 @@ def check_seconds(name: str, value: object, *, at_least: float | None = None, ab
         TypeError: it is no number. ValueError: it isn't finite, is below its bound, or more than a hundred years.
     """
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{name}={value!r:.100}: it is a number of seconds")
+        hint = ". Write .total_seconds() after it" if isinstance(value, dt.timedelta) else ""
+        raise TypeError(f"{name}={value!r:.100}: it is a number of seconds{hint}")
     low = value >= at_least if at_least is not None else value > (above or 0.0)
     if not (low and value <= AHEAD_S_MAX):
         bound = f"at least {at_least:g}" if at_least is not None else f"above {above or 0.0:g}"
-        raise ValueError(f"{name}={_number(value)}: it is {bound} and at most {AHEAD_S_MAX:g} seconds")
+        raise ValueError(
+            f"{name}={_number(value)}: it is {bound} and at most {AHEAD_S_MAX:,.0f} seconds, a hundred years"
+        )
     return float(value)
 
 

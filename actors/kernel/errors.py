@@ -108,12 +108,12 @@ class TurnClosed(ActorError):
         super().__init__(_CLOSED[place].format(address=address))
 
 
-_TRACEBACK = "The traceback is in `reason.traceback`"
+SEE_TRACEBACK = "The traceback is in `reason.traceback`"
 
 
 def _traceback_of(reason: ExitReason) -> str:
     """Where to find the traceback, unless there is none, or the reason says so itself."""
-    return f". {_TRACEBACK}" if reason.traceback and not reason.text.endswith(_TRACEBACK) else ""
+    return f". {SEE_TRACEBACK}" if reason.traceback and not reason.text.endswith(SEE_TRACEBACK) else ""
 
 
 class AskFailed(ActorError):

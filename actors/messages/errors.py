@@ -52,10 +52,21 @@ class ActorError(GreenroomError):
 
 
 class NotAMessage(ActorError):
-    """The object that was told or asked is no `Message` instance."""
+    """The object that was told is no `Message` instance; or the one that was asked is no `Request`."""
 
-    def __init__(self, obj: object) -> None:
+    def __init__(self, obj: object, *, is_message: bool = False) -> None:
+        """
+        Args:
+            is_message: whether it is a message, but none that has a reply.
+        """
         self.obj = obj
+        if is_message:
+            name = type(obj).__name__
+            super().__init__(
+                f"{name} is no request, so it has no reply. Tell it; or declare `class {name}(Request[int])` with the "
+                "type of the reply"
+            )
+            return
         if isinstance(obj, type):
             found, remedy = f"the class {obj.__name__}", f"Make an instance: {obj.__name__}(...)"
         else:
@@ -74,17 +85,21 @@ class UnhandledMessage(ActorError):
         twins: tuple[str, str] | None = None,
         *,
         is_supervisor: bool = False,
+        for_supervisor: bool = False,
     ) -> None:
         """
         Args:
             twins: the path of the class of that name that is handled, and the path of the class that was sent.
             is_supervisor: whether it is a supervisor, which has no messages of its user.
+            for_supervisor: whether the message is one of those that only supervisors handle.
         """
         self.address = address
         self.message_type = message_type
         self.twins = twins
         if is_supervisor:
             text = _of_supervisor(address, message_type)
+        elif for_supervisor:
+            text = f"{address} is no supervisor, and {message_type} is for supervisors. Send it to the one above"
         elif twins is None:
             text = (
                 f"{address} has no handler for {message_type}. Add a method with "
@@ -141,11 +156,11 @@ class UndecodableMessage(ActorError):
         self.why = why
         self.remedy = remedy
         if remedy:
-            text = f"a {message_type} can't be sent to {address}: {why}. {remedy}"
+            text = f"{_article(message_type)} {message_type} can't be sent to {address}: {why}. {remedy}"
         else:
             text = (
-                f"a {message_type} for {address} doesn't decode: {why}. If the class has new fields, give them "
-                "a default; a dead letter can be requeued then (greenroom dead requeue)"
+                f"{_article(message_type)} {message_type} for {address} doesn't decode: {why}. If the class has new "
+                "fields, give them a default; a dead letter can be requeued then (greenroom dead requeue)"
             )
         super().__init__(text)
 
@@ -177,6 +192,10 @@ class ReplyError(ActorError):
         self.why = why
         self.fix = fix or f"Return what `class {request_type}(Request[...])` says, or change it there"
         super().__init__(f"{handler} returned no reply that fits {request_type}: {why}. {self.fix}")
+
+
+def _article(name: str) -> str:
+    return "an" if name[:1].lower() in "aeiou" else "a"
 
 
 def _of_supervisor(address: str, message_type: str) -> str:

@@ -22,7 +22,7 @@ from ...persistence.store.checksums import seal, verify
 from ...persistence.store.rows import DeadLetterRow, InboxRow, ReplyRow
 from ..definition.decoding import decode_body
 from ..delivery.errors import KeyUnsupported
-from ..delivery.guard import AHEAD_S_MAX
+from ..delivery.guard import AHEAD_S_MAX, check_request
 from ..delivery.keys import Keys
 from ..delivery.tell import Delivery
 from ..kernel.cell import Cell
@@ -180,10 +180,11 @@ class Inbox(Extension):
                 self._start(row, self._administer(row.type, row.address, row.body.encode()))
                 return True
             cell = self._kernel.router.resolve(row.address)
-            message = decode_body(cell, row.type, row.body.encode())
+            message = _decoded(cell, row)
             if cell.mailbox.count >= cell.options.capacity:
                 return False
-            if row.kind == "ask" and isinstance(message, Request):
+            if row.kind == "ask":
+                check_request(message)
                 caution = self._kernel.caution
                 if caution is not None and caution.acquit(row.uid):  # an ask is never run twice
                     reason = ExitReason.killed("the node died while the request was being handled")
@@ -315,3 +316,21 @@ class Inbox(Extension):
         horizon = self._kernel.runtime.now() - REPLY_RETENTION_S
         while self._replies and self._replies[0][0] < horizon:
             self._submit(Effects(deletes=((ReplyRow, self._replies.popleft()[1]),)))
+
+
+def _decoded(cell: Cell, row: InboxRow) -> Any:
+    """
+    Raises:
+        UnknownMessageType, UndecodableMessage: its sender is told, and may be a person who has mistyped it.
+    """
+    try:
+        return decode_body(cell, row.type, row.body.encode())
+    except UndecodableMessage as error:
+        raise UndecodableMessage(row.address, row.type, error.why, _REMEDIES.get(row.kind, "")) from None
+
+
+_REMEDIES = {
+    "ask": "Ask again, with the fields that its class has",
+    "tell": "Send it again, with the fields that its class has; or, if the class has got new ones since, give them a "
+    "default and requeue the dead letter",
+}

@@ -43,11 +43,15 @@ def check_url(url: str) -> None:
     elif scheme.startswith("postgres"):
         raise StoreUrlInvalid(url, "this release has no engine for PostgreSQL")
     elif not colon:
-        raise StoreUrlInvalid(url, "it has no scheme" if url.strip() else "it is empty")
+        raise StoreUrlInvalid(url, _without_scheme(url))
     elif not scheme.replace("+", "").isalnum():
         raise StoreUrlInvalid(url, "it has no scheme")
     else:
         raise StoreUrlInvalid(url, f"there is no engine {scheme!r}")
+
+
+def _without_scheme(url: str) -> str:
+    return f"it has no scheme. As a URL it is {sqlite_url(url)}" if url.strip() else "it is empty"
 
 
 def is_memory(url: str) -> bool:

@@ -15,7 +15,7 @@ from ..engines.sqlite.driver import connect, translate
 from ..engines.sqlite.sidecars.files import free_name, size_of
 from ..engines.sqlite.sidecars.lock import owned
 from ..engines.sqlite.upgrade import inspect, prepare
-from ..errors import StoreUnavailable
+from ..errors import StoreUnavailable, no_store
 from ..migrations.version import SCHEMA_VERSION
 from ..runtime import Runtime
 from .backup import back_up
@@ -96,7 +96,7 @@ def migrate(path: str, runtime: Runtime, *, backup: bool = True, progress: Progr
 def _check_present(path: str) -> None:
     """Check before the lock is taken, because that would leave a lock file."""
     if not os.path.exists(path):
-        raise StoreUnavailable(f"there is no store at {path}")
+        raise no_store(path)
 
 
 def _check_used(version: int, path: str) -> None:

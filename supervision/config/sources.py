@@ -88,7 +88,7 @@ def _nearest_file(path: Path) -> str:
         return f"There is no folder {path.parent} either."
     present = [found.name for found in path.parent.iterdir() if found.suffix in PARSERS]
     near = difflib.get_close_matches(path.name, present, n=1)
-    return f'Did you mean "{path.parent / near[0]}"?' if near else ""
+    return f'Did you mean "{path.parent / near[0]}"?' if near else "`greenroom init` writes an example."
 
 
 # -- environment and flags ----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 
+from ...actors.delivery.guard import check_seconds
 from ...actors.execution.start import start as start_cell
 from ...actors.execution.user_code.containment import contained_exits
 from ...actors.execution.user_code.user_task import spawn as spawn_user_task
@@ -23,15 +24,17 @@ from ...actors.recovery.watchdog import Watchdog
 from ...actors.remote.inbox import Inbox
 from ...actors.system import ActorSystem
 from ...persistence.engines.open import open_store
-from ...persistence.errors import StoreDataError
+from ...persistence.engines.urls import sqlite_url
+from ...persistence.errors import StoreDataError, StoreUrlInvalid
 from ...persistence.events import Event
 from ...persistence.home import running_loop
 from ...persistence.runtime import Runtime, uncancelled
 from ...persistence.store.contract import Store
 from ..config.load import load_config
+from ..errors import ConfigError, Problem
 from ..spec.aliases import with_aliases
 from ..spec.resolution import check_tree
-from ..spec.spec import SupervisorSpec
+from ..spec.spec import ChildSpec, SupervisorSpec
 from ..supervisor.supervisor import Supervisor
 from ..supervisor.tree import Tree
 from .administration import Administration
@@ -77,6 +80,7 @@ async def start(
         StartFailed: a child's start failed; what had started was stopped again.
     """
     running_loop("start()")
+    _check_arguments(tree, store, hang_s, settings)
     runtime = runtime or Runtime()
     aliases = Aliases()
     if not isinstance(tree, SupervisorSpec):
@@ -114,6 +118,25 @@ async def start(
     finally:
         stack.close()
         await uncancelled(engine.close())
+
+
+def _check_arguments(tree: object, store: object, hang_s: object, settings: object) -> None:
+    """
+    Raises:
+        ConfigError, StoreUrlInvalid, TypeError, ValueError: an argument of `start` is of a wrong type.
+    """
+    if not isinstance(tree, SupervisorSpec | str | os.PathLike):
+        hint = 'Put it under one: SupervisorSpec(id="app", children=[…]).' if isinstance(tree, ChildSpec | type) else ""
+        expected = "a SupervisorSpec, or the path of a config file"
+        raise ConfigError("start()", [Problem(key="tree", found=tree, expected=expected, hint=hint)])
+    if isinstance(store, os.PathLike):
+        raise StoreUrlInvalid(str(store), f"it is a path. As a URL it is {sqlite_url(store)}")
+    if store is not None and not isinstance(store, str) and not hasattr(store, "open_reader"):
+        raise StoreUrlInvalid(f"{store!r:.100}", "it is no URL")
+    if hang_s is not None:
+        check_seconds("hang_s", hang_s, above=0.0)
+    if settings is not None and not isinstance(settings, Settings):
+        raise TypeError(f"settings={settings!r:.100}: write Settings(...), with what differs from its defaults")
 
 
 async def _boot(system: ActorSystem, tree: Tree) -> None:

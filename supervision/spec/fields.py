@@ -98,6 +98,8 @@ def _is_error_reference(value: Any) -> bool:
 def _advise_reference(value: Any) -> str:
     if value is UNSET:
         return 'Add actor = "module:Class"; or a strategy, if it is a supervisor.'
+    if hasattr(type(value), "__definition__"):
+        return f"Give the class itself: actor={type(value).__name__}."
     if not isinstance(value, str) or "." not in value or ":" in value:
         return ""
     module, _, name = value.rpartition(".")

@@ -40,7 +40,8 @@ def _validate(spec: object, key: str, parent: SupervisorSpec | None, depth: int)
         yield from validate_fields(spec, key)
         yield from _significance(spec, key, parent)
     elif not isinstance(spec, SupervisorSpec):
-        yield Problem(key=key, found=spec, expected=f"{_CHILD} or {_SUPERVISOR}")
+        hint = f'Write ChildSpec(id="…", actor={spec.__name__}).' if isinstance(spec, type) else ""
+        yield Problem(key=key, found=spec, expected=f"{_CHILD} or {_SUPERVISOR}", hint=hint)
     elif depth > DEPTH_MAX:
         yield Problem(key=key, why=f"more than {DEPTH_MAX} supervisors below each other")
     else:
@@ -142,6 +143,8 @@ def _children(spec: SupervisorSpec, key: str, depth: int) -> Iterator[Problem]:
             yield Problem(key=at, found=spec.template, expected=_CHILD)
     if not isinstance(spec.children, list | tuple):
         hint = f"In TOML: [[{join(key, 'children')}]]" if isinstance(spec.children, dict) else ""
+        if isinstance(spec.children, ChildSpec | SupervisorSpec):
+            hint = "Put it into a list."
         yield Problem(key=join(key, "children"), found=spec.children, expected="an array of child specs", hint=hint)
         return
     first: dict[str, int] = {}

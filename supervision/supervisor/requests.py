@@ -46,7 +46,8 @@ def _checked(spec: S) -> S:
         ConfigError
     """
     if problems := validate(spec, parent=_ANY) or [*changed_args(spec)]:
-        raise ConfigError(f"{type(spec).__name__} {show(getattr(spec, 'id', None))}", problems)
+        known = isinstance(spec, ChildSpec | SupervisorSpec)
+        raise ConfigError(f"{type(spec).__name__} {show(spec.id)}" if known else "spec", problems)
     return with_plain_args(spec)
 
 

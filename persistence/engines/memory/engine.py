@@ -87,7 +87,9 @@ class MemoryStore(Store):
         if self._open:
             raise RuntimeError(f"{self.url} is open already")
         if self.data.owner is None and not self.data.created:
-            raise StoreMissing(f"there is no store at {self.url} yet")
+            raise StoreMissing(
+                f"{self.url} is in the memory of one process, and can be read nowhere else. Use sqlite:///path"
+            )
         self._open = True
 
     async def create(self) -> None:

@@ -8,7 +8,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ...errors import Outcome, StoreCorrupt, StoreDataError, StoreError, StoreFull, StoreUnavailable
+from ...errors import (
+    Outcome,
+    StoreCorrupt,
+    StoreDataError,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    no_store,
+)
 from ..urls import file_uri
 
 __all__ = ("ERRORS", "connect", "create_file", "fetch", "translate", "wal_reset_bug")
@@ -21,6 +29,14 @@ FILE_BYTES_MIN = 512
 
 ERRORS = (sqlite3.Error, OverflowError, UnicodeEncodeError, MemoryError)
 """The exceptions that executing a statement may raise; `translate` knows them all."""
+
+
+def not_made(path: str, error: OSError) -> str:
+    """Why a file can't be made. A folder that is missing is the usual reason, and is told by its own name."""
+    folder = os.path.dirname(path) or "."
+    if isinstance(error, FileNotFoundError) and not os.path.isdir(folder):
+        return f"there is no folder {folder}: make it first, or name another place"
+    return f"{path} can't be made: {error.strerror}"
 
 
 def create_file(path: str) -> bool:
@@ -37,7 +53,7 @@ def create_file(path: str) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise StoreUnavailable(f"{path} can't be created: {error.strerror}") from error
+        raise StoreUnavailable(not_made(path, error)) from error
     try:
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, 0o600)  # the umask may have taken bits of ours
@@ -58,7 +74,11 @@ def connect(path: str, *, reads_only: bool = False, checkpoints: bool = False) -
     try:
         size = os.stat(path).st_size  # opening and closing the file would drop SQLite's own locks
     except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise no_store(path) from error
         raise StoreUnavailable(f"{path} can't be opened: {error.strerror}") from error
+    if os.path.isdir(path):
+        raise StoreUnavailable(f"{path} is a folder: name a file in it")
     if 0 < size < FILE_BYTES_MIN:  # SQLite would take it for an empty database, and overwrite it
         raise StoreCorrupt(path, "is no SQLite database")
     try:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ...errors import StoreCorrupt, StoreError, StoreMissing, StoreUnavailable
+from ...errors import StoreCorrupt, StoreError, StoreUnavailable, no_store
 from ...migrations.version import SCHEMA_VERSION
 from ...runtime import uncancelled
 from ...store.checksums import checksum, seal, verify
@@ -89,7 +89,7 @@ class SqliteReader(Store):
 
     def _open_reader(self) -> None:
         if not os.path.exists(self.path):
-            raise StoreMissing(f"there is no store at {self.path} yet")
+            raise no_store(self.path)
         preserve(self.path)
         self._reader = connect(self.path, reads_only=True)
         try:
@@ -97,7 +97,7 @@ class SqliteReader(Store):
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
         if not version:
-            raise StoreMissing(f"there is no store at {self.path} yet: the database has none of its tables")
+            raise no_store(self.path, "the database has none of its tables")
         if version < SCHEMA_VERSION:
             mends = "`greenroom db migrate` brings it up to date, and so does the next start of its node"
             raise StoreUnavailable(f"{self.path} has schema version {version}, not {SCHEMA_VERSION}: {mends}")

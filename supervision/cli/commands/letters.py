@@ -16,7 +16,7 @@ from ....actors.delivery.guard import (
     checked_priority,
     checked_timeout,
 )
-from ....actors.kernel.errors import ActorNotFound
+from ....actors.kernel.errors import SEE_TRACEBACK, ActorNotFound
 from ....actors.messages.message import TAG_FIELD
 from ....persistence.runtime import Runtime
 from ....persistence.store.rows import InboxRow
@@ -174,4 +174,4 @@ def _with_traceback(error: str, details: str) -> str:
     found: Any = msgspec.json.decode(details)
     reason = found.get("reason") if isinstance(found, dict) else None
     traceback = reason.get("traceback", "") if isinstance(reason, dict) else ""
-    return f"{error}\n{traceback.rstrip()}" if traceback else error
+    return f"{error.removesuffix(f'. {SEE_TRACEBACK}')}\n{traceback.rstrip()}" if traceback else error

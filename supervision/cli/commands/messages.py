@@ -11,7 +11,7 @@ from ....persistence.store.rows import AttemptRow, InboxRow, MessageRow
 from ..view.damage import checked
 from ..view.output import AsJson, moment, parsed, print_json, print_pairs, print_table
 from ..view.paging import Limit, page
-from ..view.target import CommandFailed, Target, open_desk
+from ..view.target import CommandFailed, Target, UsageWrong, open_desk
 
 __all__ = ("messages",)
 
@@ -83,7 +83,8 @@ def show(message_id: str, /, *, target: Target | None = None, as_json: AsJson = 
 async def _show(message_id: str, target: Target | None, as_json: bool) -> None:
     number = message_id.removeprefix(INBOX)
     if not number.isdecimal():
-        raise CommandFailed(f"{message_id!r} is no id: it is a number, or {INBOX} and a number")
+        why = f"{message_id!r} is no id: it is a number, or {INBOX} and a number"
+        raise UsageWrong(f"{why}. `greenroom messages list` gives them")
     entry: dict[str, Any] | None = None
     async with open_desk(target) as desk:
         if message_id.startswith(INBOX):

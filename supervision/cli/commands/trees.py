@@ -14,6 +14,7 @@ from ...config.load import load_config
 from ..view.desk import Desk
 from ..view.forest import Branch, branch_of, child_branch, live_branches, print_tree, stored_branch
 from ..view.output import AsJson, note, print_json
+from ..view.paging import check_limit
 from ..view.stored_children import stored_children
 from ..view.target import Target, open_desk
 
@@ -26,7 +27,7 @@ UNUSABLE = "unusable"
 def tree(
     *,
     target: Target | None = None,
-    limit: Annotated[int, Parameter(help="Children shown of one dynamic supervisor.")] = 20,
+    limit: Annotated[int, Parameter(help="Children shown of one dynamic supervisor.", validator=check_limit)] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Show the tree: with the status of each actor if a node runs, else as the config file and the store have it.

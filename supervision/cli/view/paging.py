@@ -9,11 +9,17 @@ from cyclopts import Parameter
 
 from .output import note
 
-__all__ = ("Limit", "page")
+__all__ = ("Limit", "check_limit", "page")
 
 T = TypeVar("T")
 
-Limit = Annotated[int, Parameter(help="Entries at most.")]
+
+def check_limit(_: object, limit: int) -> None:
+    if limit < 1:
+        raise ValueError("It is at least 1.")
+
+
+Limit = Annotated[int, Parameter(help="Entries at most.", validator=check_limit)]
 
 
 def page(found: Sequence[T], limit: int, what: str) -> list[T]:

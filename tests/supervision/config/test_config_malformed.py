@@ -109,7 +109,7 @@ def test_a_tree_that_never_ends_is_refused(app: Path) -> None:
 def test_a_missing_file_names_its_neighbour(app: Path) -> None:
     Path("bank.toml").write_text(SAMPLE)
     assert str(refused("bnak.toml")) == 'bnak.toml: there is no such file. Did you mean "bank.toml"?'
-    assert str(refused("zzz.json")) == "zzz.json: there is no such file"
+    assert str(refused("zzz.json")) == "zzz.json: there is no such file. `greenroom init` writes an example."
     assert str(refused("nowhere/bank.toml")) == (
         "nowhere/bank.toml: there is no such file. There is no folder nowhere either."
     )

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 
 from ....errors import StoreFull, StoreLocked, StoreUnavailable
+from ..driver import not_made
 
 __all__ = ("LockFile", "holder", "owned")
 
@@ -127,7 +128,7 @@ def holder(path: str) -> int | None:
 def _mapped(error: OSError, path: str) -> StoreFull | StoreUnavailable:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(f"{path}: {error.strerror}")
-    return StoreUnavailable(f"{path} can't be made: {error.strerror}")
+    return StoreUnavailable(not_made(path, error))
 
 
 def _pid(descriptor: int) -> int | None:
