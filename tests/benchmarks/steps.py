@@ -75,7 +75,7 @@ def _told(system: ActorSystem) -> dict[str, float]:
         "encode, and decode as proof and as the receiver's copy": lambda: round_trip(cell.address, message),
         "uid": system.kernel.next_uid,
         "envelope": lambda: Envelope(cell.address, uid, message, tag, body),
-        "place in the commit order": queue,
+        "place in the commit queue": queue,
         "into the mailbox and out of it": push_and_take,
         "receipt": lambda: Receipt(system.kernel, 1, message),
     }

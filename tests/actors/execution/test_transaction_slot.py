@@ -1,4 +1,4 @@
-"""`transaction()`: the write slot it holds, and the faults of its commit."""
+"""`transaction()`: one turn at a time holds a user transaction, and the faults of its commit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fresh() -> Iterator[None]:
     yield
 
 
-# -- the write slot -------------------------------------------------------------------------------------
+# -- one at a time ---------------------------------------------------------------------------------------
 
 
 async def test_others_go_on_meanwhile_and_commit_after(disk: SqliteGround) -> None:

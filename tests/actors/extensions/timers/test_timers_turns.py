@@ -123,7 +123,7 @@ async def test_a_transaction_that_replaces_one_which_ticks(ground: Ground, then:
 
 
 async def test_what_a_transaction_has_held_back(ground: Ground) -> None:
-    """Another timer of the actor, due while the turn holds the write slot, ticks when the turn is over."""
+    """Another timer of the actor, due while the turn holds a user transaction, ticks when the turn is over."""
     later = Later()
     async with ground.node(tree(Ticker), runtime=later) as system:
         await plan(system, "other", name="other", after_s=50)

@@ -76,7 +76,7 @@ class Tellers:
             await self._send((teller, number), lambda: self._system.ref(DESK[teller]).tell(order, key=key))  # noqa: B023
 
     async def _in_bursts(self, teller: int) -> None:
-        """The last receipt is awaited first: there is one commit order, so the others are as far."""
+        """The last receipt is awaited first: there is one commit queue, so the others are as far."""
         ref = self._system.ref(DESK[teller])
         for first in range(self._numbers.start, self._numbers.stop, BURST):
             told: list[tuple[int, Awaitable[None]]] = []
