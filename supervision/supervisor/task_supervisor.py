@@ -10,7 +10,7 @@ The side that starts tasks is in actors/extensions/tasks/tasks.py. Elixir: Task.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -28,7 +28,6 @@ from .intensity import Intensity
 if TYPE_CHECKING:
     from ...actors.kernel.cell import Cell
     from ...actors.kernel.incarnation import Incarnation
-    from ...actors.kernel.kernel import Kernel
 
 __all__ = ("TaskInfo", "TaskSupervisor", "WhichTasks")
 
@@ -194,7 +193,7 @@ class TaskSupervisor(Actor[None], TaskHost):
 
     def _attempt(self, task: Task[Any]) -> None:
         task.began = self._cell.kernel.runtime.monotonic()
-        self._work(task, _attempt(task, self._cell.kernel), self._attempted)
+        self._work(task, _attempt(task, self._ends), self._attempted)
 
     def _work(self, task: Task[Any], coroutine: Coroutine[Any, Any, Any], then: Any) -> None:
         """Go on with a task in an asyncio task, each attempt in a fresh copy of the context it was started in."""
@@ -208,6 +207,9 @@ class TaskSupervisor(Actor[None], TaskHost):
 
     def _attempted(self, task: Task[Any], work: asyncio.Task[Any]) -> None:
         """An attempt is over. This is called before anything that waits for the task goes on."""
+        if work.cancelled() and not self._ends(task):  # it has cancelled itself in its last step
+            self._failed(task, _unasked(task))
+            return
         if work.cancelled() or work.exception() is not None:  # the latter is a Ctrl-C, which ends the process
             self._end(task, error=self._cancelled(task, task.cancelling or "the node is stopping"))
             return
@@ -216,6 +218,11 @@ class TaskSupervisor(Actor[None], TaskHost):
             self._end(task, outcome.result)
         else:
             self._failed(task, outcome.error)
+
+    def _ends(self, task: Task[Any]) -> bool:
+        """Whether a cancellation of the task is asked for by its supervisor, or by the end of the node."""
+        kernel = self._cell.kernel
+        return bool(task.cancelling) or kernel.closing or kernel.cut_short
 
     def _failed(self, task: Task[Any], error: BaseException) -> None:
         kernel = self._cell.kernel
@@ -275,7 +282,11 @@ class TaskSupervisor(Actor[None], TaskHost):
         return [TaskInfo(task.id, task.name, task.since, task.restarts) for task in self._running.values()]
 
 
-async def _attempt(task: Task[Any], kernel: Kernel) -> Outcome:
+def _unasked(task: Task[Any]) -> TaskCancelled:
+    return TaskCancelled(task.address, task.name, "it, or something that it waited for, was cancelled")
+
+
+async def _attempt(task: Task[Any], ends: Callable[[Task[Any]], bool]) -> Outcome:
     """Run the function once. Whatever it raises is an outcome: only a Ctrl-C, and a cancellation by its supervisor or
     by the end of the node, get out."""
     try:
@@ -291,9 +302,9 @@ async def _attempt(task: Task[Any], kernel: Kernel) -> Outcome:
     except StopIteration as error:  # which no future can carry
         return Outcome(None, RuntimeError(f"{task.name} raised {error!r}"))
     except asyncio.CancelledError as error:
-        if task.cancelling or kernel.closing or kernel.cut_short:
+        if ends(task):
             raise
-        cancelled = TaskCancelled(task.address, task.name, "it, or something that it waited for, was cancelled")
+        cancelled = _unasked(task)
         cancelled.__cause__ = error
         return Outcome(None, cancelled)
     except (SystemExit, GeneratorExit) as error:

@@ -77,7 +77,9 @@ class UserTask(asyncio.Task[T]):
         return True
 
     def _cancelled_by_others(self) -> None:
-        if self.turn is not None or self._kernel.closing or self._kernel.cut_short:
+        turn = self.turn
+        strikes = turn is not None and not turn.cell.definition.cls._supervises  # a supervisor's turn runs our own code
+        if strikes or self._kernel.closing or self._kernel.cut_short:
             self.foreign = True
             super().cancel()
 

@@ -1,0 +1,64 @@
+"""Place × end × moment, drawn by hypothesis (docs/reliability.md, "Kinds"): user code may end as it likes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from odd_bugs import BUGS
+from odd_programs import Violation, run_program
+from odd_steps import PROGRAMS, Program
+from patience import Hung
+from tallies import Tally
+
+ANY: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+TRIED_MAX = 1_500
+"""So many programs a planted bug may escape."""
+
+
+@given(PROGRAMS)
+@settings(max_examples=60, **ANY)
+def test_programs(program: Program) -> None:
+    run_program(program)
+
+
+@pytest.mark.torture
+def test_ten_thousand_programs(tally: Tally) -> None:
+    ran = 0
+
+    @given(PROGRAMS)
+    @settings(max_examples=10_000, **ANY)
+    def all_hold(program: Program) -> None:
+        nonlocal ran
+        run_program(program)
+        ran += 1
+
+    all_hold()
+    tally("programs of odd ends", ran)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what is planted leaves a mess
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, bug: str, tally: Tally) -> None:
+    tried, found = 0, ""
+
+    @seed(1)
+    @given(PROGRAMS)
+    @settings(max_examples=TRIED_MAX, phases=[Phase.generate], **ANY)
+    def search(program: Program) -> None:
+        nonlocal tried, found
+        if found:
+            return
+        tried += 1
+        try:
+            run_program(program)
+        except (Violation, Hung, ExceptionGroup, RuntimeError, asyncio.InvalidStateError) as error:
+            found = repr(error)
+
+    BUGS[bug](monkeypatch)
+    search()
+    assert found
+    tally("programs until a planted bug was found", tried)
