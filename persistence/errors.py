@@ -168,7 +168,11 @@ class _Interrupted(StoreError):
         self.why = why
         self.outcome: Outcome = outcome
         self.undelivered = undelivered
-        super().__init__(why if outcome == "dropped" else f"{why} (outcome unknown: tell again with the same key)")
+        super().__init__(
+            why
+            if outcome == "dropped"
+            else f"{why} (outcome unknown: it may be on disk; repeat a tell under the same key)"
+        )
 
     def handing_back(self, message: Any) -> _Interrupted:
         """A copy of this error that carries `message`, for its teller."""
@@ -311,7 +315,9 @@ class Fenced(StoreError):
     def __init__(self, node: str, epoch: int) -> None:
         self.node = node
         self.epoch = epoch
-        super().__init__(f"node {node!r} at epoch {epoch} is no longer the owner of its store")
+        super().__init__(
+            f"node {node!r} at epoch {epoch} is no longer the owner of its store, so it ends. Let only one node run on a store"
+        )
 
 
 class TransactionMisused(StoreError):

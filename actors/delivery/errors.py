@@ -24,7 +24,7 @@ class MailboxFull(ActorError):
         self.capacity = capacity
         self.undelivered = undelivered
         super().__init__(
-            f"the mailbox of {address} is full ({capacity} messages). Tell again later, send less, "
+            f"the mailbox of {address} is full ({capacity} messages). Try again later, send less, "
             "or raise the actor's `capacity`"
         )
 

@@ -24,6 +24,8 @@ STATELESS = b"null"
 
 encode = ENCODER.encode
 
+_FIX = "Give `self.state` values of the types that it declares"
+
 
 class DurableState:
     """The state of one address. Every durable actor has a row, a stateless one too, because the row makes it known."""
@@ -111,7 +113,7 @@ class DurableState:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            raise StateError(self._cell.address, f"it can't be encoded: {error}") from error
+            raise StateError(self._cell.address, f"it can't be encoded: {error}", _FIX) from error
         if state == self.last and b"null" not in state and not definition.state_is_open:  # a null may stand for a NaN
             return None if self.known else state
         assert definition.state_decoder is not None
@@ -120,7 +122,7 @@ class DurableState:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            raise StateError(self.address, f"what this turn left doesn't decode again: {error}") from error
+            raise StateError(self.address, f"what this turn left doesn't decode again: {error}", _FIX) from error
         try:
             same = not definition.state_is_walked and back == actor.state
         except KeyboardInterrupt:
