@@ -84,8 +84,8 @@ class Actor(Generic[State]):
     _context: Incarnation | None = None
     """The incarnation that this instance belongs to. The runtime sets it after `__init__`."""
     _supervises: ClassVar[bool] = False
-    """Whether it is served during a solo run as well, because an actor that a suspect asks may have to
-    be restarted first."""
+    """Whether its suspects needn't wait for others (recovery/caution.py), because an actor that a suspect asks may have
+    to be restarted first."""
     _answers: ClassVar[tuple[type[Exception], ...]] = ()
     """Errors that answer a request as they are: the asker gets them, and no actor exits."""
 

@@ -65,7 +65,7 @@ class ActorSystem:
         dispatcher = kernel.scheduler = self._dispatcher = Dispatcher(kernel, exits)
         keys, asks = Keys(kernel), Asks(kernel)
         scan = Scan(kernel, router, dispatcher)
-        self._reset = Reset(kernel, dispatcher, exits, scan)
+        self._reset = Reset(kernel, dispatcher, scan)
         kernel.add_parts(self, router, Refusals(kernel), exits, dispatcher, scan, self._reset)
         kernel.add_parts(keys, asks, Delivery(kernel, router, keys, asks))
         # The features, in the order in which their hooks are called:

@@ -7,6 +7,8 @@
 | node.broken | the root's | error, text |
 | node.recovered | the root's | down_s |
 | node.gave_up | the root's | reason, text |
+| recovery.started | the root's | suspects, alone, absent |
+| recovery.ended | the root's | suspects, charged, forgotten, took_s |
 | actor.started | actor's | incarnation |
 | actor.exited | actor's | incarnation, kind, error, text, traceback |
 | actor.start_failed | actor's | error, text |

@@ -30,7 +30,7 @@ def collect(turn: Turn, spec: HandlerSpec) -> list[Message]:
     turn.batch = [envelope]
     turn.eventful = ANYTHING
     caution = cell.kernel.caution
-    if caution is not None and caution.solo:
+    if caution is not None and caution.suspect(envelope.uid):
         cell.alone = BATCH_MAX  # only its first message is on record: the others may be the guilty ones
         return messages
     if cell.alone:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any, TypeVar
 
 from ...persistence.runtime import failure_of
@@ -59,17 +59,11 @@ class Dispatcher:
         self.resting = 0
         """The number of runners that a handler keeps, and that have nothing to do. They don't keep the
         node from being idle."""
-        self.after_solo: list[Callable[[], object]] = []
-        """Callbacks for the end of a solo run."""
         self.closed = False
-        self._set_aside: list[Cell] = []
-        """Cells that wait for the solo run to be over."""
-        self._done: dict[Cell, tuple[int, str]] = {}
-        """Cells that a runner was done with while a suspect of theirs ran alone: its slot, and what came of it."""
+        self._set_aside: dict[Cell, None] = {}
+        """Cells at whose heads suspects wait for others (recovery/trial.py)."""
         self._awake = 0
         """The number of runners that are taking cells, or are about to."""
-        self._inside = 0
-        """The number of runners that wait inside a handler."""
         self._parked: list[asyncio.Future[None]] = []
         self._tasks: dict[asyncio.Task[None], None] = {}
         """The runners' tasks, in order, because a simulation has to repeat everything."""
@@ -199,11 +193,8 @@ class Dispatcher:
                         or cell.held_by is not None
                     ):
                         break
-                if outcome is not LOST:
-                    if cell.runner == slot:
-                        self._let_go(cell, outcome)
-                    elif kernel.caution is not None:
-                        self._done[cell] = slot, outcome
+                if outcome is not LOST and cell.runner == slot:
+                    self._let_go(cell, outcome)
                 cell = None
                 if turns >= BREATH or stepped - breathed >= (BREATH_WANTED_S if commits.wanted else BREATH_S):
                     executor.turns += turns
@@ -223,22 +214,8 @@ class Dispatcher:
                 if cell.turn is not None and cell.turn.task is None:
                     cell.turn.discard()  # its finish raised, which is a bug: the node ends, and waits for no such turn
                 self._let_go(cell, LET_GO)
-            elif cell is not None and kernel.caution is not None:
-                self._done[cell] = slot, LET_GO
             if ready and not self._awake:
                 self._wake_one()
-
-    def lend(self, cell: Cell, slot: int) -> int:
-        """A suspect of the cell runs alone, in this slot. Returns the slot of the runner that has it, else -1."""
-        self._done.pop(cell, None)
-        return cell.take(slot)
-
-    def hand_back(self, cell: Cell, slot: int) -> None:
-        """A solo run is over. The runner that had the cell has it again, unless it was done with it meanwhile."""
-        cell.take(slot)
-        done = self._done.pop(cell, None)
-        if done is not None and done[0] == slot:
-            self._let_go(cell, done[1])
 
     def _let_go(self, cell: Cell, outcome: str) -> None:
         cell.runner = -1
@@ -250,7 +227,7 @@ class Dispatcher:
         if cell.quiet is not None:
             cell.now_quiet()
         if outcome is SET_ASIDE:
-            self._set_aside.append(cell)
+            self._set_aside[cell] = None
             return
         cell.queued = False
         if cell.mailbox.count:
@@ -278,7 +255,6 @@ class Dispatcher:
         """Await inside a handler."""
         task = turn.task = asyncio.current_task()
         assert isinstance(task, UserTask)
-        self._inside += 1
         task.enter(turn)
         try:
             return await awaitable
@@ -286,66 +262,24 @@ class Dispatcher:
             turn.task = None
             if task.leave():
                 await task.settle()
-            if task in self._left_behind:
-                self._left_behind.discard(task)
-            else:
-                self._outside_again()
+            self._left_behind.discard(task)
 
     def leave_behind(self, task: asyncio.Task[Any]) -> None:
         """Note that the handler in which this runner waits was abandoned: nothing waits for the runner any more."""
-        if task in self._tasks and task not in self._left_behind:
+        if task in self._tasks:
             self._left_behind.add(task)
-            self._outside_again()
 
-    def _outside_again(self) -> None:
-        self._inside -= 1
-        if not self._inside and self._kernel.caution is not None:
-            self._kernel.caution.outside()
-
-    # -- solo runs --------------------------------------------------------------------------------------------
-
-    def is_cancelled_start(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether this is the task of the node's start, which makes solo runs itself, and that task
-        has been cancelled."""
-        return isinstance(task, UserTask) and task not in self._tasks and task.foreign
-
-    @property
-    def occupied(self) -> bool:
-        """Whether any handler is in flight."""
-        return self._inside > 0
+    # -- cells that were set aside ------------------------------------------------------------------------------
 
     def serve(self, cell: Cell) -> None:
-        """During a solo run, let a cell go on: its actor was asked something, or it is its suspect's turn."""
+        """Let a cell go on that was set aside: its suspect may run now, or something may pass it."""
         if cell in self._set_aside:
-            self._set_aside.remove(cell)
-            self.ready_cell(cell)
+            del self._set_aside[cell]
+            cell.unreserve()
+            cell.wake()
 
     def has_queued(self, cell: Cell) -> bool:
         return cell in self.ready or cell in self._set_aside
-
-    def end_solo(self) -> None:
-        """Let everything else go on after a solo run."""
-        for cell in [cell for cell in self.ready if not cell.mailbox.count]:  # its message had its solo run
-            self.ready.remove(cell)
-            cell.queued = False
-        set_aside, self._set_aside = self._set_aside, []
-        for cell in set_aside:
-            cell.queued = False
-            cell.wake()
-        for callback in self.after_solo:
-            callback()
-
-    def take_slot(self) -> int:
-        return self._slots.pop()
-
-    def clear_if_free(self, slot: int) -> None:
-        """Wipe the record that the last life left in a slot, unless the slot has a new owner already."""
-        if slot in self._slots:
-            self._kernel.attempts.clear(slot)
-
-    def give_slot(self, slot: int) -> None:
-        self._kernel.attempts.clear(slot)
-        self._slots.append(slot)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -353,7 +287,6 @@ class Dispatcher:
         """Empty the queue, because the tree is being reset: no cell is ready any more."""
         self.ready.clear()
         self._set_aside.clear()
-        self._done.clear()
 
     async def close(self) -> None:
         """End the runners. Those that hang in a handler are cancelled, and left behind if they swallow it."""

@@ -24,7 +24,7 @@ from .fair_share import FairShare
 from .hook_turns import CutOff
 from .paging import PAGE, page_in, prepare, prepare_ahead, refuse
 from .start import start
-from .user_code.stepping import call, call_async, resume
+from .user_code.stepping import Watched, call, call_async, resume, watch
 from .user_code.user_task import UserTask
 
 __all__ = ("GO_ON", "LET_GO", "LOST", "SET_ASIDE", "Executor")
@@ -48,10 +48,6 @@ class Pool(Protocol):
     async def inside(self, turn: Turn, awaitable: Awaitable[Any]) -> Any:
         """Await inside a handler."""
 
-    def is_cancelled_start(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether this is the task of the node's start, and that task has been cancelled."""
-        ...
-
 
 class Executor:
     """Runs the turns of one node."""
@@ -74,12 +70,14 @@ class Executor:
         """Handle the next message of a cell. A coroutine is returned, to be awaited, if the message can't
         be handled at once."""
         caution = self._kernel.caution
-        if cell.status is not UP or (caution is not None and caution.solo and not cell.definition.cls._supervises):
+        if cell.status is not UP:
             return self._unusual(cell, slot)
         entry = cell.mailbox.pop()
         if cell.on_room is not None:
             cell.has_room()
         if isinstance(entry, Message):
+            if caution is not None:
+                return caution.handle(cell, None, entry, slot)
             return self.begin(cell, None, entry, slot)
         if isinstance(entry, int):
             if not entry:
@@ -93,14 +91,12 @@ class Executor:
             message = prepare(cell, entry)
             if message is None:
                 return None
-        if caution is not None and caution.suspect(entry.uid):
-            if type(entry) is not Ask:
-                return caution.run_suspect(cell, entry)
-            caution.acquit(entry.uid)  # its asker waits for it, and is on record: that one runs alone
+        if caution is not None:
+            return caution.handle(cell, entry, message, slot)
         return self.begin(cell, entry, message, slot)
 
     def begin(
-        self, cell: Cell, envelope: Envelope | None, message: Message, slot: int, *, solo: bool = False
+        self, cell: Cell, envelope: Envelope | None, message: Message, slot: int
     ) -> Coroutine[Any, Any, str] | None:
         """Run one turn. Done when this returns None."""
         incarnation = cell.incarnation
@@ -114,8 +110,10 @@ class Executor:
             turn = Turn(incarnation, None, message, "")
         else:
             turn = Turn(incarnation, envelope, message, envelope.uid)
-            if cell.durable or solo:
-                self._kernel.attempts.note(slot, envelope.uid, cell.address, solo)
+            if cell.durable:
+                self._kernel.attempts.note(slot, envelope.uid, cell.address, self._kernel.caution is not None)
+        if self._kernel.caution is not None:
+            turn.slot = slot
         cell.turn = turn
         if spec.is_batch or spec.external or spec.keeps_runner is not None:
             return self._elaborate(turn, spec)
@@ -154,6 +152,8 @@ class Executor:
         cell = turn.cell
         turn.coroutine = coro
         turn.since = self._kernel.runtime.now()
+        if turn.slot >= 0:
+            coro = Watched(coro, self._kernel.attempts, turn.slot)
         timeout_s = cell.options.handler_timeout_s
         timer = None
         if timeout_s is not None:
@@ -179,6 +179,8 @@ class Executor:
         kernel, cell = self._kernel, turn.cell
         if turn.interrupt is not None and turn.interrupt() is not None:
             return await self._interrupted(turn, asyncio.CancelledError())  # too late is too late
+        if turn.slot >= 0:
+            kernel.attempts.mark(turn.slot, False)
         if turn.waits and turn.status is OPEN:
             try:
                 await self._pool.inside(turn, turn.make_ready())  # a user transaction may run out meanwhile
@@ -200,8 +202,10 @@ class Executor:
     async def _interrupted(self, turn: Turn, error: BaseException) -> str:
         """End the turn of a waiting handler that raised, or that was cancelled (user_code/user_task.py)."""
         cell, interrupt = turn.cell, turn.interrupt
+        if turn.slot >= 0:
+            self._kernel.attempts.mark(turn.slot, False)
         task = asyncio.current_task()
-        if interrupt is None and isinstance(error, asyncio.CancelledError) and self._all_ends(task):
+        if interrupt is None and isinstance(error, asyncio.CancelledError) and self._all_ends():
             turn.discard()
             raise error
         if interrupt is None and isinstance(task, UserTask) and task.foreign and self._spares(turn):
@@ -230,9 +234,9 @@ class Executor:
         turn.fail(error)
         return GO_ON
 
-    def _all_ends(self, task: asyncio.Task[Any] | None) -> bool:
+    def _all_ends(self) -> bool:
         """Whether the node ends, or the loop itself. A cancellation is nobody's failure then."""
-        return self._pool.closed or self._kernel.cut_short or self._pool.is_cancelled_start(task)
+        return self._pool.closed or self._kernel.cut_short
 
     def _spares(self, turn: Turn) -> bool:
         """Whether a message is handled again without a charge, because other code has cancelled its handler."""
@@ -292,26 +296,8 @@ class Executor:
     # -- what isn't the usual way -------------------------------------------------------------------------------
 
     async def _unusual(self, cell: Cell, slot: int) -> str:
-        """Handle a cell that isn't up, or any cell during a solo run."""
-        caution = self._kernel.caution
-        if caution is not None and caution.solo and not cell.definition.cls._supervises:
-            outcome = await caution.run_waiting(cell)
-            if outcome is not None:
-                return outcome
-            ask = cell.mailbox.pop_ask()
-            if ask is None:
-                return SET_ASIDE
-            if cell.status is PASSIVE and cell.may_start():
-                cell.mailbox.push_front(ask)
-                return await self._activate(cell, slot)
-            if cell.status is not UP or ask.message is None or ask.future.done():
-                return GO_ON
-            caution.acquit(ask.uid)
-            waiting = self.begin(cell, ask, ask.message, slot)
-            return GO_ON if waiting is None else await waiting
-        if cell.status is PASSIVE:
-            return await self._activate(cell, slot)
-        return LET_GO
+        """Handle a cell that isn't up."""
+        return await self._activate(cell, slot) if cell.status is PASSIVE else LET_GO
 
     async def _activate(self, cell: Cell, slot: int) -> str:
         """Start an actor, because its address has got its first message. A start that fails is
@@ -327,13 +313,25 @@ class Executor:
             head = next(cell.mailbox.entries(), None)
         if head is None:
             return LET_GO
+        caution = self._kernel.caution
+        if caution is not None and isinstance(head, Envelope) and not caution.may_run(cell, head):
+            ask = caution.instead(cell, head)
+            if ask is None:
+                return SET_ASIDE
+            cell.mailbox.push_front(ask)
+            head = ask
         if isinstance(head, Envelope):
-            self._kernel.attempts.note(slot, head.uid, cell.address)
+            self._kernel.attempts.note(slot, head.uid, cell.address, caution is not None)
+        refused = False
         try:
-            await start(cell)
+            if caution is None:
+                await start(cell)
+            else:
+                await watch(start(cell), self._kernel.attempts, slot)
         except Ignore as ignored:
             cell.status = PASSIVE
             self._exits.start_refused(cell, ExitReason.shutdown(str(ignored)), final=True)
+            refused = True
         except StartFailed as error:
             if cell.runner != slot:
                 return LOST
@@ -344,6 +342,13 @@ class Executor:
                 return LET_GO
             cell.status = PASSIVE
             self._exits.start_refused(cell, error.reason, final=False)
+            refused = True
+        finally:
+            if caution is not None and isinstance(head, Envelope):
+                self._kernel.attempts.clear(slot)
+                caution.ran(head.uid)
+                if refused:
+                    caution.acquit(head.uid)  # it is charged for the start
         return GO_ON if cell.mailbox.count else LET_GO
 
     async def _park(self, cell: Cell) -> str:

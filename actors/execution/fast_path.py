@@ -1,7 +1,7 @@
 """Fast path: a row of messages that plain methods handle, one after another, in as few steps as there can be.
 
 Nothing differs from `Executor.begin` but the time it takes. Both functions stop at the first entry that is anything
-else, and return how many messages they have handled. They are for cells that are up, outside solo runs.
+else, and return how many messages they have handled. They are for cells that are up, outside times of caution.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ async def abandon(turn: Turn) -> None:
     if turn.task is not None:
         cell.kernel.scheduler.leave_behind(turn.task)
     turn.discard()
-    cell.queued = cell.kernel.scheduler.has_queued(cell)  # in a solo run it needn't be in a runner's hands
+    cell.queued = cell.kernel.scheduler.has_queued(cell)
     cell.runner = -1
     if turn.held is not None:
         await turn.held(asyncio.CancelledError(), None)

@@ -122,7 +122,7 @@ class Cell:
         """The commit position that everything it has seen so far rests on."""
         self.turn: Turn | None = None
         self.queued = False
-        """Whether it is in the ready queue, set aside for a solo run, or in a runner's hands."""
+        """Whether it is in the ready queue, set aside for a suspect's sake, or in a runner's hands."""
         self.runner = -1
         """The slot of the runner that has it in hand; -1 if none has."""
         self.held_by: object = None

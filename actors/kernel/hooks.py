@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ...persistence.commit.effects import Entry
 from ...persistence.store.rows import Row
-from ..mailbox.envelope import Envelope
+from ..mailbox.envelope import Ask, Envelope
 from ..messages.message import Message
 from ..messages.signals import Exit
 
@@ -274,19 +274,12 @@ class Scheduler(Protocol):
     def leave_behind(self, task: asyncio.Task[Any]) -> None:
         """Note that the handler in which this runner waits was abandoned: nothing waits for the runner any more."""
 
-    def is_cancelled_start(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether this is the task of the node's start, and that task has been cancelled."""
-        ...
-
 
 class Caution(Protocol):
     """The care after a crash, while there are suspects: messages that were started and not finished when the node died.
 
     It is None in ordinary times (recovery/caution.py).
     """
-
-    solo: bool
-    """Only requests of actors are served, because a suspect runs alone or the boot prepares for that."""
 
     @property
     def active(self) -> bool:
@@ -305,17 +298,22 @@ class Caution(Protocol):
         """Call `arrive`, which delivers a told message, once the position is on disk."""
 
     def serve(self, cell: Cell) -> None:
-        """During a solo run, an actor was asked something."""
+        """Something came for a cell that may pass its suspect: a signal, or a request of an actor."""
 
-    def outside(self) -> None:
-        """No handler is in flight any more."""
-
-    async def run_waiting(self, cell: Cell) -> str | None:
-        """Run the suspect that waits for its solo run, if it is this cell's. Returns None if it isn't."""
+    def may_run(self, cell: Cell, envelope: Envelope) -> bool:
+        """Whether a message at the head of a mailbox may run, or be started for, now. If it is a suspect, it counts as
+        one that runs until `ran`."""
         ...
 
-    async def run_suspect(self, cell: Cell, envelope: Envelope) -> str:
-        """A suspect has come to its turn: everything else waits while it runs."""
+    def instead(self, cell: Cell, envelope: Envelope) -> Ask | None:
+        """The request that a cell serves while its suspect waits. None: the caller sets the cell aside."""
+        ...
+
+    def ran(self, uid: str) -> None:
+        """A message doesn't run any more. It may be a suspect still."""
+
+    async def handle(self, cell: Cell, envelope: Envelope | None, message: Message, slot: int) -> str:
+        """Run one turn. Returns what the runner does then."""
         ...
 
     def rested(self) -> None:

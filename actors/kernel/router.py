@@ -139,6 +139,8 @@ class Router:
     def post(self, cell: Cell, signal: Message, *, urgent: bool = True) -> None:
         """Put a system signal into a mailbox; no capacity limits it. An urgent one passes every message."""
         cell.push(signal, SYSTEM if urgent else 0)
+        if self._kernel.caution is not None:
+            self._kernel.caution.serve(cell)
 
     # -- back-pressure -----------------------------------------------------------------------------------------
 

@@ -80,6 +80,8 @@ class Turn(Handled):
     """The suspended handler, to be looked at (extensions/introspection/stack.py)."""
     draws: Any = None
     """The source of random numbers (`Actor.random`), once it has been asked for."""
+    slot: int = -1
+    """Under caution, the slot in which its runner has noted it; else -1."""
     since: float = 0.0
     """The time when the wait inside the handler began, in epoch seconds; 0 if it never waited."""
 

@@ -125,7 +125,7 @@ class Mailbox:
         return entry
 
     def pop_ask(self) -> Ask | None:
-        """The next request of an actor, wherever it stands: it may run during a solo run."""
+        """The next request of an actor, wherever it stands: it may pass a suspect that waits."""
         for lane in self._all_lanes():
             for index, entry in enumerate(lane):
                 if isinstance(entry, Ask) and entry.asker is not None:

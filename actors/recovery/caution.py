@@ -1,65 +1,62 @@
 """Caution: the care after a crash, while there are suspects (docs/semantics/recovery.md).
 
-A suspect is a message that was started and not finished when the node died. Suspects run alone, one at a time (a
-solo run), because one of them may have taken the process down. While there are any, no told message arrives
-before it is on disk.
+A suspect is a message that was started and not finished when the node died. Suspects run again as their mailboxes come
+to them, beside one another as far as the trial lets them, because one of them may have taken the process down. While
+there are any, no told message arrives before it is on disk, and the slot file says of each handler whether its code is
+on the event loop or waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from loguru import logger
-
 from ...persistence.errors import StoreError
-from ...persistence.store.attempts import Started
+from ...persistence.store.attempts import NOBODY, Started
 from ...persistence.store.rows import MessageRow
 from ..execution.dispatcher import Dispatcher
-from ..execution.executor import GO_ON, LET_GO, SET_ASIDE
-from ..execution.exits import Exits
-from ..execution.hook_turns import CutOff
-from ..execution.paging import page_in, prepare
-from ..execution.start import start
+from ..execution.executor import GO_ON, SET_ASIDE
+from ..execution.paging import page_in
 from ..kernel.cell import PASSIVE, UP, Cell
-from ..kernel.errors import ActorNotFound, Ignore, StartFailed
+from ..kernel.errors import ActorNotFound
 from ..kernel.failures import charge
 from ..kernel.kernel import Kernel
-from ..mailbox.envelope import Envelope
-from ..mailbox.mailbox import Entry
+from ..kernel.turn import DISCARDED, Turn
+from ..mailbox.envelope import Ask, Envelope
+from ..messages.message import Message, SystemRequest
 from ..messages.signals import ExitReason
 from .scan import Scan
+from .suspects import judge
+from .trial import Trial
 
 __all__ = ("Caution",)
 
 SUSPICION_S = 60.0
-"""Seconds for which a suspect without a row is waited for, in a node that is never idle, because
-caution costs run-ahead."""
+"""Seconds after which suspects that haven't come back are forgotten in a node that is never idle, because caution costs
+run-ahead."""
 
 
 class Caution:
     """The care of one node. The boot makes it if the last life left suspects, and it ends with the last of them."""
 
-    def __init__(
-        self, kernel: Kernel, dispatcher: Dispatcher, exits: Exits, scan: Scan, started: Iterable[Started]
-    ) -> None:
+    def __init__(self, kernel: Kernel, dispatcher: Dispatcher, scan: Scan, left: Iterable[Started]) -> None:
         self._kernel = kernel
         self._dispatcher = dispatcher
-        self._exits = exits
         self._scan = scan
-        self.solo = True
-        self.waiting: tuple[Cell, Envelope] | None = None
-        """A suspect that has come back and waits, with everything else, until no handler is in flight."""
         self.suspects: dict[str, Started] = {}
         """The suspects by uid: messages that were started and unfinished when the last life ended."""
         self._arrivals: dict[int, Callable[[], object]] = {}
         """The calls that deliver messages when they are on disk, in the order told."""
         self._count = 0
-        found = list(started)
-        hung = [item for item in found if item.verdict == "hang"]
-        for item in hung or found:
-            # A boot that dies in a solo run leaves the last life's slots alone, so one message may stand in two slots.
-            if item.verdict != "started" or item.uid not in self.suspects:
-                self.suspects[item.uid] = item
+        listed = judge(left)[: kernel.attempts.slots]
+        for place, suspect in enumerate(listed):
+            self.suspects[suspect.uid] = suspect._replace(slot=place)
+        kernel.attempts.write_suspects(listed)
+        self.total = len(listed)
+        """The number of suspects at the boot."""
+        self._charged = 0
+        self._forgotten = 0
+        self._began = kernel.runtime.monotonic()
+        self.trial = Trial(kernel, dispatcher, self.suspects)
 
     # -- what the kernel asks -------------------------------------------------------------------------------
 
@@ -92,24 +89,74 @@ class Caution:
         self._kernel.commits.when(position, landed)
 
     def serve(self, cell: Cell) -> None:
-        if self.solo:
-            self._dispatcher.serve(cell)
-
-    def outside(self) -> None:
-        if self.waiting is None:
-            return
-        if self.waiting[0].status is UP:
-            self._dispatcher.serve(self.waiting[0])
-        else:
-            self.stop_waiting()
+        self.trial.serve(cell)
 
     def rested(self) -> None:
-        self.forget_suspects()
+        if not self._kernel.closing:  # a stop puts messages back that are suspects of the next life
+            self.forget_suspects()
+
+    def may_run(self, cell: Cell, envelope: Envelope) -> bool:
+        suspect = self.suspects.get(envelope.uid)
+        if suspect is None or type(envelope) is Ask:
+            return True
+        if cell.definition.cls._supervises:  # its children may have to be restarted meanwhile
+            self.trial.running[suspect.uid] = suspect
+            return True
+        return self.trial.admit(suspect)
+
+    def ran(self, uid: str) -> None:
+        self.trial.over(uid)
+
+    def instead(self, cell: Cell, envelope: Envelope) -> Ask | None:
+        """The request that a cell serves while its suspect waits. Handlers in flight may wait for this very actor, so
+        the requests of actors pass the suspect. None: the cell is set aside."""
+        ask = cell.mailbox.pop_ask()
+        if ask is None:
+            self.trial.hold(cell, self.suspects[envelope.uid])
+        return ask
+
+    async def handle(self, cell: Cell, envelope: Envelope | None, message: Message, slot: int) -> str:
+        uid = "" if envelope is None else envelope.uid
+        if envelope is not None and uid in self.suspects:
+            if type(envelope) is Ask or isinstance(message, SystemRequest):
+                # The asker waits for it, and is on record. A suspended actor keeps its runner, which is no work.
+                self._clear(uid)
+            elif not self.may_run(cell, envelope):
+                cell.mailbox.push_front(envelope)
+                ask = self.instead(cell, envelope)
+                if ask is None:
+                    return SET_ASIDE
+                if ask.message is None or ask.future.done():
+                    return GO_ON
+                self.acquit(ask.uid)
+                envelope, message, uid = ask, ask.message, ask.uid
+        return await self._watched(cell, envelope, message, slot, uid)
+
+    async def _watched(self, cell: Cell, envelope: Envelope | None, message: Message, slot: int, uid: str) -> str:
+        """Run one turn, noted in the slot file until it is on disk. The message is no suspect then, if it was one."""
+        attempts = self._kernel.attempts
+        if not cell.durable:
+            attempts.note(slot, NOBODY, cell.address, True)
+        turn: Turn | None = None
+        try:
+            waiting = self._dispatcher.executor.begin(cell, envelope, message, slot)
+            if waiting is None:
+                return GO_ON
+            turn = cell.turn
+            return await waiting
+        finally:
+            attempts.clear(slot)
+            self.trial.over(uid)
+            if uid in self.suspects and (turn is None or turn.status is not DISCARDED):
+                self._clear(uid)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
     def _clear(self, uid: str) -> None:
-        self.suspects.pop(uid, None)
+        suspect = self.suspects.pop(uid, None)
+        if suspect is not None:
+            self._kernel.attempts.write_suspect(suspect.slot, None)
+            self.trial.forget(uid)
         if not self.suspects:
             self._release()
             self._end()
@@ -122,160 +169,104 @@ class Caution:
             arrive()
 
     def _end(self) -> None:
-        """End the caution, if there are no suspects and no solo run any more."""
-        if not self.suspects and not self.solo and self._kernel.caution is self:
-            self._kernel.caution = None
-
-    def end_solo(self) -> None:
-        """Let everything else go on after a solo run."""
-        self.solo = False
-        self._end()
-        self._dispatcher.end_solo()
+        kernel = self._kernel
+        if kernel.caution is not self:
+            return
+        kernel.caution = None
+        self.trial.close()
+        kernel.events.emit(
+            "recovery.ended",
+            kernel.root_address,
+            suspects=self.total,
+            charged=self._charged,
+            forgotten=self._forgotten,
+            took_s=kernel.runtime.monotonic() - self._began,
+        )
 
     def stop_waiting(self) -> None:
-        """Let everything go on, because the suspect that waits for its solo run can't have it now.
-        It stays a suspect."""
-        if self.waiting is not None:
-            self.waiting = None
-            self.end_solo()
+        """Let nothing wait for its turn any more, because the tree is being reset. Suspects stay suspects."""
+        self.trial.reset()
 
     def forget_suspects(self) -> None:
-        """Forget suspects that haven't come back, because the node is idle: their senders' turns
-        will never run again."""
-        self.suspects.clear()
-        self._release()
-        self.stop_waiting()
-        self._end()
-
-    # -- solo runs --------------------------------------------------------------------------------------------
-
-    async def run_waiting(self, cell: Cell) -> str | None:
-        waiting = self.waiting
-        if waiting is None or waiting[0] is not cell or self._dispatcher.occupied:
-            return None
-        self.waiting = None
-        if cell.mailbox.take(waiting[1].uid, waiting[1].id) is not None:
-            return await self.run_suspect(cell, waiting[1])
-        self.end_solo()
-        return GO_ON if cell.mailbox.count else LET_GO
-
-    async def run_suspect(self, cell: Cell, envelope: Envelope) -> str:
-        self.solo = True
-        if self._dispatcher.occupied:
-            # Handlers in flight may wait for this very actor, so it serves requests until they have ended.
-            cell.mailbox.push_front(envelope)
-            self.waiting = cell, envelope
-            return SET_ASIDE
-        try:
-            await self.run_alone(cell, envelope)
-        finally:
-            self.end_solo()
-        return GO_ON if cell.mailbox.count and cell.status is UP else LET_GO
-
-    async def run_all(self) -> None:
-        """Run the suspects that have a row, one at a time, with nothing else in flight. The tree has started."""
-        kernel, found = self._kernel, self._scan.suspects
-        try:
-            rows = {row.uid: row for row in found}
-            told = await kernel.store.with_uids(self.suspects.keys() - rows.keys(), kernel.index.horizon)
-            rows.update((row.uid, row) for row in told)  # a tick that comes again
-            for started in list(self.suspects.values()):
-                if started.uid in rows:
-                    await self._run_row(started, rows[started.uid])
-        except StoreError as error:
-            # The message that was to run alone has left its mailbox: nothing behind it may go on.
-            kernel.store_failed(error)
-        finally:
-            for left in kernel.attempts.left:
-                self._dispatcher.clear_if_free(left.slot)
-            self.end_solo()
+        """Forget suspects that haven't come back: if the node is idle, their senders' turns will never run again. Those
+        that run, or whose turn hasn't come, stay."""
+        busy = {*self.trial.running, *self.trial.held.values()}
+        for uid in [uid for uid in self.suspects if uid not in busy]:
+            self._forgotten += 1
+            self._clear(uid)
         if self.suspects:
-            logger.info("{} messages that were running when the node died are watched", len(self.suspects))
+            self._forget_later()
+
+    def _forget_later(self) -> None:
+        kernel = self._kernel
+        if not kernel.closing:
             kernel.runtime.call_later(SUSPICION_S, self.forget_suspects)
 
-    async def _run_row(self, started: Started, row: MessageRow) -> None:
-        kernel = self._kernel
+    # -- the boot ---------------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Charge what is to be charged, and let suspects run. The tree has started."""
+        kernel, found = self._kernel, self._scan.suspects
+        rows = {row.uid: row for row in found}
+        here = []
         try:
-            cell = kernel.router.resolve(row.address)
+            told = await kernel.store.with_uids(self.suspects.keys() - rows.keys(), kernel.index.horizon)
+            rows.update((row.uid, row) for row in told)  # a tick that comes again
+            for suspect in list(self.suspects.values()):
+                row = rows.get(suspect.uid)
+                if row is not None and (cell := self._cell_of(suspect, row)) is not None:
+                    if suspect.verdict != "suspect":
+                        await self._charge(cell, suspect, row)
+                    elif cell.status in (UP, PASSIVE) and not cell.suspended:
+                        here.append((suspect, cell))
+        except StoreError as error:
+            # A message that was to be charged has left its mailbox: nothing behind it may go on.
+            kernel.store_failed(error)
+        if self.suspects:
+            self._say(len(self.suspects.keys() - rows.keys()))
+            self._forget_later()
+        self.trial.begin(here)
+
+    def _cell_of(self, suspect: Started, row: MessageRow) -> Cell | None:
+        """Its actor's cell; a suspect without one is none any more."""
+        try:
+            return self._kernel.router.resolve(row.address)
         except ActorNotFound:
-            self._clear(started.uid)
-            return
-        if started.verdict != "started":
-            if cell.mailbox.take(row.uid, row.id) is None:
-                return
-            envelope = (await page_in(kernel, [row.id])).get(row.id)
-            if envelope is not None:
-                self._charge_crash(cell, envelope, started)
-            if started.verdict == "hang":
-                self._clear(started.uid)
-            await kernel.commits.flush()
-            self._dispatcher.clear_if_free(started.slot)  # a death further on in this boot must not charge it again
-            return
-        # Messages before it in the mailbox go first, alone as well, because order is promised to its senders.
-        while row.id in cell.mailbox.entries() and cell.status in (UP, PASSIVE) and cell.turn is None:
-            entry = cell.mailbox.pop()
-            await self.run_alone(cell, entry)
-            if entry == row.id:
-                return
+            self._clear(suspect.uid)
+            return None
 
-    def _charge_crash(self, cell: Cell, envelope: Envelope, started: Started) -> None:
-        if started.verdict == "hang":
-            reason = ExitReason(
-                kind="killed",
-                error="Hang",
-                text="its handler blocked the event loop, and the watchdog ended the node",
-                traceback=self._kernel.attempts.hang_report(),
-            )
-        else:
-            reason = ExitReason(kind="killed", error="Crash", text="the process died while this message ran alone")
-        charge(cell, envelope, reason, cause="hang" if started.verdict == "hang" else "crash")
+    def _say(self, absent: int) -> None:
+        kernel, count, alone = self._kernel, len(self.suspects), self.trial.alone
+        kernel.events.emit("recovery.started", kernel.root_address, suspects=count, alone=alone, absent=absent)
 
-    async def run_alone(self, cell: Cell, entry: Entry) -> None:
-        """Run a message alone. If the node survives that, the message is no suspect any more."""
-        if not isinstance(entry, int | Envelope):
-            return
-        kernel, dispatcher = self._kernel, self._dispatcher
-        self.solo = True
+    async def _charge(self, cell: Cell, suspect: Started, row: MessageRow) -> None:
+        """Charge a message one attempt, and note that it has been charged.
+
+        Raises:
+            StoreError
+        """
+        kernel = self._kernel
+        entry = cell.mailbox.take(row.uid, row.id)  # None if it waits for a retry, so it has been charged
+        envelope = entry if isinstance(entry, Envelope) else None
         if isinstance(entry, int):
             envelope = (await page_in(kernel, [entry])).get(entry)
-            if envelope is None:
-                return
-        else:
-            envelope = entry
-        starts = cell.status is PASSIVE and cell.may_start()
-        slot = dispatcher.take_slot()
-        # A runner may have it in hand, and may be done with it before this run is.
-        before = dispatcher.lend(cell, slot)
-        try:
-            kernel.attempts.note(slot, envelope.uid, cell.address, True)
-            if starts:
-                try:
-                    await start(cell)
-                except (StartFailed, Ignore) as error:
-                    if isinstance(error.__cause__, CutOff):  # stopped, or reset: no fault of the message
-                        if cell.runner == slot:
-                            cell.give_back((envelope,))
-                        return
-                    cell.to(PASSIVE)
-                    self._clear(envelope.uid)
-                    charge(cell, envelope, ExitReason.from_exception(error), cause="start_failed")
-                    return
-            if cell.status is not UP:
-                cell.give_back((envelope,))
-                return
-            message = envelope.message or prepare(cell, envelope)
-            if message is not None:
-                waiting = dispatcher.executor.begin(cell, envelope, message, slot, solo=True)
-                if waiting is not None:
-                    await waiting
-                if cell.leaving is not None and cell.status is UP:
-                    await self._exits.leave(cell)
-        finally:
-            if cell.runner == slot:
-                dispatcher.hand_back(cell, before)
-            dispatcher.give_slot(slot)
-        self._clear(envelope.uid)
-        try:
-            await kernel.commits.flush()
-        except StoreError:
-            return
+        if envelope is not None:
+            if suspect.verdict == "hang":
+                reason = ExitReason(
+                    kind="killed",
+                    error="Hang",
+                    text="its handler blocked the event loop, and the watchdog ended the node",
+                    traceback=kernel.attempts.hang_report(),
+                )
+            else:
+                text = "the process died again while this message was being handled, and it was the only suspect then"
+                reason = ExitReason(kind="killed", error="Crash", text=text)
+            charge(cell, envelope, reason, cause="hang" if suspect.verdict == "hang" else "crash")
+            self._charged += 1
+        await kernel.commits.flush()
+        parked = envelope is not None and envelope.attempts >= cell.options.max_attempts
+        if suspect.verdict == "hang" or parked:
+            self._clear(suspect.uid)
+        else:  # a death further on in this boot must not charge it again
+            suspect = self.suspects[suspect.uid] = suspect._replace(verdict="suspect")
+            kernel.attempts.write_suspect(suspect.slot, suspect)

@@ -10,7 +10,6 @@ from loguru import logger
 from ...persistence.errors import Fenced, StoreCorrupt, StoreDataError, StoreError, StoreFull, StoreUnavailable
 from ...persistence.store.attempts import Started
 from ..execution.dispatcher import Dispatcher
-from ..execution.exits import Exits
 from ..execution.start import start
 from ..kernel.errors import StartFailed
 from ..kernel.failures import Refusals
@@ -29,10 +28,9 @@ RETRY_S_MIN, RETRY_S_MAX = 0.1, 5.0
 class Reset:
     """The tree of one node, taken up from its store."""
 
-    def __init__(self, kernel: Kernel, dispatcher: Dispatcher, exits: Exits, scan: Scan) -> None:
+    def __init__(self, kernel: Kernel, dispatcher: Dispatcher, scan: Scan) -> None:
         self._kernel = kernel
         self._dispatcher = dispatcher
-        self._exits = exits
         self._scan = scan
         self.reset_by: StoreError | None = None
         """The error by which the tree was reset the last time."""
@@ -43,10 +41,10 @@ class Reset:
     # -- boot ------------------------------------------------------------------------------------------
 
     def suspect(self, started: Iterable[Started]) -> None:
-        """Note the suspects that the slot file names. The tree hasn't started."""
+        """Note the suspects, by what the slot file has. The tree hasn't started, and no runner has noted anything."""
         found = list(started)
         if found:
-            self._kernel.caution = Caution(self._kernel, self._dispatcher, self._exits, self._scan, found)
+            self._kernel.caution = Caution(self._kernel, self._dispatcher, self._scan, found)
 
     async def load(self) -> int:
         """Read the messages that wait on disk, or the first of them (`Scan.load`). Returns how many that are.
@@ -76,9 +74,9 @@ class Reset:
         return 0 if self.caution is None else len(self.caution.suspects)
 
     async def run_suspects(self) -> None:
-        """Run the suspects, because the tree has started."""
+        """Let suspects run again, because the tree has started."""
         if self.caution is not None:
-            await self.caution.run_all()
+            await self.caution.begin()
 
     async def look_round(self) -> None:
         """Bring actors back for which mail waits, and let features look round, because the tree has started."""

@@ -3,7 +3,7 @@ timed out from within.
 
 The verdict goes to the slot file first. At the next boot the message that blocked the loop is charged an attempt, and
 nothing else is. A handler that holds the GIL as well (a regular expression that explodes, say) can't be seen by a
-Python thread; `faulthandler`'s own C thread ends the process then, and the suspects run one by one.
+Python thread; `faulthandler`'s own C thread ends the process then, and the message is found as any that kills it.
 """
 
 from __future__ import annotations

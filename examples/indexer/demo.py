@@ -50,7 +50,7 @@ TOLD_S = 3.0
 QUIET_S_MAX = 120.0
 """A node that commits nothing for so long, and isn't started again either, hangs."""
 STOP_S_MAX = 60.0
-UP = re.compile(r"is up: boot (\d+), (\d+) messages pending, (\d+) watched")
+UP = re.compile(r"is up: boot (\d+), (\d+) messages pending, (\d+) suspects")
 """The line in the log of a node that has recovered."""
 
 
@@ -145,7 +145,7 @@ class Demo:
     def _tell_of_recovery(self, kill: Kill, connection: sqlite3.Connection, console: Console) -> None:
         """Say what the next life did with the messages that were in flight, once it is up."""
         for found in UP.finditer(self.log.read_text(errors="replace")):
-            boot, pending, watched = map(int, found.groups())
+            boot, pending, _ = map(int, found.groups())
             if boot <= kill.boot:
                 continue
             self._before = None
@@ -157,8 +157,8 @@ class Demo:
             died = "" if boot == kill.boot + 1 else f" ({boot - kill.boot - 1} lives died in between, by bad files)"
             say(
                 console,
-                f"    life {boot} is up{died}: {pending:,} messages waited; of the {len(suspects)} in flight it ran "
-                f"{max(0, len(suspects) - watched)} alone first, {watched} will be sent again, {charged} are charged",
+                f"    life {boot} is up{died}: {pending:,} messages waited; the {len(suspects)} that were in "
+                f"flight are run again, {charged} are charged",
             )
             return
 

@@ -111,8 +111,8 @@ class Killer:
         running = in_flight(self._database, connection)
         if now.pid != pid or now.files_waiting == 0:
             return None
-        if any(message.solo for message in running):
-            return None  # its death would be held against this message, but the killer is to blame
+        if any(message.suspect for message in running):
+            return None  # its death might be held against this message, but the killer is to blame
         os.kill(pid, signal.SIGKILL)
         wait_for_state(pid, "Z", "")
         kill = Kill(

@@ -16,9 +16,9 @@ __all__ = ("InFlight", "Progress", "connect", "in_flight", "progress", "wait_for
 BUSY_S = 0.2
 """A node that is stopped while it opens its database keeps it locked, so we don't wait for long."""
 SLOT_BYTES = 192
-"""The slot file beside a database: a header, then a slot for each message that is being handled. A slot holds a letter
-(what is done with the message), the message's uid (16 bytes), and the length and the text of the actor's address."""
-SOLO = b"A"
+"""The slot file beside a database: a header, slots for messages that are being handled, and a list of as many places
+for suspects. Each has a letter (0: empty), the message's uid (16 bytes), and the length and the text of the actor's
+address."""
 
 
 def connect(database: Path) -> sqlite3.Connection:
@@ -74,8 +74,8 @@ class InFlight:
 
     address: str
     uid: str
-    solo: bool
-    """It runs alone, because the last life ended while it was handled."""
+    suspect: bool
+    """The last life ended while it was handled, too."""
     what: str
     """Its type and its file; "" if the turn that sent it isn't committed yet."""
 
@@ -86,15 +86,18 @@ class InFlight:
 def in_flight(database: Path, connection: sqlite3.Connection) -> list[InFlight]:
     """The messages that the node is handling (or was, when it died)."""
     content = database.with_name(f"{database.name}.slots").read_bytes()
+    taken = [at for at in range(SLOT_BYTES, len(content), SLOT_BYTES) if content[at]]
+    list_at = (len(content) + SLOT_BYTES) // 2
+    suspects = {content[at + 1 : at + 17] for at in taken if at >= list_at}
     found = []
-    for at in range(SLOT_BYTES, len(content), SLOT_BYTES):
-        state, uid = content[at : at + 1], content[at + 1 : at + 17].hex()
-        if state == b"\0":
-            continue
+    for at in taken:
+        if at >= list_at:
+            break
+        uid = content[at + 1 : at + 17].hex()
         address = content[at + 18 : at + 18 + content[at + 17]].decode(errors="replace")
         row = connection.execute("SELECT type, body FROM greenroom_message WHERE uid = ?", (uid,)).fetchone()
         what = "" if row is None else f"{row[0]} of {Path(json.loads(row[1]).get('path', '?')).name}"
-        found.append(InFlight(address, uid, state == SOLO, what))
+        found.append(InFlight(address, uid, bytes.fromhex(uid) in suspects, what))
     return found
 
 

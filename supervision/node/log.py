@@ -18,7 +18,15 @@ _TEXT_MAX = 300
 _LINES: dict[str, tuple[str, str]] = {
     "node.started": (
         "INFO",
-        "{address} is up: boot {boot}, {pending} messages pending, {suspects} watched after a crash",
+        "{address} is up: boot {boot}, {pending} messages pending, {suspects} suspects of a crash",
+    ),
+    "recovery.started": (
+        "WARNING",
+        "the node died while it handled messages: {alone} of {suspects} suspects are run again alone ({absent} absent)",
+    ),
+    "recovery.ended": (
+        "INFO",
+        "no suspects are left of {suspects} after {took_s:.1f} s: {charged} charged, {forgotten} didn't come back",
     ),
     "node.stopped": ("INFO", "{address} has stopped"),
     "actor.started": ("TRACE", "{address} started, incarnation {incarnation}"),

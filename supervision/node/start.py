@@ -10,7 +10,6 @@ from contextlib import ExitStack, asynccontextmanager
 from ...actors.delivery.guard import check_seconds
 from ...actors.execution.start import start as start_cell
 from ...actors.execution.user_code.containment import contained_exits
-from ...actors.execution.user_code.user_task import spawn as spawn_user_task
 from ...actors.kernel.cell import Cell
 from ...actors.kernel.errors import StartFailed
 from ...actors.kernel.kernel import Kernel
@@ -105,7 +104,7 @@ async def start(
         watchdog = None if hang_s is None else Watchdog(kernel, hang_s)
         try:
             if watchdog is not None:
-                watchdog.start()  # before the boot: that is when suspects run
+                watchdog.start()  # before the boot, which runs code of actors
             await _boot(system, planted)
             yield system
         finally:
@@ -156,8 +155,7 @@ async def _boot(system: ActorSystem, tree: Tree) -> None:
     await tree.rows.commit()
     await _start_root(kernel, root)
     if kernel.caution is not None:
-        suspects = spawn_user_task(kernel, reset.run_suspects(), "greenroom suspects", of_caller=True)
-        await _unless_reset(kernel, suspects)
+        await _unless_reset(kernel, reset.run_suspects())
         await _intact(kernel)
     await reset.look_round()
     system.inbox = Inbox(kernel, Administration(kernel, tree))

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from ...persistence.engines.memory.data import MemoryAttempts, MemoryData
-from ...persistence.store.attempts import Started
 from .hazards import Weather
 from .loop import NodeDied, SimulatedLoop
 
@@ -78,7 +77,8 @@ class Life:
         image = self.data.copy()
         attempts = cast(SimulatedAttempts, self.data.attempts)
         if self.weather.end == "power":  # the slot file isn't synced, so it is as it was some time before
-            image.attempts._noted = {} if self.random.random() < 0.5 else attempts.stale
+            image.attempts = MemoryAttempts(attempts.slots) if self.random.random() < 0.5 else attempts.stale
+            image.attempts.forgive()  # the machine has started anew
         return image
 
 
@@ -88,15 +88,16 @@ class SimulatedAttempts(MemoryAttempts):
     def __init__(self, life: Life, found: MemoryAttempts) -> None:
         super().__init__(found.slots)
         self._noted = dict(found._noted)
+        self._suspects = dict(found._suspects)
         self._report = found._report
         self._life = life
         self._notes = 0
-        self.stale: dict[int, Started] = {}
+        self.stale = MemoryAttempts(found.slots)
         """Its content some time before."""
 
-    def note(self, slot: int, uid_hex: str, address: str, solo: bool = False) -> None:
-        super().note(slot, uid_hex, address, solo)
+    def note(self, slot: int, uid_hex: str, address: str, running: bool = False) -> None:
+        super().note(slot, uid_hex, address, running)
         self._notes += 1
         if self._notes % 5 == 0:
-            self.stale = dict(self._noted)
+            self.stale = self.copy()
         self._life.reached("start")

@@ -6,14 +6,17 @@ through the event loop, and the runner sees the moment at which it first suspend
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from types import coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...kernel.turn import Turn, current_turn
 from ..fair_share import HOG_S, FairShare
 
-__all__ = ("breathe", "call", "call_async", "rest", "resume")
+if TYPE_CHECKING:
+    from ....persistence.store.attempts import AttemptLog
+
+__all__ = ("Watched", "breathe", "call", "call_async", "rest", "resume", "watch")
 
 
 @coroutine
@@ -102,3 +105,43 @@ def rest(coro: Any, yielded: Any) -> Generator[Any, Any, Any]:
             yielded = step(argument)
         except StopIteration as stop:
             return stop.value
+
+
+class Watched:
+    """A coroutine under caution: the slot file says whether its code is on the loop, or waits."""
+
+    __slots__ = ("_attempts", "_coro", "_slot")
+
+    def __init__(self, coro: Any, attempts: AttemptLog, slot: int) -> None:
+        """The coroutine waits at the moment, or is about to begin."""
+        self._coro = coro
+        self._attempts = attempts
+        self._slot = slot
+        attempts.mark(slot, False)
+
+    def send(self, argument: Any) -> Any:
+        self._attempts.mark(self._slot, True)
+        try:
+            return self._coro.send(argument)
+        finally:
+            self._attempts.mark(self._slot, False)
+
+    def throw(self, error: BaseException) -> Any:
+        self._attempts.mark(self._slot, True)
+        try:
+            return self._coro.throw(error)
+        finally:
+            self._attempts.mark(self._slot, False)
+
+    def close(self) -> None:
+        self._coro.close()
+
+
+async def watch(coro: Coroutine[Any, Any, Any], attempts: AttemptLog, slot: int) -> Any:
+    """Run a coroutine of the runtime's own that runs user code, such as a start, as a watched one."""
+    watched = Watched(coro, attempts, slot)
+    try:
+        yielded = watched.send(None)
+    except StopIteration as stop:
+        return stop.value
+    return await rest(watched, yielded)

@@ -49,11 +49,8 @@ class UserTask(asyncio.Task[T]):
     _must_cancel: bool
     """Of asyncio: whether `CancelledError` is raised at its next await."""
 
-    def __init__(
-        self, coroutine: Coroutine[Any, Any, T], *, kernel: Kernel, name: str, of_caller: bool = False
-    ) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], *, kernel: Kernel, name: str) -> None:
         self._kernel = kernel
-        self._of_caller = of_caller
         super().__init__(cast("Coroutine[Any, Any, T]", Guarded(coroutine)), loop=asyncio.get_running_loop(), name=name)
 
     def cancel(self, msg: Any | None = None) -> bool:
@@ -69,9 +66,6 @@ class UserTask(asyncio.Task[T]):
         if asyncio.current_task(loop) is self:
             self._asked = asking
             return asking is not None
-        if self._of_caller:
-            self.foreign = True
-            return super().cancel(msg)
         # A loop that ends cancels all tasks in a row. So that is known a moment later.
         loop.call_soon(self._cancelled_by_others)
         return True
@@ -86,8 +80,7 @@ class UserTask(asyncio.Task[T]):
     def enter(self, turn: Turn) -> None:
         """Note that a turn begins to wait in this task."""
         self.turn = turn
-        if not self._of_caller:
-            self.foreign = False
+        self.foreign = False
         asked, self._asked = self._asked, None
         if asked is turn:
             super().cancel()
@@ -107,13 +100,9 @@ class UserTask(asyncio.Task[T]):
             self.uncancel()
 
 
-def spawn(kernel: Kernel, coroutine: Coroutine[Any, Any, T], name: str, *, of_caller: bool = False) -> UserTask[T]:
-    """Start a task in which user code runs.
-
-    Args:
-        of_caller: it stands for a caller outside, who may cancel it.
-    """
-    return kernel.runtime.made(UserTask(coroutine, kernel=kernel, name=name, of_caller=of_caller))
+def spawn(kernel: Kernel, coroutine: Coroutine[Any, Any, T], name: str) -> UserTask[T]:
+    """Start a task in which user code runs."""
+    return kernel.runtime.made(UserTask(coroutine, kernel=kernel, name=name))
 
 
 def interrupt(task: asyncio.Task[Any]) -> None:

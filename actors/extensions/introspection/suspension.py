@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from ...execution.dispatcher import Dispatcher
-from ...execution.executor import GO_ON, LOST, SET_ASIDE
+from ...execution.executor import GO_ON, LOST
 from ...execution.exits import Exits
 from ...kernel.cell import UP, Cell
 from ...kernel.errors import Reject
@@ -20,7 +20,6 @@ from ...kernel.kernel import Kernel
 from ...mailbox.envelope import Ask, Envelope
 from ...mailbox.mailbox import SYSTEM, Entry, Mailbox
 from ...messages.message import SystemRequest, system_tag
-from .requests import Suspend
 
 __all__ = ("SUSPENDED", "HeldMailbox", "Suspension", "Suspensions", "hold")
 
@@ -130,7 +129,6 @@ class Suspensions(Extension):
         self.dispatcher = dispatcher
         self.exits = exits
         self._all: dict[Suspension, None] = {}
-        dispatcher.after_solo.append(self._call_all)
 
     def check_room(self, cell: Cell) -> None:
         """
@@ -145,10 +143,6 @@ class Suspensions(Extension):
         """Suspend an actor, in the runner that has handled its `Suspend`."""
         if cell.suspended:
             return GO_ON
-        caution = self.kernel.caution
-        if caution is not None and caution.solo:
-            self.kernel.router.post(cell, Suspend())  # later, because now all others wait for the end of a solo run
-            return GO_ON
         suspension = Suspension(self, cell)
         self._all[suspension] = None
         try:
@@ -160,11 +154,6 @@ class Suspensions(Extension):
     def fenced(self, cell: Cell) -> None:
         if isinstance(cell.mailbox, HeldMailbox) and cell.mailbox.suspension is not None:
             cell.mailbox.suspension.end_with_incarnation()
-
-    def _call_all(self) -> None:
-        """Serve messages that had to wait, because no solo run is under way any more."""
-        for suspension in list(self._all):
-            suspension.call(again=True)
 
 
 class Suspension:
@@ -179,8 +168,6 @@ class Suspension:
         self._ended = False
         self._taken = False
         """Whether the incarnation ended, so that the cell isn't this runner's any more."""
-        self._solo = False
-        """Whether the messages that are there have to wait for the end of a solo run."""
         self._rest: asyncio.Future[None] | None = None
         self._mailbox = HeldMailbox(cell.mailbox, self)
         cell.swap(self._mailbox)
@@ -188,14 +175,13 @@ class Suspension:
     async def serve(self) -> str:
         cell, executor = self._cell, self._dispatcher.executor
         while not self._ended:
-            if cell.status is not UP or not self._mailbox.passing.count or self._solo:
+            if cell.status is not UP or not self._mailbox.passing.count:
                 await self._until_called()
                 continue
             waiting = executor.next_message(cell, self._slot)
             outcome = GO_ON if waiting is None else await waiting
             if outcome is LOST:
                 return LOST
-            self._solo = outcome is SET_ASIDE
             if cell.leaving is not None and cell.status is UP:
                 await self._exits.leave(cell)
             elif cell.quiet is not None:
@@ -221,11 +207,8 @@ class Suspension:
             if not rest.done():
                 rest.set_result(None)
 
-    def call(self, *, again: bool = False) -> None:
-        """Wake the runner, because there is something to serve. `again`: messages that couldn't be served before may
-        be tried once more."""
-        if again:
-            self._solo = False
+    def call(self) -> None:
+        """Wake the runner, because there is something to serve."""
         self._wake()
 
     def end(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...store.attempts import SLOTS, AttemptLog, Started
@@ -18,14 +19,19 @@ class MemoryAttempts(AttemptLog):
         self.damaged = False
         self.left: list[Started] = []
         self._noted: dict[int, Started] = {}
+        self._suspects: dict[int, Started] = {}
         self._report = ""
 
     def open(self) -> list[Started]:
-        self.left = [self._noted[slot] for slot in sorted(self._noted)]
+        self.left = [records[place] for records in (self._noted, self._suspects) for place in sorted(records)]
         return self.left
 
-    def note(self, slot: int, uid_hex: str, address: str, solo: bool = False) -> None:
-        self._noted[slot] = Started(slot, "solo" if solo else "started", uid_hex, address)
+    def note(self, slot: int, uid_hex: str, address: str, running: bool = False) -> None:
+        self._noted[slot] = Started(slot, "running" if running else "started", uid_hex, address)
+
+    def mark(self, slot: int, running: bool) -> None:
+        if slot in self._noted:
+            self._noted[slot] = self._noted[slot]._replace(verdict="running" if running else "waiting")
 
     def clear(self, slot: int) -> None:
         self._noted.pop(slot, None)
@@ -38,10 +44,21 @@ class MemoryAttempts(AttemptLog):
     def hang_report(self) -> str:
         return self._report
 
-    def reset(self) -> None:
+    def write_suspects(self, suspects: Sequence[Started]) -> None:
         self._noted.clear()
-        self.left = []
-        self._report = ""
+        self._suspects = {place: suspect._replace(slot=place) for place, suspect in enumerate(suspects)}
+
+    def write_suspect(self, place: int, suspect: Started | None) -> None:
+        if suspect is None:
+            self._suspects.pop(place, None)
+        else:
+            self._suspects[place] = suspect._replace(slot=place)
+
+    def forgive(self) -> None:
+        """Charge nothing to anybody, as after a restart of the machine."""
+        for records in (self._noted, self._suspects):
+            for place, one in records.items():
+                records[place] = Started(place, "suspect" if records is self._suspects else "started", *one[2:4])
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -49,6 +66,7 @@ class MemoryAttempts(AttemptLog):
     def copy(self) -> MemoryAttempts:
         twin = MemoryAttempts(self.slots)
         twin._noted = dict(self._noted)
+        twin._suspects = dict(self._suspects)
         twin._report = self._report
         return twin
 

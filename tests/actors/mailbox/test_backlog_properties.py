@@ -228,9 +228,10 @@ async def _lives(random: Random, monkeypatch: pytest.MonkeyPatch, lives: int, ta
     number = 0
     for _life in range(lives):
         Sink.open = asyncio.Event()
-        Sink.open.set()  # a boot waits for suspects
+        Sink.open.set()
         async with ground.node(SPEC) as system:
-            if random.random() < 0.4:
+            # A message that waited through very many lives would be charged for their ends.
+            if random.random() < 0.4 and system.kernel.caution is None:
                 Sink.open.clear()
             for _ in range(random.randrange(150)):
                 number += 1

@@ -173,6 +173,6 @@ async def test_attempts_outlive_the_store(stores: Any) -> None:
     await store.close()
     again = await stores.opened()
     assert [(s.slot, s.verdict, s.uid, s.address) for s in again.attempts.left] == [(3, "started", uid, "/bank/alice")]
-    again.attempts.reset()
+    again.attempts.write_suspects([])
     await again.close()
     assert (await stores.opened()).attempts.left == []

@@ -49,10 +49,10 @@ def test_what_was_started_is_left(attempts: Any) -> None:
     attempts.note(15, UID, "")
     assert again(attempts) == [
         Started(0, "started", UID, "/a"),
-        Started(7, "solo", UID[::-1], "/b"),
+        Started(7, "running", UID[::-1], "/b"),
         Started(15, "started", UID, ""),
     ]
-    assert again(attempts) == attempts.left  # until it is reset
+    assert again(attempts) == attempts.left  # until the list of suspects is written
 
 
 def test_a_slot_is_used_again(attempts: Any) -> None:
@@ -63,13 +63,74 @@ def test_a_slot_is_used_again(attempts: Any) -> None:
     assert again(attempts) == [Started(1, "started", UID[::-1], "/c")]
 
 
-def test_reset_forgets(attempts: Any) -> None:
+def test_a_handler_that_waits_and_goes_on(attempts: Any) -> None:
+    for slot, running in enumerate((True, False)):
+        attempts.note(slot, UID, "/a", True)
+        attempts.mark(slot, not running)
+        attempts.mark(slot, running)
+    attempts.mark(2, True)  # nothing is noted there
+    attempts.note(3, UID, "/a", True)
+    attempts.clear(3)
+    attempts.mark(3, False)
+    assert again(attempts) == [Started(0, "running", UID, "/a"), Started(1, "waiting", UID, "/a")]
+
+
+SUSPECTS = [
+    Started(0, "suspect", UID, "/a", limit=50, deaths=2, spared=True),
+    Started(1, "crash", UID[::-1], "/b", limit=1, deaths=9),
+    Started(2, "hang", "22" * 16, "/c"),
+]
+
+
+def test_the_list_of_suspects_takes_the_place_of_all_notes(attempts: Any) -> None:
     attempts.note(1, UID, "/a")
-    attempts.hang(1, "stack")
-    attempts.reset()
-    assert attempts.left == []
-    assert attempts.hang_report() == ""
+    attempts.write_suspects(SUSPECTS)
+    assert again(attempts) == SUSPECTS
+    attempts.note(2, "33" * 16, "/d")
+    assert again(attempts) == [Started(2, "started", "33" * 16, "/d"), *SUSPECTS]
+    attempts.write_suspects([])
     assert again(attempts) == []
+
+
+def test_one_place_of_the_list_changes(attempts: Any) -> None:
+    attempts.write_suspects(SUSPECTS)
+    attempts.write_suspect(0, None)
+    attempts.write_suspect(1, SUSPECTS[1]._replace(verdict="suspect"))
+    assert again(attempts) == [SUSPECTS[1]._replace(verdict="suspect"), SUSPECTS[2]]
+
+
+def test_numbers_that_have_no_room(tmp_path: Path) -> None:
+    attempts = slots(tmp_path)
+    attempts.open()
+    attempts.write_suspects([SUSPECTS[0]._replace(limit=4096, deaths=1000)])
+    assert again(attempts) == [SUSPECTS[0]._replace(limit=4096, deaths=255)]
+    attempts.close()
+
+
+def version_1(*slots_found: tuple[int, bytes, str, str]) -> bytes:
+    """A slot file of an earlier greenroom: no list, and a letter A for a solo run."""
+    content = bytearray(17 * 192)
+    content[:18] = b"greenroom slots 1\n"
+    for slot, state, uid, address in slots_found:
+        raw = address.encode()
+        record = state + bytes.fromhex(uid) + bytes((len(raw),)) + raw
+        content[192 * (slot + 1) : 192 * (slot + 1) + len(record)] = record
+    return bytes(content)
+
+
+def test_a_file_of_version_1_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "bank.db.slots"
+    path.write_bytes(version_1((1, b"S", UID, "/a"), (2, b"A", "22" * 16, "/b"), (3, b"H", "33" * 16, "/" + "c" * 173)))
+    attempts = slots(tmp_path)
+    assert attempts.open() == [
+        Started(1, "started", UID, "/a"),
+        Started(2, "crash", "22" * 16, "/b"),
+        Started(3, "hang", "33" * 16, "/" + "c" * (ADDRESS_BYTES_MAX - 1)),
+    ]
+    assert not attempts.damaged
+    attempts.close()
+    assert path.read_bytes().startswith(b"greenroom slots 2\n")
+    assert path.stat().st_size == 33 * 192
 
 
 def test_the_watchdogs_word(attempts: Any) -> None:
@@ -101,7 +162,7 @@ def test_the_file_is_private_and_really_there(tmp_path: Path) -> None:
     attempts.close()
     found = (tmp_path / "bank.db.slots").stat()
     assert found.st_mode & 0o777 == 0o600
-    assert found.st_size == 4097 * 192
+    assert found.st_size == 8193 * 192
     assert found.st_blocks * 512 >= found.st_size
 
 
@@ -128,23 +189,26 @@ def test_after_a_restart_of_the_machine_nobody_is_charged(tmp_path: Path, monkey
     """No file that nobody syncs says after a power cut what was true when it came."""
     attempts = slots(tmp_path)
     attempts.open()
-    attempts.note(1, UID, "/a", solo=True)
+    attempts.write_suspects([SUSPECTS[1]._replace(address="/d")])
+    attempts.note(1, UID, "/a", True)
     attempts.note(2, UID, "/b")
     attempts.note(3, UID, "/c")
     attempts.hang(3, "stack")
-    assert [started.verdict for started in again(attempts)] == ["solo", "started", "hang"]
+    assert [started.verdict for started in again(attempts)] == ["running", "started", "hang", "crash"]
     monkeypatch.setattr("greenroom.persistence.engines.sqlite.sidecars.slot_file._machine_boot", lambda: b"another")
-    assert [(started.address, started.verdict) for started in again(attempts)] == [
-        ("/a", "started"),
-        ("/b", "started"),
-        ("/c", "started"),
+    assert [started[1:] for started in again(attempts)] == [
+        ("started", UID, "/a", 0, 0, False),
+        ("started", UID, "/b", 0, 0, False),
+        ("started", UID, "/c", 0, 0, False),
+        ("started", UID[::-1], "/d", 0, 0, False),
     ]
-    attempts.note(1, UID, "/a", solo=True)
-    assert [started.verdict for started in again(attempts)] == ["solo", "started", "started"]
+    attempts.write_suspects([])
+    attempts.note(1, UID, "/a", True)
+    assert [started.verdict for started in again(attempts)] == ["running"]
     monkeypatch.setattr("greenroom.persistence.engines.sqlite.sidecars.slot_file._machine_boot", lambda: b"")
     assert {started.verdict for started in again(attempts)} == {"started"}, "nobody knows"
-    attempts.note(1, UID, "/a", solo=True)
-    assert [started.verdict for started in again(attempts)] == ["solo", "started", "started"], "it never says"
+    attempts.note(1, UID, "/a", True)
+    assert [started.verdict for started in again(attempts)] == ["running"], "it never says"
     attempts.close()
 
 
@@ -152,10 +216,10 @@ def test_after_a_restart_of_the_machine_nobody_is_charged(tmp_path: Path, monkey
     "content",
     [
         b"x",
-        b"\0" * 17 * 192,
-        os.urandom(17 * 192),
-        b"greenroom slots 1\n",
-        b"greenroom slots 2\n".ljust(17 * 192, b"\0"),
+        b"\0" * 33 * 192,
+        os.urandom(33 * 192),
+        b"greenroom slots 2\n",
+        b"greenroom slots 3\n".ljust(33 * 192, b"\0"),
     ],
     ids=["short", "zeros", "noise", "truncated", "other-version"],
 )
@@ -184,7 +248,7 @@ def test_a_garbled_slot_spoils_itself_alone(tmp_path: Path) -> None:
     path.write_bytes(content)
     assert attempts.open() == [Started(3, "started", UID, "/c")]
     assert attempts.damaged
-    attempts.reset()
+    attempts.write_suspects([])
     assert again(attempts) == []
     assert not attempts.damaged
     attempts.close()
@@ -203,7 +267,7 @@ def test_slots_survive_kill_9(tmp_path: Path, spawn: Any) -> None:
     attempts = slots(tmp_path, 4096)
     assert attempts.open() == [
         Started(1, "started", "11" * 16, "/bank/alice"),
-        Started(2, "solo", "22" * 16, "/bank/bob"),
+        Started(2, "running", "22" * 16, "/bank/bob"),
         Started(3, "hang", "33" * 16, "/bank/eve"),
     ]
     assert attempts.hang_report() == "stack of the guilty\n"

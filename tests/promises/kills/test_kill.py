@@ -130,11 +130,11 @@ def letters(tmp_path: Path) -> list[sqlite3.Row]:
 
 @pytest.mark.parametrize(("how", "way"), [("kill", "told"), ("kill", "turn"), ("wait", "turn"), ("exit", "told")])
 def test_a_message_that_kills_the_process_is_parked(victim: Victim, tmp_path: Path, how: str, way: str) -> None:
-    """Once in company, which charges nobody; then alone, max_attempts times. (By a turn: it never had a row.)"""
+    """Once or twice in company, which charges nobody; then cornered, max_attempts times."""
     codes, said = lives(victim, how, way)
     bombs = [rest[0] for word, *rest in said if word == "bomb"]
     assert len(codes) == len(bombs) + 1
-    assert 3 <= len(bombs) <= 4, said
+    assert 3 <= len(bombs) <= 5, said
     (letter,) = letters(tmp_path)
     assert (letter["type"], letter["cause"], letter["attempts"]) == ("Bomb", "crash", 3)
     assert letter["address"] == ("/v/bomber" if way == "told" else "/v/bomber2")

@@ -2,7 +2,7 @@
 
 - `files`: their names, and how a file is written whole or not at all
 - `lock`: `.lock`, held by the process that owns the store
-- `slot_file`: `.slots`, the messages that are being handled; survives the end of the process
+- `slot_file`: `.slots`, the messages that are being handled, and suspects; survives the end of the process
 - `mark`: `.mark`, how many commits the database had
 - `loss`: compares database and mark, and says which commits are missing
 - `presence`: whether the files lie where they lay when they were opened; has no file of its own

@@ -258,23 +258,8 @@ async def test_there_is_a_limit(memory: MemoryGround) -> None:
         await system.ref("/t/other").ask(Suspend())
 
 
-async def test_nothing_is_served_while_a_suspect_runs_alone(memory: MemoryGround) -> None:
-    async with memory.node(SPEC) as system:
-        ref = system.ref("/t/ledger")
-        await ref.ask(Suspend())
-        suspect(system, "ab" * 16, "/t/nobody")
-        caution = system.kernel.part(Reset).caution
-        assert caution is not None
-        caution.solo = True
-        asked = asyncio.ensure_future(ref.ask(GetState()))
-        await rounds()
-        assert not asked.done()
-        caution.end_solo()
-        assert (await asked)["total"] == 0
-
-
-async def test_a_suspend_that_runs_alone_comes_later(memory: MemoryGround) -> None:
-    """A suspect whose runner stayed with it would keep everybody waiting."""
+async def test_a_suspend_that_is_a_suspect_is_carried_out(memory: MemoryGround) -> None:
+    """It is no suspect then, because its runner stays with the actor, and others would have to wait for it."""
     async with memory.node(SPEC) as system:
         ref = system.ref("/t/ledger")
         suspect(system, "ab" * 16, "/t/ledger")

@@ -163,7 +163,7 @@ def _rows(image: Mapping[str, bytes], folder: Path, *, with_mapped: bool) -> byt
             shutil.rmtree(folder)
     if with_mapped:
         slots = image.get("p.db.slots", b"")
-        if len(slots) == SLOT_BYTES * (SLOTS + 1) and slots.startswith(b"greenroom slots"):
+        if len(slots) == SLOT_BYTES * (2 * SLOTS + 1) and slots.startswith(b"greenroom slots"):
             taken = [slots[at : at + SLOT_BYTES] for at in range(0, len(slots), SLOT_BYTES) if slots[at]]
             summed.update(repr(taken).encode())
         else:

@@ -1,4 +1,4 @@
-"""Actors that run beside a suspect, and ones that wait for it. None waits in a circle."""
+"""Requests, restarts and stops while suspects run, or wait for one another. None waits in a circle."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from grounds import MemoryGround, pool, tree
-from patience import patient
+from grounds import MemoryGround, as_spec, pool, tree
+from suspicion import limited
 
 from greenroom import Actor, AskTimeout, Message, Request, handler
-from greenroom.actors.execution.dispatcher import Dispatcher
 from greenroom.persistence.store.rows import MessageRow
 from greenroom.testing import Recorder
 
@@ -102,11 +101,12 @@ class Server(Actor[Log]):
 
 
 SPEC = tree(("a", Worker), ("b", Worker), pool(Server), intensity=100)
+CURT = tree(*[as_spec((name, Worker), shutdown="brutal_kill") for name in "ab"], pool(Server))
 
 
-async def first_life(ground: MemoryGround, tells: list[tuple[str, Any]], stop_at: str) -> MemoryGround:
-    """The disk that a crash leaves when a handler stands at that gate."""
-    gates[stop_at] = Gate()
+async def first_life(ground: MemoryGround, tells: list[tuple[str, Any]], *stop_at: str) -> MemoryGround:
+    """The disk that a crash leaves when handlers stand at those gates."""
+    gates.update((name, Gate()) for name in stop_at)
     async with ground.node(SPEC) as system:
         for address, message in tells:
             await system.ref(address).tell(message)
@@ -121,17 +121,30 @@ async def first_life(ground: MemoryGround, tells: list[tuple[str, Any]], stop_at
     return image
 
 
-async def test_a_suspect_waits_for_the_request_that_its_actor_serves(memory: MemoryGround) -> None:
-    """The first suspect's ask has timed out, and the server is still at it: it has one turn at a time all the same."""
-    gates["a"] = Gate()
-    tells = [("/t/a", Go(patience_s=0.01)), ("/t/pool/server", Go())]
-    image = await first_life(memory, tells, "going")
+async def test_a_suspect_that_waits_lets_requests_pass(memory: MemoryGround) -> None:
+    """The one that runs asks the actor of the one that waits for it."""
+    image = limited(await first_life(memory, [("/t/a", Go()), ("/t/pool/server", Go())], "going", "a"), 2, 1)
     gates["serving"] = Gate()
     async with image.node(SPEC) as system:
-        server = system.kernel.cells["/t/pool/server"]
-        assert gates["serving"].arrived.is_set()
-        assert server.turn is not None
-        assert isinstance(server.turn.message, Serve)
+        await gates["serving"].arrived.wait()
+        turn = system.kernel.cells["/t/pool/server"].turn
+        assert turn is not None
+        assert isinstance(turn.message, Serve)
+        gates["serving"].opened.set()
+        await system.idle()
+        assert await system.ref("/t/pool/server").ask(Done()) == ["served", "gone"]
+        assert await system.ref("/t/a").ask(Done()) == ["attempt 1"]
+
+
+async def test_a_suspect_waits_for_the_request_that_its_actor_serves(memory: MemoryGround) -> None:
+    """The first suspect's ask has timed out, and the server is still at it: it has one turn at a time all the same."""
+    tells = [("/t/a", Go(patience_s=0.01)), ("/t/pool/server", Go())]
+    image = limited(await first_life(memory, tells, "going", "a"), 2, 1)
+    gates["serving"] = Gate()
+    async with image.node(SPEC) as system:
+        await gates["serving"].arrived.wait()
+        while system.kernel.cells["/t/a"].turn is not None:
+            await asyncio.sleep(0)
         gates["serving"].opened.set()
         await system.idle()
         assert await system.ref("/t/pool/server").ask(Done()) == ["served", "gone"]
@@ -139,16 +152,17 @@ async def test_a_suspect_waits_for_the_request_that_its_actor_serves(memory: Mem
 
 
 async def test_what_a_suspect_asks_is_restarted_meanwhile(memory: MemoryGround) -> None:
-    """It ends after each reply: its supervisor works during the solo run as well."""
-    image = await first_life(memory, [("/t/a", Go(times=3))], "a")
+    """It ends after each reply: its supervisor works meanwhile, and starts it anew although a suspect waits there."""
+    tells = [("/t/a", Go(times=3)), ("/t/pool/server", Go())]
+    image = limited(await first_life(memory, tells, "going", "a"), 2, 1)
     async with image.node(SPEC) as system:
         await system.idle()
         assert await system.ref("/t/a").ask(Done()) == ["attempt 1"]
-        assert await system.ref("/t/pool/server").ask(Done()) == ["served"] * 3
+        assert await system.ref("/t/pool/server").ask(Done()) == [*["served"] * 3, "gone"]
 
 
-async def test_a_request_that_was_being_served_needs_no_solo_run(memory: MemoryGround) -> None:
-    """An asker waits inside its handler: to wait until nothing is in flight would be to wait for ever."""
+async def test_a_request_that_was_being_served_is_no_suspect(memory: MemoryGround) -> None:
+    """Its asker is one, and waits for it."""
     image = await first_life(memory, [("/t/a", Go())], "serving")
     noted = image.data.attempts._noted
     (slot,) = [slot for slot, started in noted.items() if started.address == "/t/a"]
@@ -156,13 +170,13 @@ async def test_a_request_that_was_being_served_needs_no_solo_run(memory: MemoryG
     events = Recorder()
     async with image.node(SPEC, on_event=events) as system:
         await system.idle()
-        assert [event.measures["suspects"] for event in events.of("node.started")] == [1]
         assert await system.ref("/t/a").ask(Done()) == ["attempt 1"]
+    assert len(events.of("recovery.ended")) == 1
 
 
 @pytest.mark.parametrize("asks", [1, 0])
-async def test_a_suspect_that_comes_back_serves_those_that_wait_for_its_actor(memory: MemoryGround, asks: int) -> None:
-    """A handler in flight asks the actor whose suspect waits until nothing is in flight."""
+async def test_a_suspect_that_comes_back_runs_beside_others(memory: MemoryGround, asks: int) -> None:
+    """It had no row, and is recognised. A handler in flight asks its actor."""
     async with memory.node(SPEC) as system:
         await system.ref("/t/b").tell(Go(then="/t/pool/server"), delay_s=0.05)
         gate = gates["going"] = Gate()
@@ -182,32 +196,26 @@ async def test_a_suspect_that_comes_back_serves_those_that_wait_for_its_actor(me
         await gates["a"].arrived.wait()
         await gates["b"].arrived.wait()
         gates["b"].opened.set()
-        while system.kernel.part(Dispatcher).waiting is None:
-            await asyncio.sleep(0)
         gates["a"].opened.set()
         await system.idle()
         assert await system.ref("/t/a").ask(Done()) == ["attempt 1"]
         assert sorted(await system.ref("/t/pool/server").ask(Done())) == ["gone", *["served"] * (asks + 1)]
         assert not events.of("message.failed")
-        assert system.kernel.caution is None or not system.kernel.caution.solo
+        assert system.kernel.caution is None
     assert not image.rows(MessageRow)
 
 
-async def test_a_start_that_is_cancelled_in_a_solo_run(memory: MemoryGround) -> None:
-    """It ends, and the suspect isn't charged for it."""
-    image = await first_life(memory, [("/t/a", Go())], "a")
+async def test_a_stop_in_the_middle_charges_nobody(memory: MemoryGround) -> None:
+    """The suspects that were at work, and the one that waited for its turn, are suspects of the next life again."""
+    image = limited(await first_life(memory, [("/t/a", Go()), ("/t/b", Go())], "a", "b"), 1)
     gate = gates["a"] = Gate()
-
-    async def run() -> None:
-        async with image.node(SPEC):
-            pytest.fail("it started")
-
-    starting = asyncio.ensure_future(run())
-    await gate.arrived.wait()
-    starting.cancel()
-    await patient(asyncio.wait([starting]))
-    assert starting.cancelled()
+    async with image.node(CURT) as system:
+        await gate.arrived.wait()
     gates.clear()
-    async with image.node(SPEC) as system:
+    events = Recorder()
+    async with image.node(CURT, on_event=events) as system:
         await system.idle()
-        assert await system.ref("/t/a").ask(Done()) == ["attempt 1"]
+        for name in "ab":
+            assert await system.ref(f"/t/{name}").ask(Done()) == ["attempt 1"]
+    assert [event.measures["suspects"] for event in events.of("recovery.started")] == [2]
+    assert not image.data.attempts.open()
