@@ -43,8 +43,7 @@ NO_INSERTS: Final = ((), 100)
 class Turn(Handled):
     """The effects that one message collects until they commit.
 
-    If these are nothing but the acknowledgement, the state and the sends, the turn itself is
-    the entry of the commit queue.
+    If these are only the acknowledgement, the state and the sends, the turn itself is the entry of the commit queue.
     """
 
     # Attributes that each turn has are in slots. An attribute that few turns have is a class attribute until it is set,
@@ -52,8 +51,7 @@ class Turn(Handled):
     __slots__ = ("__dict__", "after", "cell", "envelope", "incarnation", "message", "position", "status", "uid")
 
     eventful: int = 0
-    """Says whether there is more to finish than acknowledgement and state: 0 (no),
-    `SENDS` without keys, or `ANYTHING`."""
+    """Whether there is more to finish than acknowledgement and state: 0 (no), `SENDS` without keys, or `ANYTHING`."""
     sends: list[tuple[Cell, Envelope]] | None = None
     participants: list[Participant] | None = None
     """The parts of features in this turn, in the order of their ranks; None for nearly all turns."""

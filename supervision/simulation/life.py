@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ...persistence.engines.memory.data import MemoryAttempts, MemoryData
 from .hazards import Weather
@@ -75,9 +75,12 @@ class Life:
     def _image(self) -> MemoryData:
         """The data that the next life finds."""
         image = self.data.copy()
-        attempts = cast(SimulatedAttempts, self.data.attempts)
         if self.weather.end == "power":  # the slot file isn't synced, so it is as it was some time before
-            image.attempts = MemoryAttempts(attempts.slots) if self.random.random() < 0.5 else attempts.stale
+            attempts = self.data.attempts
+            if self.random.random() < 0.5:
+                image.attempts = MemoryAttempts(attempts.slots)
+            elif isinstance(attempts, SimulatedAttempts):  # else it hasn't been opened
+                image.attempts = attempts.stale
             image.attempts.forgive()  # the machine has started anew
         return image
 
