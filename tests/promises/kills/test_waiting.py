@@ -76,7 +76,7 @@ class Lives:
         ]
         found = {row.address: msgspec.json.decode(row.state) for row in self.ground.rows(ActorRow)}
         others = [f"/v/pool/{number}" for number in range(self.count) if number not in parked]
-        assert {address: found.get(address) for address in others} == dict.fromkeys(others, [1])
+        assert {address: found.get(address) for address in others} == {address: [1] for address in others}
 
 
 @pytest.fixture
