@@ -316,7 +316,8 @@ class Fenced(StoreError):
         self.node = node
         self.epoch = epoch
         super().__init__(
-            f"node {node!r} at epoch {epoch} is no longer the owner of its store, so it ends. Let only one node run on a store"
+            f"node {node!r} at epoch {epoch} is no longer the owner of its store, so it ends. "
+            "Let only one node run on a store"
         )
 
 

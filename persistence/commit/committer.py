@@ -331,7 +331,7 @@ class Committer:
         """
         others = error
         if guilty:
-            others = StoreUnavailable("the database refused what another turn wrote before this; tell again")
+            others = StoreUnavailable("the database refused what another turn wrote before this; try again")
         queue = self.queue
         queue.refuse(others)
         if guilty:
