@@ -146,6 +146,8 @@ class Administration:
             return
         address, kernel = cell.address, self._kernel
         await kernel.commits.flush()
+        if kernel.hooks.concerns(address):  # others monitor it, or are linked to it
+            return
         if not kernel.rows_of(address) and not await kernel.store.scan(ActorRow, address=address):
             raise AdministrationFailed(
                 f"nothing is stored of {address}, and it doesn't run. `greenroom actors list` shows what there is"
