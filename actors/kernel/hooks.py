@@ -319,6 +319,11 @@ class Caution(Protocol):
     def rested(self) -> None:
         """The node is idle: suspects that haven't come back never will."""
 
+    def progress(self) -> dict[str, int]:
+        """How far it has come, in numbers of suspects: `left`, `of` (at the boot), `running`, `alone` (of those left,
+        the ones that run with no other beside them)."""
+        ...
+
 
 class Routing(Protocol):
     """The way to mailboxes (kernel/router.py)."""

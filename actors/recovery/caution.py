@@ -95,6 +95,14 @@ class Caution:
         if not self._kernel.closing:  # a stop puts messages back that are suspects of the next life
             self.forget_suspects()
 
+    def progress(self) -> dict[str, int]:
+        return {
+            "left": len(self.suspects),
+            "of": self.total,
+            "running": len(self.trial.running),
+            "alone": self.trial.alone,
+        }
+
     def may_run(self, cell: Cell, envelope: Envelope) -> bool:
         suspect = self.suspects.get(envelope.uid)
         if suspect is None or type(envelope) is Ask:

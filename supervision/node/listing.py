@@ -77,6 +77,7 @@ class Listing:
 
     def _describe(self, cell: Cell) -> dict[str, Any]:
         turn = cell.turn
+        caution = self._kernel.caution
         return {
             "address": cell.address,
             "kind": "supervisor" if isinstance(cell.spec, SupervisorSpec) else "actor",
@@ -87,6 +88,7 @@ class Listing:
             "mailbox": cell.mailbox.count,
             "handling": None if turn is None else _handled(turn),
             "since": None if turn is None else turn.since or None,
+            **({"suspects": caution.progress()} if caution is not None and cell is self._kernel.root else {}),
         }
 
     def _inside(self, cell: Cell) -> dict[str, Any]:

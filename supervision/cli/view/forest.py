@@ -122,8 +122,18 @@ def _label(branch: Branch) -> Text:
         label.append(f"  {facts['restart']}", style="not bold")
     if (status := facts.get("status")) and status != PLANNED:
         label.append(f"  {printable(status)}", style=f"not bold {_STYLES.get(status, 'dim')}")
+    if (suspects := facts.get("suspects")) is not None:
+        label.append(f"  {_progress(suspects)}", style="not bold yellow")
     if facts.get("mailbox"):
         label.append(f"  {facts['mailbox']:,} waiting", style="not bold")
     if facts.get("handling"):
         label.append(f"  handling {printable(facts['handling'])}", style="not bold")
     return label
+
+
+def _progress(suspects: Mapping[str, int]) -> str:
+    """How far a node has come with the suspects of its last death."""
+    alone = suspects["alone"]
+    if alone:
+        return f"{alone} of {suspects['of']} suspects are run again alone, {suspects['left']} are left"
+    return f"{suspects['left']} of {suspects['of']} suspects are run again"
