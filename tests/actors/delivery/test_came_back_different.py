@@ -183,11 +183,13 @@ async def test_a_client_is_told_at_once(ground: Ground, what: str) -> None:
     assert not ground.rows(DeadLetterRow)
 
 
-async def test_a_mutable_message_told_in_memory_is_copied_and_so_held_to_the_rule(memory: MemoryGround) -> None:
+@pytest.mark.parametrize("what", BAD)
+async def test_one_told_in_memory_is_held_to_the_same(memory: MemoryGround, what: str) -> None:
     async with memory.node(tree(InMemory)) as system:
         ref = system.ref("/t/inmemory")
-        with pytest.raises(UndecodableMessage, match="data is \\(1, 2\\)"):
-            ref.tell(BAD["tuple"])
+        for _ in range(3):  # the first of its class, and the usual ways
+            with pytest.raises(UndecodableMessage, match="would come back as"):
+                ref.tell(BAD[what])
         ref.tell(Note(data=[1, 2]))
         await system.idle()
         assert await ref.ask(Seen()) == ["Note(data=[1, 2])"]

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from greenroom.actors.definition.handlers import HandlerSpec
 from greenroom.actors.messages.codec import round_trip
-from greenroom.actors.messages.errors import UndecodableMessage
-from greenroom.actors.messages.message import Message
+from greenroom.actors.messages.errors import ReplyError, UndecodableMessage
+from greenroom.actors.messages.message import Message, Request
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -36,6 +37,10 @@ class Colour(enum.Enum):
 
 class Level(enum.IntEnum):
     HIGH = 3
+
+
+class Asked(Request[Any]):
+    pass
 
 
 def back(message: Message) -> Message:
@@ -128,3 +133,23 @@ def test_a_value_of_its_own_type_is_not_refused_without_need(place: int, data: s
         assert lossy or seconds or type(value) is Click or (value.__class__ is Decimal and value.is_snan())
     else:
         assert flattened(copy.value) == flattened(value)
+
+
+def a_function() -> None:
+    """A handler's function."""
+
+
+REPLIES = [HandlerSpec(a_function, Asked, kind, is_async=False) for kind in KINDS]
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None)
+@given(spec=st.sampled_from(REPLIES), value=VALUES)
+def test_whatever_is_replied_is_the_same_for_the_asker(spec: HandlerSpec, value: Any) -> None:
+    try:
+        inside = spec.reply(value)
+    except ReplyError as error:
+        assert error.fix
+        return
+    assert flattened(inside) == flattened(value)
+    assert flattened(spec.decode_reply(spec.encoded(inside)[0])) == flattened(value)  # and in another process
