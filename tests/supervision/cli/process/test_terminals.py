@@ -18,7 +18,10 @@ from programs import Done, Place
 from tally import Add, Crash, Fail
 
 from greenroom import Actor, ChildSpec, ExitReason, SupervisorSpec, handler, start
+from greenroom.persistence.engines.open import open_store
 from greenroom.persistence.events import Event
+from greenroom.persistence.runtime import Runtime
+from greenroom.persistence.store.rows import InboxRow
 from greenroom.supervision.cli import app
 from greenroom.supervision.cli.process.log import set_up_log
 from greenroom.supervision.node.log import log_event
@@ -63,8 +66,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             while not system.kernel.delayed.retries:
                 await asyncio.sleep(0)
 
+    async def leave() -> None:
+        """A row for an address that our own doors refuse: others may write rows, too."""
+        body = json.dumps({"$type": "Fail", "why": HOSTILE})
+        reader = open_store(place.url, Runtime())
+        await reader.open_reader()
+        await reader.submit(
+            [InboxRow(0, Runtime().uid(), "tell", f"/t/{HOSTILE}", "Fail", body, None, 0, None, None, 0)]
+        )
+        await reader.close()
+
     asyncio.run(fill())
-    place.do("send", f"/t/{HOSTILE}", "Fail", json.dumps({"why": HOSTILE}))
+    asyncio.run(leave())
     yield place
     place.close()
 
