@@ -255,12 +255,14 @@ class Dispatcher:
         """Await inside a handler."""
         task = turn.task = asyncio.current_task()
         assert isinstance(task, UserTask)
-        task.enter(turn)
+        task.turn = turn
+        if task.marked:
+            task.enter()
         try:
             return await awaitable
         finally:
-            turn.task = None
-            if task.leave():
+            turn.task = task.turn = None
+            if task.cancelling():
                 await task.settle()
             self._left_behind.discard(task)
 

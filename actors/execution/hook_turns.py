@@ -136,7 +136,7 @@ async def drive(turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: f
     kernel = turn.cell.kernel
     runtime = kernel.runtime
     task = turn.task = spawn(kernel, _driven(turn, function), f"greenroom {turn.cell.address}")
-    task.enter(turn)
+    task.turn = turn
     try:
         if await runtime.wait((task,), timeout_s):
             return _value(turn, task, hook)

@@ -43,6 +43,8 @@ class UserTask(asyncio.Task[T]):
     """The turn that waits in this task."""
     foreign = False
     """Whether code that has nothing to do with the turn has cancelled it."""
+    marked = False
+    """Whether it was cancelled since a turn last began to wait in it. The next one calls `enter` then."""
     _asked: Turn | None = None
     """The turn that has cancelled this task in its first step."""
 
@@ -64,7 +66,7 @@ class UserTask(asyncio.Task[T]):
                 return False
         loop = self.get_loop()
         if asyncio.current_task(loop) is self:
-            self._asked = asking
+            self._asked, self.marked = asking, True
             return asking is not None
         # A loop that ends cancels all tasks in a row. So that is known a moment later.
         loop.call_soon(self._cancelled_by_others)
@@ -74,25 +76,19 @@ class UserTask(asyncio.Task[T]):
         turn = self.turn
         strikes = turn is not None and not turn.cell.definition.cls._supervises  # a supervisor's turn runs our own code
         if strikes or self._kernel.closing or self._kernel.cut_short:
-            self.foreign = True
+            self.foreign = self.marked = True
             super().cancel()
 
-    def enter(self, turn: Turn) -> None:
-        """Note that a turn begins to wait in this task."""
-        self.turn = turn
-        self.foreign = False
+    def enter(self) -> None:
+        """A turn begins to wait in this task. Forget what was asked for before, but by the turn itself."""
+        self.foreign = self.marked = False
         asked, self._asked = self._asked, None
-        if asked is turn:
+        if asked is not None and asked is self.turn:
             super().cancel()
-
-    def leave(self) -> bool:
-        """Note that the turn waits no more. Returns whether it has left a cancellation: `settle` then."""
-        self.turn = None
-        return self.cancelling() > 0
 
     @coroutine
     def settle(self) -> Generator[None, None, None]:
-        """Let no cancellation of the turn stay, because the next turn would see it."""
+        """A turn waits no more, and has left a cancellation. End it, because the next turn would see it."""
         if self._must_cancel:  # asked for in the turn's last step: it is raised at the next await
             with suppress(asyncio.CancelledError):
                 yield

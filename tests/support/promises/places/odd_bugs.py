@@ -56,7 +56,10 @@ def unguarded(patch: Patch) -> None:
 
 @bug("a cancellation of a turn's last step stays with its task")
 def unsettled(patch: Patch) -> None:
-    patch.setattr(UserTask, "leave", lambda _: False)
+    async def settle(task: UserTask[Any]) -> None:
+        """Nothing is settled."""
+
+    patch.setattr(UserTask, "settle", settle)
 
 
 @bug("a supervised task's failures are exceptions only")
@@ -106,7 +109,7 @@ def lost(patch: Patch) -> None:
 def struck_supervisors(patch: Patch) -> None:
     def strike(task: UserTask[Any]) -> None:
         if task.turn is not None or task._kernel.closing:
-            task.foreign = True
+            task.foreign = task.marked = True
             asyncio.Task.cancel(task)
 
     patch.setattr(UserTask, "_cancelled_by_others", strike)
