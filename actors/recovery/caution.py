@@ -47,7 +47,7 @@ class Caution:
         self._arrivals: dict[int, Callable[[], object]] = {}
         """The calls that deliver messages when they are on disk, in the order told."""
         self._count = 0
-        listed = judge(left)[: kernel.attempts.slots]
+        listed = judge(left)[-kernel.attempts.slots :]  # the least suspicious may have no place
         for place, suspect in enumerate(listed):
             self.suspects[suspect.uid] = suspect._replace(slot=place)
         kernel.attempts.write_suspects(listed)

@@ -182,15 +182,15 @@ async def test_only_so_many_run_at_once(memory: MemoryGround, limit: int) -> Non
     assert world.most == limit
 
 
-async def test_one_that_may_have_few_beside_it_keeps_others_out(memory: MemoryGround) -> None:
-    """It doesn't come before others of a higher limit; once it runs, its limit holds."""
+async def test_the_least_suspicious_go_first(memory: MemoryGround, clock: VirtualRuntime) -> None:
+    """On this clock they are waited for, however long it takes until they come."""
     image = await first_life(memory)
     assert isinstance(image, MemoryGround)
-    async with limited(image, 1, 3, 2, 0).node(SPEC) as system:
-        await inside(3)
+    async with limited(image, 1, 3, 2, 0).node(SPEC, runtime=clock) as system:
+        await inside(5)
         world.gate.set()
-        await system.idle()
-        assert await attempts(system) == [[1]] * 8
+        await clock.run(system.idle())
+        assert await clock.run(attempts(system)) == [[1]] * 8
     assert world.order[:5] == NAMES[3:]  # those without a limit
     assert world.order[5:] == [NAMES[1], NAMES[2], NAMES[0]]
 

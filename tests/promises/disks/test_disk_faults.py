@@ -95,7 +95,7 @@ async def fill_store_at(disk: SmallDisk, pages: int) -> str:
 async def fill_store(place: Path, tally: Tally, step: int) -> None:
     met: Counter[str] = Counter()
     with small_disk(place) as disk:
-        for pages in range(0, 330, step):
+        for pages in range(0, 530, step):
             met[await fill_store_at(disk, pages)] += 1
     assert met.keys() >= {"boot", "commit", "nowhere"}, met
     tally("faults", met.total() - met["nowhere"])
@@ -163,7 +163,7 @@ async def test_a_node_whose_disk_fills_up(tmp_path: Path, tally: Tally, sizes: t
 async def test_operations_on_a_full_disk(tmp_path: Path) -> None:
     """Each says that it is full, leaves nothing behind, and works when there is room."""
     runtime = Runtime()
-    with small_disk(tmp_path / "disk") as disk:
+    with small_disk(tmp_path / "disk", "6m") as disk:
         store = SqliteStore(f"sqlite:///{disk.path}/bank.db", runtime)
         last = await life(store, 60)
         outside = tmp_path / "backup.db"

@@ -101,7 +101,7 @@ class Clock(Actor[Log]):
 
     @handler
     def logs(self, request: Logs) -> Any:
-        return self.state
+        return msgspec.to_builtins(self.state)
 
 
 class Ledger(Actor[dict[str, int]]):
@@ -148,7 +148,7 @@ async def logs(system: ActorSystem) -> None:
         await system.ref(address).tell(End())
     await system.idle()
     found = {address: await system.ref(address).ask(Logs()) for address in (*ADDRESSES, "/v/ledger")}
-    say("logs", json.dumps(msgspec.to_builtins(found)))
+    say("logs", json.dumps(found))
 
 
 async def main(mode: str, path: str) -> None:
