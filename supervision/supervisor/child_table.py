@@ -126,6 +126,7 @@ class ChildTable:
             siblings = self._children.get(child.supervisor.address, {})
             if siblings.get(child.address) is child:
                 del siblings[child.address]
+        self.named.pop(child.address, None)
         self.halted.discard(child.address)
         self.passing.discard(child.address)
         self.renewed.pop(child.address, None)

@@ -87,9 +87,10 @@ class Supervisor(Actor[None]):
         """
         tree, children = self.tree, self.children
         self.restarts.recall()
-        for child in children.all():
-            if child.address in tree.children.passing:  # OTP: a temporary child is never restarted
-                tree.children.drop(child)
+        if tree.children.passing:
+            for child in children.all():
+                if child.address in tree.children.passing:  # OTP: a temporary child is never restarted
+                    tree.children.drop(child)
         tree.bring_back(children.cell)
         for child in tree.children.static_of(children.cell):
             if child.address in tree.children.halted:

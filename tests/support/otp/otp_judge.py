@@ -155,8 +155,9 @@ def _starts_of_supervisors(found: Difference) -> list[str]:
 
 
 def _kept_child_fails(found: Difference) -> bool:
-    """A supervisor restarts, and a child that came by StartChild doesn't start again."""
-    came = {request[2][1]: request[1] for request in _requests(found.scenario) if request[0] == "start"}
+    """A supervisor restarts, and a child that came by StartChild, or one below it, doesn't start again."""
+    requests = [request for request in _requests(found.scenario) if request[0] == "start"]
+    came = {node[1]: above for _, above, child in requests for _, node in walk(child)}
     events = {*found.log[found.place][1], *found.ours[1]}
     return any(f"!{one}" in events and f"*{above}" in events for one, above in came.items())
 
