@@ -1,4 +1,4 @@
-"""Looks at a node from outside: its rows with plain sqlite3, its slot file, its process. It imports no greenroom."""
+"""Looks at a node from outside: its rows with plain sqlite3, its slot file, its process."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from greenroom.persistence.engines.sqlite.sidecars.slot_file import peek
+
 __all__ = ("InFlight", "Progress", "connect", "in_flight", "progress", "wait_for_state")
 
 BUSY_S = 0.2
 """A node that is stopped while it opens its database keeps it locked, so we don't wait for long."""
-SLOT_BYTES = 192
-"""The slot file beside a database: a header, slots for messages that are being handled, and a list of as many places
-for suspects. Each has a letter (0: empty), the message's uid (16 bytes), and the length and the text of the actor's
-address."""
 
 
 def connect(database: Path) -> sqlite3.Connection:
@@ -85,19 +83,13 @@ class InFlight:
 
 def in_flight(database: Path, connection: sqlite3.Connection) -> list[InFlight]:
     """The messages that the node is handling (or was, when it died)."""
-    content = database.with_name(f"{database.name}.slots").read_bytes()
-    taken = [at for at in range(SLOT_BYTES, len(content), SLOT_BYTES) if content[at]]
-    list_at = (len(content) + SLOT_BYTES) // 2
-    suspects = {content[at + 1 : at + 17] for at in taken if at >= list_at}
+    taken, listed = peek(f"{database}.slots")
+    suspects = {suspect.uid for suspect in listed}
     found = []
-    for at in taken:
-        if at >= list_at:
-            break
-        uid = content[at + 1 : at + 17].hex()
-        address = content[at + 18 : at + 18 + content[at + 17]].decode(errors="replace")
-        row = connection.execute("SELECT type, body FROM greenroom_message WHERE uid = ?", (uid,)).fetchone()
+    for started in taken:
+        row = connection.execute("SELECT type, body FROM greenroom_message WHERE uid = ?", (started.uid,)).fetchone()
         what = "" if row is None else f"{row[0]} of {Path(json.loads(row[1]).get('path', '?')).name}"
-        found.append(InFlight(address, uid, bytes.fromhex(uid) in suspects, what))
+        found.append(InFlight(started.address, started.uid, started.uid in suspects, what))
     return found
 
 

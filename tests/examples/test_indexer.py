@@ -21,6 +21,9 @@ from killer import Kill, Killer
 from outside import Progress, connect, wait_for_state
 from results import Comparison, compare, read
 
+from greenroom.persistence.engines.sqlite.sidecars.slot_file import SlotFile
+from greenroom.persistence.store.attempts import Started
+
 INDEXER = Path(__file__).resolve().parents[2] / "examples" / "indexer"
 pytestmark = pytest.mark.timeout(300)
 PACKAGES = ("json", "logging", "email", "unittest", "xml", "asyncio", "concurrent", "html", "http")
@@ -146,10 +149,12 @@ class Victim:
 
     def begins(self, *, suspect: bool = False) -> None:
         """It begins to handle the file."""
-        slots = self.database.with_name("indexer.db.slots")
-        address = b"/indexer/parsers/3"
-        slot = (b"S" + UID + bytes((len(address),)) + address).ljust(192, b"\0")
-        slots.write_bytes(bytes(192) + slot + (slot.replace(b"S", b"U", 1) if suspect else bytes(192)))
+        slots = SlotFile(f"{self.database}.slots", f"{self.database}.hang")
+        slots.open()
+        message = Started(0, "suspect", UID.hex(), "/indexer/parsers/3")
+        slots.write_suspects([message] if suspect else [])
+        slots.note(0, message.uid, message.address)
+        slots.close()
 
     @property
     def runs(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from greenroom.persistence.engines.memory.data import MemoryAttempts
-from greenroom.persistence.engines.sqlite.sidecars.slot_file import ADDRESS_BYTES_MAX, SlotFile
+from greenroom.persistence.engines.sqlite.sidecars.slot_file import ADDRESS_BYTES_MAX, SlotFile, peek
 from greenroom.persistence.errors import StoreUnavailable
 from greenroom.persistence.store.attempts import AttemptLog, Started
 
@@ -272,3 +272,19 @@ def test_slots_survive_kill_9(tmp_path: Path, spawn: Any) -> None:
     ]
     assert attempts.hang_report() == "stack of the guilty\n"
     attempts.close()
+
+
+def test_a_slot_file_is_read_beside_its_node(tmp_path: Path) -> None:
+    made = slots(tmp_path)
+    made.open()
+    suspect = Started(0, "suspect", UID, "/a", deaths=2)
+    made.write_suspects([suspect])
+    made.note(3, UID[::-1], "/b", True)
+    before = Path(made.path).read_bytes()
+    assert peek(made.path) == ([Started(3, "running", UID[::-1], "/b")], [suspect])
+    assert Path(made.path).read_bytes() == before
+    made.close()
+    for content in (b"", b"greenroom slots 1\n".ljust(192 * 33, b"\0"), before[:-1], before[: 192 * 2]):
+        Path(made.path).write_bytes(content)
+        with pytest.raises(ValueError, match="is no slot file of this version"):
+            peek(made.path)

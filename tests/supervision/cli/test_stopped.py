@@ -143,7 +143,7 @@ def test_damage_is_found_and_shown(worked: Place) -> None:
     connection.commit()
     connection.close()
     done = worked.do("db", "verify", "--json", code=3)
-    assert '"table": "actor"' in done.stdout
+    assert '"table": "greenroom_actor"' in done.stdout
     assert "2 of " in done.stderr
     (one, _) = worked.data("actors", "list")
     assert one["status"] == "damaged"

@@ -22,7 +22,7 @@ from typing import Final
 from ....errors import StoreFull, StoreUnavailable
 from ....store.attempts import SLOTS, AttemptLog, Started, Verdict
 
-__all__ = ("SlotFile",)
+__all__ = ("SlotFile", "peek")
 
 SLOT_BYTES: Final = 192
 ADDRESS_BYTES_MAX: Final = SLOT_BYTES - 22
@@ -161,6 +161,27 @@ class SlotFile(AttemptLog):
         if isinstance(self._map, mmap.mmap):
             self._map.close()
         self._map = None
+
+
+def peek(path: str) -> tuple[list[Started], list[Started]]:
+    """The messages that are being handled, and the list of suspects, by the slot file at a path. It is read beside its
+    node, and nothing is changed.
+
+    Raises:
+        OSError: it can't be read. ValueError: it is no slot file of this version.
+    """
+    with open(path, "rb") as file:
+        content = file.read()
+    count, rest = divmod(len(content) - SLOT_BYTES, 2 * SLOT_BYTES)
+    if rest or count < 1 or not content.startswith(_TITLE):
+        raise ValueError(f"{path} is no slot file of this version")
+    found: tuple[list[Started], list[Started]] = ([], [])
+    for place in range(2 * count):
+        raw = content[SLOT_BYTES * (place + 1) : SLOT_BYTES * (place + 2)]
+        started = _parse(place % count, raw, listed=place >= count) if raw[0] else None
+        if started is not None:
+            found[place >= count].append(started)
+    return found
 
 
 def _header() -> bytes:
