@@ -15,6 +15,7 @@ from greenroom import (
     ActorSystem,
     AskTimeout,
     ChildSpec,
+    DeleteChild,
     MailboxFull,
     Message,
     Request,
@@ -101,6 +102,20 @@ async def test_a_tell_in_line_at_an_actor_that_is_gone_for_good(ground: Ground) 
         await asyncio.sleep(0)
         Slow.gate.set()
         await patient(in_line)
+        await patient(system.idle())
+        letters = [letter for letter in ground.rows(DeadLetterRow) if '"number":2' in letter.body]
+        assert [letter.cause for letter in letters] == ["no_actor"]
+
+
+async def test_a_tell_in_line_at_a_stopped_actor_that_is_deleted(ground: Ground) -> None:
+    """Its mailbox is full for good: the tells in line become dead letters, and none waits for room there."""
+    one = ChildSpec(id="one", actor=Slow, capacity=1, shutdown="brutal_kill")
+    async with ground.node(tree(one)) as system:
+        ref = await filled(system, "/t/one")
+        in_line = [ref.tell(Work(number=2))]
+        await patient(system.ref("/t").ask(TerminateChild(id="one")))
+        await patient(system.ref("/t").ask(DeleteChild(id="one")))
+        await patient(asyncio.gather(*in_line))
         await patient(system.idle())
         letters = [letter for letter in ground.rows(DeadLetterRow) if '"number":2' in letter.body]
         assert [letter.cause for letter in letters] == ["no_actor"]
