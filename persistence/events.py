@@ -26,6 +26,7 @@ error, duration_ms, sends, state_changed, mailbox |
 | task.abandoned | task supervisor's | task, task_name |
 | supervisor.restarting | supervisor's | child, strategy, children |
 | supervisor.gave_up | supervisor's | child, intensity, period_s |
+| clock.jumped | the root's | by_s |
 | store.wal_large | the root's | bytes, limit, held_by |
 | store.commits_lost | the root's | missing |
 | store.row_damaged | whose row it is, or the root's | text, effect |

@@ -28,8 +28,11 @@ class Settings:
         aliases: Aliases | None = None,
     ) -> None:
         self.key_retention_s = key_retention_s
+        """Seconds for which an idempotency key is known."""
         self.transaction_timeout_s = transaction_timeout_s
+        """Seconds for which a turn may hold a user transaction."""
         self.inbox_poll_s = inbox_poll_s
+        """Seconds between two looks for what other processes have told."""
         if incidents_kept < 1:
             raise ValueError(f"Settings(incidents_kept={incidents_kept!r}): write a whole number of at least 1")
         self.incidents_kept = incidents_kept
@@ -38,7 +41,13 @@ class Settings:
             raise ValueError(f"Settings(dead_letters_kept={dead_letters_kept!r}): write a whole number of at least 1")
         self.dead_letters_kept = dead_letters_kept
         """The number of dead letters that are kept, the newest ones (actors/recovery/housekeeping.py)."""
-        for name, seconds in (("dead_letters_kept_s", dead_letters_kept_s), ("housekeeping_s", housekeeping_s)):
+        for name, seconds in (
+            ("key_retention_s", key_retention_s),
+            ("transaction_timeout_s", transaction_timeout_s),
+            ("inbox_poll_s", inbox_poll_s),
+            ("dead_letters_kept_s", dead_letters_kept_s),
+            ("housekeeping_s", housekeeping_s),
+        ):
             if not seconds > 0:
                 raise ValueError(f"Settings({name}={seconds!r}): write a number of seconds above 0")
         self.dead_letters_kept_s = dead_letters_kept_s

@@ -13,13 +13,17 @@ from .envelope import Envelope
 __all__ = ("Delayed",)
 
 WAKE_MAX_S = 3600.0
-"""Seconds after which it looks again at the latest, because the wall clock may be set."""
+"""Seconds after which a wait for a moment looks again at the latest."""
 ROUND_MAX = 1_000
 """Messages that are delivered in a row before the loop gets its turn."""
 
 
 class Delayed:
-    """The delayed messages of the whole node: one heap and one timer."""
+    """The delayed messages of the whole node: one heap and one timer.
+
+    Callers give due times in epoch seconds, because rows have them. They become moments of a clock that nobody sets
+    (`Runtime.elapsed`) as they come in: half a second takes half a second, also if the wall clock is set meanwhile.
+    """
 
     def __init__(
         self,
@@ -60,7 +64,8 @@ class Delayed:
     def delay_rows(self, rows: list[tuple[float, int, str]]) -> None:
         """Deliver rows at their due times (epoch seconds): due, id and address of each."""
         if rows:
-            self._on_disk.add(rows)
+            ahead_s = self._runtime.now() - self._runtime.elapsed()
+            self._on_disk.add([(due - ahead_s, row_id, address) for due, row_id, address in rows])
             self._set_timer()
 
     def has(self, address: str) -> bool:
@@ -106,7 +111,8 @@ class Delayed:
 
     def _add(self, due: float, address: str, entry: Envelope | int, retry: bool) -> None:
         self._count += 1
-        heapq.heappush(self._heap, (due, self._count, address, entry, retry))
+        moment = self._runtime.elapsed() + (due - self._runtime.now())
+        heapq.heappush(self._heap, (moment, self._count, address, entry, retry))
         self._waiting[address] = self._waiting.get(address, 0) + 1
         if self._heap[0][1] == self._count:
             self._set_timer()
@@ -117,6 +123,10 @@ class Delayed:
             self._waiting[address] = left
         else:
             del self._waiting[address]
+
+    def wait_again(self) -> None:
+        """Set the timer anew, because the machine has slept."""
+        self._set_timer()
 
     def _next_due(self) -> float | None:
         due = self._on_disk.next_due()
@@ -130,12 +140,12 @@ class Delayed:
             self._timer = None
         due = self._next_due()
         if due is not None:
-            wait_s = max(0.0, due - self._runtime.now())
+            wait_s = max(0.0, due - self._runtime.elapsed())
             self._timer = self._runtime.call_later(min(wait_s, WAKE_MAX_S), self._due)
 
     def _due(self) -> None:
         self._timer = None
-        now = self._runtime.now()
+        now = self._runtime.elapsed()
         for _ in range(ROUND_MAX):
             if self._heap and self._heap[0][0] <= now:
                 _, _, address, entry, retry = heapq.heappop(self._heap)

@@ -26,6 +26,8 @@ HANG_EXIT: Final = 75
 """Exit status of a node that its watchdog ended."""
 BEATS = 4
 """The number of heartbeats within `hang_s` seconds."""
+LATE = 2.0
+"""If a nap takes so many times what it should, the process was stopped (SIGSTOP, `docker pause`) or hardly ran."""
 BACKSTOP = 2.0
 """After so many times `hang_s` seconds the C thread acts, because the Python thread couldn't."""
 
@@ -57,8 +59,14 @@ class Watchdog:
         self._timer = self._kernel.runtime.call_later(self.hang_s / BEATS, self._on_beat)
 
     def _watch(self) -> None:
-        while not self._stopped.wait(self.hang_s / BEATS):
-            still_s = self._kernel.runtime.monotonic() - self._beat
+        clock, nap_s = self._kernel.runtime.monotonic, self.hang_s / BEATS
+        awake = since = clock()
+        while not self._stopped.wait(nap_s):
+            slept_s, awake = clock() - awake, clock()
+            if slept_s > LATE * nap_s:  # the whole process stood still, this thread included: the loop isn't to blame
+                since = awake
+                continue
+            still_s = awake - max(self._beat, since)
             if still_s > self.hang_s and not self._kernel.committer.pace.on_loop:
                 self._end(still_s)
 

@@ -66,6 +66,9 @@ class VirtualRuntime(Runtime):
     def monotonic(self) -> float:
         return self._elapsed
 
+    def elapsed(self) -> float:
+        return self._elapsed
+
     def perf(self) -> float:
         return self._elapsed
 
@@ -122,6 +125,10 @@ class VirtualRuntime(Runtime):
         self._elapsed = max(self._elapsed, end)  # another task may have moved it further
         self._wake_polls()
         await self.settle()
+
+    def set_clock(self, by_s: float) -> None:
+        """Set the wall clock by so many seconds, back if below 0. No time passes."""
+        self._epoch += by_s
 
     async def run(self, awaitable: Awaitable[T], *, limit_s: float = 86_400.0) -> T:
         """Wait for an awaitable, jumping from timer to timer whenever nothing else can go on.

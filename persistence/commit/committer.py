@@ -102,7 +102,7 @@ class Committer:
                 await self.queue.next_room()
             if self.queue.failure is not None:
                 raise self.queue.failure
-            async with self.store.transaction() as connection:
+            async with self.store.transaction(here=self.pace.quick) as connection:
 
                 async def finish(effects: Effects) -> int:
                     commit = fold([effects], Commit(self._number + 1))

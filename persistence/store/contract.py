@@ -112,11 +112,14 @@ class Store(abc.ABC):
         raise NotImplementedError
 
     @abc.abstractmethod
-    def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def transaction(self, *, here: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         """Begin a user transaction: a write transaction, on the writer's own connection, for the user's SQL.
 
         It commits nothing itself: leaving the block without `commit_transaction` rolls back. `commit` mustn't be called
         in the block.
+
+        Args:
+            here: begin and commit on the caller's thread, as `commit_now` does, because that is the faster way. A hint.
         """
 
     async def has_landed(self, commit: Commit) -> bool | None:

@@ -54,6 +54,12 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How many dead letters the store keeps. Beyond that the oldest are deleted."""
     dead_letters_kept_s: Seconds | Literal["infinity"] = "infinity"
     """Seconds after which a dead letter is deleted."""
+    transaction_timeout_s: Seconds = 1.0
+    """Seconds that a turn may hold `transaction()`, because no other turn commits meanwhile."""
+    key_retention_s: Seconds = 86_400.0
+    """Seconds for which an idempotency key is known. A message told again under it after that counts again."""
+    inbox_poll_s: Seconds = 0.01
+    """Seconds between two looks for what other processes have told. A look takes microseconds."""
 
     def system(self, aliases: Aliases | None = None) -> Settings:
         """The settings of the actor system."""
@@ -63,6 +69,9 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             incidents_kept=self.incidents_kept,
             dead_letters_kept=self.dead_letters_kept,
             dead_letters_kept_s=math.inf if kept_s == "infinity" else kept_s,
+            transaction_timeout_s=self.transaction_timeout_s,
+            key_retention_s=self.key_retention_s,
+            inbox_poll_s=self.inbox_poll_s,
         )
 
 
@@ -106,6 +115,9 @@ NODE_RULES = {
     "incidents_kept": _COUNT,
     "dead_letters_kept": _COUNT,
     "dead_letters_kept_s": _LIMIT,
+    "transaction_timeout_s": _SECONDS,
+    "key_retention_s": _SECONDS,
+    "inbox_poll_s": _SECONDS,
 }
 
 

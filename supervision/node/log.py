@@ -28,6 +28,10 @@ _LINES: dict[str, tuple[str, str]] = {
         "INFO",
         "no suspects are left of {suspects} after {took_s:.1f} s: {charged} charged, {forgotten} didn't come back",
     ),
+    "clock.jumped": (
+        "WARNING",
+        "the wall clock was set by {by_s:+g} s: delays and intervals go on, times of day are those of the new clock",
+    ),
     "node.stopped": ("INFO", "{address} has stopped"),
     "actor.started": ("TRACE", "{address} started, incarnation {incarnation}"),
     "actor.exited": ("WARNING", "{address} exited: {reason}"),

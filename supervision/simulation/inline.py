@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from threading import Lock
 from types import SimpleNamespace
@@ -32,6 +33,10 @@ class InlineWorker(Worker):
         super().__init__("simulated")
         self._life = life
         self._until = 0.0
+
+    @property
+    def dead(self) -> bool:
+        return self._life.dead
 
     def call(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         life, future = self._life, asyncio.get_running_loop().create_future()
@@ -68,9 +73,11 @@ class InlineTransactions(UserTransactions):
         return SimpleNamespace(connect=connect)
 
     @asynccontextmanager
-    async def transaction(self, connection: sqlite3.Connection, mutex: Lock, where: str) -> AsyncIterator[Any]:
+    async def transaction(
+        self, connection: sqlite3.Connection, mutex: Lock, where: str, *, here: bool = False
+    ) -> AsyncIterator[Any]:
         try:
-            async with super().transaction(connection, mutex, where) as leased:
+            async with super().transaction(connection, mutex, where, here=here) as leased:
                 yield leased
         except NodeDied:
             with suppress(Exception):  # else SQLAlchemy would complain when it is collected
@@ -78,10 +85,17 @@ class InlineTransactions(UserTransactions):
                     self._leased.sync_connection.detach()
             raise
 
+    def _take_back(self, lease: Lease, leased: AsyncConnection | None) -> Coroutine[Any, Any, None]:
+        """On a loop that is dead there is nothing to wait for: the exception that ends the block goes on."""
+        if self._inline.dead:
+            raise sys.exc_info()[1] or NodeDied()
+        return super()._take_back(lease, leased)
+
     async def _lease_out(self) -> Any:
         lease = self.lease
         assert lease is not None
-        return await InlineConnection(lease, self._inline.run)
+        self._raw = raw = InlineConnection(lease, self._inline.run)
+        return await raw
 
 
 def _answer(future: asyncio.Future[Any] | None, function: Callable[..., Any], *args: Any) -> None:

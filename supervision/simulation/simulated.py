@@ -50,6 +50,9 @@ class SimulatedRuntime(Runtime):
     def monotonic(self) -> float:
         return self.perf()
 
+    def elapsed(self) -> float:
+        return self.perf()
+
     def perf(self) -> float:
         loop = self._loop
         if loop.dead:

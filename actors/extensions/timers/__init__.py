@@ -2,6 +2,7 @@
 
 schedule, timer     when a timer is due; one timer
 queue, registry     timers by due time; the node's part
-changes             a turn's part
+changes, tick       a turn's part; the part of a tick, which answers for its data
+clock               notices that the wall clock was set
 errors
 """

@@ -59,6 +59,7 @@ class TimerChanges(Participant):
         if cell.handler_for(cls) is None:
             raise cell.definition.unhandled(cell.address, cls)
         body, copy = round_trip(cell.address, message)
+        self._timers.clock.look()
         now = cell.kernel.runtime.now()
         schedule, due = make_schedule(
             self._turn.next_uid(), now, after_s=after_s, every_s=every_s, cron=cron, at=at, timezone=timezone

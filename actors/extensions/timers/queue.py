@@ -41,6 +41,12 @@ class TimerQueue:
             self._heap.append((timer.due, timer.place, timer))
         heapq.heapify(self._heap)
 
+    def rebuild(self) -> None:
+        """Put the timers in order again, because due times have changed."""
+        self._heap = [(timer.due, place, timer) for _, place, timer in self._heap if timer.place == place]
+        heapq.heapify(self._heap)
+        self._stale = 0
+
     def take_out(self, timer: Timer) -> None:
         """Remove a timer, if it is in the heap."""
         if timer.place:

@@ -16,21 +16,21 @@ from typing import Any, ClassVar
 import msgspec
 from loguru import logger
 
-from ....persistence.commit.effects import Effects, Entry
-from ....persistence.errors import RecordCorrupt, StoreDataError, StoreError
+from ....persistence.commit.effects import Effects
+from ....persistence.errors import RecordCorrupt, StoreError
 from ....persistence.store.rows import Row, TimerRow
 from ...execution.user_code.stepping import breathe
 from ...kernel.cell import PASSIVE, STARTING, STOPPING, UP, Cell
 from ...kernel.errors import ActorNotFound
-from ...kernel.failures import letter_effects, report_parked
 from ...kernel.hooks import Extension, Participant
 from ...kernel.kernel import Kernel
 from ...kernel.turn import Turn
 from ...mailbox.delayed import WAKE_MAX_S
 from ...mailbox.envelope import Envelope
-from ...messages.signals import ExitReason
+from .clock import ClockWatch, move, pull_near
 from .errors import ExtraMissing
 from .queue import TimerQueue
+from .tick import Tick
 from .timer import Timer
 
 __all__ = ("Timers",)
@@ -64,27 +64,6 @@ class Standstill(Participant):
             self._timers.release(self._held, self)
 
 
-class Tick:
-    """Answers for the data of one tick, if the database refuses them. The tick becomes a dead letter, and
-    the timer goes on."""
-
-    __slots__ = ("_kernel",)
-
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
-
-    def refused(self, entry: Entry, error: StoreDataError) -> Effects | None:
-        assert isinstance(entry, Effects)
-        if not entry.inserts:
-            return None
-        envelope = entry.inserts[0]
-        assert isinstance(envelope, Envelope)
-        reason = ExitReason.from_exception(error)
-        report_parked(self._kernel, envelope, reason, "failed")
-        letter = letter_effects(self._kernel, envelope, reason, "failed")
-        return Effects(rows=(*entry.rows, *letter.rows), deletes=entry.deletes)
-
-
 class Timers(Extension):
     """All timers of a node: one queue, and one timer of the event loop."""
 
@@ -104,6 +83,7 @@ class Timers(Extension):
         """The number of times that everything was read anew."""
         self._overdue = False
         """Whether some timers are due and haven't ticked yet, because there are so many."""
+        self.clock = ClockWatch(kernel, self._clock_jumped, self._wait_again)
 
     @property
     def busy(self) -> bool:
@@ -252,6 +232,7 @@ class Timers(Extension):
         kernel = self._kernel
         if kernel.over:
             return  # the rows stay, for the next life
+        self.clock.look()
         self._overdue = True
         now = kernel.runtime.now()
         for _ in range(TICKS_MAX):
@@ -265,6 +246,21 @@ class Timers(Extension):
                 return
             self._tick(timer, now)
         self._set_handle(REST_S if kernel.commits.behind else 0.0)
+
+    def _clock_jumped(self, by_s: float) -> None:
+        now = self._kernel.runtime.now()
+        for timers in self._of.values():
+            for timer in timers.values():
+                try:
+                    move(timer, by_s, now)
+                except (ExtraMissing, ValueError) as error:
+                    logger.error("the timer {} of {} keeps its due time: {}", timer.name, timer.address, error)
+        self._queue.rebuild()
+
+    def _wait_again(self) -> None:
+        self._kernel.delayed.wait_again()
+        if not self._overdue:
+            self._set_handle()
 
     # -- ticks -------------------------------------------------------------------------------------------
 
@@ -357,9 +353,11 @@ class Timers(Extension):
         self.reset()
         self._overdue = True
         found: list[Timer] = []
+        now = self._kernel.runtime.now()
         async for row in self._kernel.store.iterate(TimerRow):
             try:
                 timer = Timer.from_row(row)
+                pull_near(timer, now)
             except (RecordCorrupt, msgspec.MsgspecError) as error:
                 what = f"the node starts without the timer {row.name} of {row.address}"
                 self._kernel.report_damage(error, what, row.address)
@@ -367,6 +365,9 @@ class Timers(Extension):
             self._of.setdefault(timer.address, {})[timer.name] = timer
             found.append(timer)
         self._queue.fill(found)
+
+    async def look_round(self) -> None:
+        self.clock.begin()
 
     async def catch_up(self) -> None:
         """Let timers that came due while the node was away tick now, once, before anything starts.

@@ -105,6 +105,7 @@ class MemoryStore(Store):
             self._epoch = 0
             self.data.locked = False
             self.attempts.close()
+        await uncancelled(self._transactions.close())
         if self._sql is not None:
             empty = not self._sql.execute("PRAGMA page_count").fetchone()[0]  # SQLite can't serialize that
             self.data.sql = b"" if empty else self._sql.serialize()
@@ -133,14 +134,14 @@ class MemoryStore(Store):
         self._apply(commit)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self, *, here: bool = False) -> AsyncIterator[AsyncConnection]:
         """As the contract says, on a SQLite database in memory that holds the user's tables alone."""
         self._check_owned()
         if self._sql is None:
             self._sql = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             if self.data.sql:
                 self._sql.deserialize(self.data.sql)
-        async with self._transactions.transaction(self._sql, self._mutex, self.url) as connection:
+        async with self._transactions.transaction(self._sql, self._mutex, self.url, here=here) as connection:
             yield connection
 
     async def commit_transaction(self, commit: Commit) -> None:
@@ -305,7 +306,7 @@ class MemoryStore(Store):
 
 
 def commit_sql(lease: Lease) -> None:
-    with lease.closing() as connection:
+    with lease.mutex, lease.closing() as connection:
         try:
             connection.execute("COMMIT")
         except ERRORS as error:

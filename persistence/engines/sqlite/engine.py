@@ -88,7 +88,7 @@ class SqliteStore(SqliteReader):
             raise
 
     def disown(self) -> None:
-        _PARENTS.append((self._writer, self._lock))
+        _PARENTS.append((self._writer, self._lock, self._transactions))
         self._writer, self._epoch = None, 0
         self._lock = LockFile(self._lock.path, self.path)
         self._mutex = Lock()  # a thread of the parent may hold the other
@@ -102,6 +102,7 @@ class SqliteStore(SqliteReader):
         await uncancelled(self._close())
 
     async def _close(self) -> None:
+        await self._transactions.close()
         await self._close_reader()  # the writer goes last: SQLite's last connection checkpoints
         await self._worker.call(self._give_back)
         await self._worker.stop()
@@ -279,7 +280,7 @@ class SqliteStore(SqliteReader):
             raise
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self, *, here: bool = False) -> AsyncIterator[AsyncConnection]:
         """As the contract says.
 
         In the block `commit()`, `rollback()`, BEGIN and the like raise `TransactionMisused`; savepoints
@@ -287,14 +288,24 @@ class SqliteStore(SqliteReader):
         """
         if self._writer is None:
             raise StoreUnavailable(f"{self.path} isn't open")
-        async with self._transactions.transaction(self._writer, self._mutex, self.path) as connection:
+        async with self._transactions.transaction(self._writer, self._mutex, self.path, here=here) as connection:
             yield connection
 
     async def commit_transaction(self, commit: Commit) -> None:
         lease = self._transactions.lease
         if lease is None:
             raise RuntimeError("no transaction is held")
-        await self._worker.call(self._write_transaction, lease, commit)
+        if self._transactions.here and lease.mutex.acquire(blocking=False):  # else a statement runs still
+            try:
+                self._write_transaction(lease, commit)
+            finally:
+                lease.mutex.release()
+        else:
+            await self._worker.call(self._write_transaction_alone, lease, commit)
+
+    def _write_transaction_alone(self, lease: Lease, commit: Commit) -> None:
+        with lease.mutex:
+            self._write_transaction(lease, commit)
 
     def _write_transaction(self, lease: Lease, commit: Commit) -> None:
         outcome: Outcome = "dropped"

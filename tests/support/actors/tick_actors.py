@@ -175,6 +175,9 @@ class Later(Runtime):
     def now(self) -> float:
         return super().now() + self.ahead_s
 
+    def elapsed(self) -> float:
+        return super().elapsed() + self.ahead_s
+
 
 def close_gate() -> None:
     Ticker.gate, Ticker.waits = asyncio.Event(), asyncio.Event()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from typing import Any, cast
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any, Self, cast
 
 import aiosqlite
 
@@ -26,12 +28,44 @@ _CONTROL = re.compile(
 
 
 class LeasedConnection(aiosqlite.Connection):
-    """An aiosqlite connection with a thread of its own, on a leased database connection."""
+    """An aiosqlite connection with a thread of its own. It is lent a database connection for one transaction at a time.
+
+    A hop to the thread and back costs as much as many a statement. So a statement makes one: it brings its first rows
+    along, and what touches no database (a new cursor, the end of a read one) makes none.
+    """
 
     def __init__(self, lease: Lease) -> None:
-        super().__init__(lambda: cast(sqlite3.Connection, _Leased(lease)), _FETCH_ROWS)
-        self._lease = lease
+        super().__init__(lambda: cast(sqlite3.Connection, self._leased), _FETCH_ROWS)
+        self._leased = _Leased(lease)
         self._stopped = False
+        self.spoiled = False
+        """Whether a call was cancelled: its statement may still be in the thread's queue. No other turn gets this."""
+
+    @property
+    def fit(self) -> bool:
+        """Whether another transaction may be lent to it."""
+        return not (self._stopped or self.spoiled)
+
+    def lend(self, lease: Lease) -> None:
+        """Run statements under this lease from now on. The one before is over."""
+        self._leased = _Leased(lease)
+        self._connection = cast(sqlite3.Connection, self._leased)
+
+    async def _execute(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        except asyncio.CancelledError:
+            self.spoiled = True
+            raise
+
+    def cursor(self) -> Any:
+        return _Statement(self)
+
+    async def commit(self) -> None:
+        self._conn.commit()
+
+    async def rollback(self) -> None:
+        self._conn.rollback()
 
     def stop(self) -> asyncio.Future[Any] | None:
         """End the thread, once: it would never answer a second stop.
@@ -49,10 +83,65 @@ class LeasedConnection(aiosqlite.Connection):
         SQLAlchemy closes a connection if a task is cancelled in one of its statements. The statement may have long to
         run, and closing would wait for it.
         """
-        if not self._lease.over:
-            self._lease.lost = TransactionMisused("the connection was closed, or a statement was cancelled")
-            self._lease.end()
+        lease = self._leased.lease
+        if not lease.over:
+            lease.lost = TransactionMisused("the connection was closed, or a statement was cancelled")
+            lease.end()
         await super().close()
+
+
+class _Statement(aiosqlite.Cursor):
+    """A cursor that makes one hop to the thread for a statement and its first rows."""
+
+    def __init__(self, connection: LeasedConnection) -> None:
+        super().__init__(connection, connection._conn.cursor())
+        self._first: deque[Any] = deque()
+        self._more = False
+        """Whether there may be rows beyond the first ones."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def execute(self, sql: str, parameters: Any = None) -> Self:
+        await self._execute(self._run, sql, () if parameters is None else parameters)  # type: ignore[no-untyped-call]
+        return self
+
+    def _run(self, sql: str, parameters: Any) -> None:
+        self._first.clear()
+        self._more = False
+        self._cursor.execute(sql, parameters)
+        if self._cursor.description is not None:
+            rows = self._cursor.fetchmany(_FETCH_ROWS)
+            self._first.extend(rows)
+            self._more = len(rows) == _FETCH_ROWS
+
+    async def fetchone(self) -> Any:
+        if self._first:
+            return self._first.popleft()
+        return await super().fetchone() if self._more else None
+
+    async def fetchmany(self, size: int | None = None) -> list[Any]:
+        wanted = self.arraysize if size is None else size
+        rows = [self._first.popleft() for _ in range(min(wanted, len(self._first)))]
+        if self._more and len(rows) < wanted:
+            rows += await super().fetchmany(wanted - len(rows))
+        return rows
+
+    async def fetchall(self) -> list[Any]:
+        rows = list(self._first)
+        self._first.clear()
+        return [*rows, *await super().fetchall()] if self._more else rows
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while rows := await self.fetchmany(_FETCH_ROWS):
+            for row in rows:
+                yield row
+
+    async def close(self) -> None:
+        if self._more:
+            await super().close()
+        else:  # SQLite is through with it
+            self._cursor.close()
 
 
 class _LeasedCursor(sqlite3.Cursor):
@@ -89,13 +178,13 @@ class _Leased:
     """Stands where aiosqlite expects a connection of sqlite3."""
 
     def __init__(self, lease: Lease) -> None:
-        self._lease = lease
+        self.lease = lease
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._lease.connection, name)
+        return getattr(self.lease.connection, name)
 
     def cursor(self, *_: Any) -> sqlite3.Cursor:
-        lease = self._lease
+        lease = self.lease
         cursor = lease.connection.cursor(lambda connection: _LeasedCursor(connection, lease))
         lease.cursors.add(cursor)
         return cursor
@@ -110,11 +199,11 @@ class _Leased:
         return self.cursor().executescript(sql)
 
     def commit(self) -> None:
-        if not self._lease.over and self._lease.connection.in_transaction:
+        if not self.lease.over and self.lease.connection.in_transaction:
             raise TransactionMisused("commit() was called")
 
     def rollback(self) -> None:
-        if not self._lease.over and self._lease.connection.in_transaction:
+        if not self.lease.over and self.lease.connection.in_transaction:
             raise TransactionMisused("rollback() was called")
 
     def close(self) -> None:

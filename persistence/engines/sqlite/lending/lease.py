@@ -27,6 +27,9 @@ class Lease:
         """Held during each execution on `connection`."""
         self.where = where
         self.over = False
+        self.settled = False
+        """Whether the transaction has ended, and no statement of it is at work. (SQLite says that no transaction is
+        open while COMMIT is still at work.)"""
         self.lost: StoreError | None = None
         """The error because of which SQLite rolled the transaction back on its own (a full disk, for one)."""
         self.cursors: WeakSet[sqlite3.Cursor] = WeakSet()
@@ -63,15 +66,19 @@ class Lease:
     def closing(self) -> Iterator[sqlite3.Connection]:
         """For the caller that adds the last statements and commits: the lease is over, the transaction still open.
 
+        The caller holds the mutex.
+
         Raises:
             TransactionMisused: the lease was over before.
             StoreError: SQLite rolled the transaction back.
         """
-        with self.mutex:
-            self.check()
-            self.over = True
-            self._close_cursors()
+        self.check()
+        self.over = True
+        self._close_cursors()
+        try:
             yield self.connection
+        finally:
+            self.settled = not self.connection.in_transaction
 
     def _close_cursors(self) -> None:
         for cursor in list(self.cursors):

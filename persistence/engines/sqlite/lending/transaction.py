@@ -20,6 +20,8 @@ from .lease import Lease
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from .connection import LeasedConnection
+
 __all__ = ("UserTransactions",)
 
 
@@ -29,22 +31,35 @@ class UserTransactions:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._engine: AsyncEngine | None = None
+        self._raw: LeasedConnection | None = None
+        """The one connection of the engine's pool. It is lent each transaction in turn, as long as all goes well."""
         self.lease: Lease | None = None
+        self.here = False
+        """Whether the transaction that is held was begun on the loop's thread."""
 
     @asynccontextmanager
     async def transaction(
-        self, connection: sqlite3.Connection, mutex: Lock, where: str
+        self, connection: sqlite3.Connection, mutex: Lock, where: str, *, here: bool = False
     ) -> AsyncIterator[AsyncConnection]:
-        """Run BEGIN IMMEDIATE, the block, then ROLLBACK, which undoes nothing after a commit."""
+        """Run BEGIN IMMEDIATE, the block, then ROLLBACK, which undoes nothing after a commit.
+
+        Args:
+            here: begin on the loop's own thread, because that takes less time than the way to another.
+        """
         if self.lease is not None:
             raise RuntimeError("a transaction is held already")
         lease = self.lease = Lease(connection, mutex, where)
+        self.here = here
         leased: AsyncConnection | None = None
         try:
-            engine = self._connected()
-            leased = engine.connect()
+            if self._raw is not None:
+                self._raw.lend(lease)
+            leased = self._connected().connect()
             await leased.start()
-            await uncancelled(self._worker.call(lease.begin))
+            if here:
+                lease.begin()
+            else:
+                await uncancelled(self._worker.call(lease.begin))
             yield leased
         finally:
             lease.end()
@@ -52,19 +67,40 @@ class UserTransactions:
 
     async def _take_back(self, lease: Lease, leased: AsyncConnection | None) -> None:
         try:
-            await self._worker.call(lease.roll_back)
+            if not lease.settled:
+                await self._worker.call(lease.roll_back)
+            whole = lease.lost is None
             if leased is not None:
-                with suppress(Exception):
+                try:
                     await leased.close()
+                except Exception:
+                    whole = False
+            if not whole or self._raw is None or not self._raw.fit:
+                await self._discard()  # something of this transaction may be in the connection, or in its thread
         finally:
             self.lease = None
+
+    async def _discard(self) -> None:
+        engine, self._engine, raw, self._raw = self._engine, None, self._raw, None
+        if raw is not None:
+            with suppress(Exception):
+                await raw.close()
+        if engine is not None:
+            with suppress(Exception):
+                await engine.dispose()
+
+    async def close(self) -> None:
+        """End the connection's thread. No transaction is held."""
+        await self._discard()
 
     def _connected(self) -> AsyncEngine:
         if self._engine is None:
             from sqlalchemy.ext.asyncio import create_async_engine  # late: nodes without user transactions needn't wait
-            from sqlalchemy.pool import NullPool
+            from sqlalchemy.pool import StaticPool
 
-            self._engine = create_async_engine("sqlite+aiosqlite://", poolclass=NullPool, async_creator=self._lease_out)
+            self._engine = create_async_engine(
+                "sqlite+aiosqlite://", poolclass=StaticPool, pool_reset_on_return=None, async_creator=self._lease_out
+            )
         return self._engine
 
     async def _lease_out(self) -> Any:
@@ -73,4 +109,5 @@ class UserTransactions:
         lease = self.lease
         assert lease is not None, "connections are only made inside a transaction"
         # Its thread inherits from the worker's that it is a daemon, so that an unclosed one doesn't hang the exit.
-        return await (await self._worker.call(LeasedConnection, lease))
+        self._raw = raw = await self._worker.call(LeasedConnection, lease)
+        return await raw

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlite_stores import Make, mounted, writer
 from store_samples import actor, commit, message, tell
 
-from greenroom.persistence.errors import StoreError, StoreFull, StoreUnavailable
+from greenroom.persistence.errors import StoreError, StoreFull, StoreLost, StoreUnavailable
 from greenroom.persistence.store.checksums import verify
 from greenroom.persistence.store.commit import Commit
 from greenroom.persistence.store.rows import ActorRow, MessageRow
@@ -83,7 +83,7 @@ async def test_a_really_full_disk(tmp_path: Path, make: Make) -> None:
                 full = error
         assert number > 3
         with pytest.raises(StoreFull):
-            await store.submit([tell(body="x" * 100_000)])
+            await store.submit([tell(body="x" * 400_000)])
         store.attempts.note(4000, "00" * 16, "/a")  # no SIGBUS: its blocks are there
         owner = await store.reopen()
         assert owner.commit_no == number
@@ -159,7 +159,7 @@ async def test_reopen_when_the_file_is_gone(tmp_path: Path, make: Make) -> None:
     store = make()
     await store.open()
     os.rename(tmp_path / "bank.db", tmp_path / "away.db")
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreLost):
         await store.reopen()
     with pytest.raises(StoreUnavailable):
         store.commit_now(commit(1))
