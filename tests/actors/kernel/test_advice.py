@@ -213,13 +213,17 @@ async def test_a_node_that_has_stopped(memory: MemoryGround) -> None:
 
 async def test_a_node_that_has_ended_by_itself_says_why(memory: MemoryGround) -> None:
     with pytest.raises(TreeGaveUp):
-        async with memory.node(tree(Clerk, ("collector", Collector), intensity=0)) as system:
+        async with memory.node(tree(Clerk, ("collector", Collector), ("tasks", TaskSupervisor), intensity=0)) as system:
             ref = system.ref("/t/clerk")
             ref.tell(Start(how="fail"))
             await system.ended.wait()
             with pytest.raises(SystemStopped, match=r"ended by itself \(/t gave up: .*Mend that") as caught:
                 ref.tell(Note())
             assert "async with" not in str(caught.value)
+            with pytest.raises(SystemStopped, match=r"ended by itself \(/t gave up: .*Mend that"):
+                await ref.ask(Number())
+            with pytest.raises(SystemStopped, match=r"ended by itself \(/t gave up: .*Mend that"):
+                system.tasks("/t/tasks").start(asyncio.sleep, 0)
             await system.idle()
 
 
