@@ -28,6 +28,7 @@ __all__ = (
     "StoreMissing",
     "StoreUnavailable",
     "StoreUrlInvalid",
+    "TableReserved",
     "TransactionMisused",
     "WrongThread",
     "redacted",
@@ -327,3 +328,20 @@ class TransactionMisused(StoreError):
     def __init__(self, why: str) -> None:
         self.why = why
         super().__init__(f"{why}. The transaction is the turn's: it commits with the turn, or not at all")
+
+
+class TableReserved(TransactionMisused):
+    """The SQL of a turn tried to write to a table of greenroom, or to change a setting on which the store relies."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.why = what
+        StoreError.__init__(
+            self,
+            f"{what} was refused: tables whose names begin with greenroom_, and the settings of the store, are "
+            "greenroom's own. Give a table of yours another name; change messages and states by turns, or by "
+            "greenroom's commands",
+        )
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.what,)

@@ -139,6 +139,7 @@ class MemoryStore(Store):
         self._check_owned()
         if self._sql is None:
             self._sql = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._transactions.guard(self._sql)
             if self.data.sql:
                 self._sql.deserialize(self.data.sql)
         async with self._transactions.transaction(self._sql, self._mutex, self.url, here=here) as connection:

@@ -178,6 +178,7 @@ class SqliteStore(SqliteReader):
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
         self._variables = sql.variables(writer)
+        self._transactions.guard(writer)
         self._reader = connect(self.path, reads_only=True)
         self._presence.note()
         return writer

@@ -249,3 +249,13 @@ def test_the_schema_demands_no_kind_and_knows_every_key() -> None:
     assert set(definitions["SupervisorSpec"]["properties"]) == {"kind", *SupervisorSpec.__struct_fields__}
     assert not any(definition["additionalProperties"] for definition in definitions.values())
     json.dumps(schema)
+
+
+def test_the_limits_of_a_node_reach_its_settings(app: Path) -> None:
+    Path("bank.toml").write_text(ROOT + "[node]\ntransaction_timeout_s = 2.5\nkey_retention_s = 60\n")
+    settings = load_config("bank.toml", environ={"GREENROOM_NODE__INBOX_POLL_S": "0.5"}).node.system()
+    found = (settings.transaction_timeout_s, settings.key_retention_s, settings.inbox_poll_s)
+    assert found == (2.5, 60, 0.5)
+    for name in ("transaction_timeout_s", "key_retention_s", "inbox_poll_s"):
+        Path("bank.toml").write_text(ROOT + f"[node]\n{name} = 0\n")
+        assert f"node.{name}: found 0, expected a number of seconds above 0" in str(refused("bank.toml"))

@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 
 import aiosqlite
 
-from ....errors import TransactionMisused
+from ....errors import TableReserved, TransactionMisused
 from ..driver import translate
 from .lease import Lease
 
@@ -169,6 +169,9 @@ class _LeasedCursor(sqlite3.Cursor):
             try:
                 execute(sql, parameters)
             except sqlite3.Error as error:
+                if lease.refused is not None:
+                    refused, lease.refused = lease.refused, None
+                    raise TableReserved(refused) from error
                 if not lease.connection.in_transaction:
                     lease.lost = translate(error, lease.where)
                 raise

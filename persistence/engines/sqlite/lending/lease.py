@@ -30,6 +30,8 @@ class Lease:
         self.settled = False
         """Whether the transaction has ended, and no statement of it is at work. (SQLite says that no transaction is
         open while COMMIT is still at work.)"""
+        self.refused: str | None = None
+        """What the latest statement was refused for (`guard`)."""
         self.lost: StoreError | None = None
         """The error because of which SQLite rolled the transaction back on its own (a full disk, for one)."""
         self.cursors: WeakSet[sqlite3.Cursor] = WeakSet()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....runtime import uncancelled
 from ..worker import Worker
+from .guard import refusal
 from .lease import Lease
 
 if TYPE_CHECKING:
@@ -63,7 +64,10 @@ class UserTransactions:
             yield leased
         finally:
             lease.end()
-            await uncancelled(self._take_back(lease, leased))
+            if lease.settled:  # nothing is waited for, so nothing can be cancelled
+                await self._take_back(lease, leased)
+            else:
+                await uncancelled(self._take_back(lease, leased))
 
     async def _take_back(self, lease: Lease, leased: AsyncConnection | None) -> None:
         try:
@@ -92,6 +96,17 @@ class UserTransactions:
     async def close(self) -> None:
         """End the connection's thread. No transaction is held."""
         await self._discard()
+
+    def guard(self, connection: sqlite3.Connection) -> None:
+        """Keep SQL of users from writing to greenroom's tables on a connection that is lent. Once a connection."""
+        connection.set_authorizer(self._authorize)
+
+    def _authorize(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:
+        lease = self.lease
+        if lease is None or lease.over:
+            return sqlite3.SQLITE_OK
+        lease.refused = refusal(action, first, second)
+        return sqlite3.SQLITE_OK if lease.refused is None else sqlite3.SQLITE_DENY
 
     def _connected(self) -> AsyncEngine:
         if self._engine is None:

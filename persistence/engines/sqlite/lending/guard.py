@@ -1,0 +1,49 @@
+"""Guard: SQL of users reads greenroom's tables, and writes to its own alone.
+
+A row of ours that is written past greenroom has no checksum that fits, and its commit doesn't count it. SQLite asks an
+authorizer for each thing that a statement will do, when the statement is compiled (SQLite: c3ref/set_authorizer.html).
+So a statement that runs again costs nothing. Statements of ours are compiled while no lease is held, or after its end.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ....store.rows import PREFIX
+
+__all__ = ("refusal",)
+
+_WRITES = {
+    sqlite3.SQLITE_INSERT: "INSERT INTO",
+    sqlite3.SQLITE_UPDATE: "UPDATE",
+    sqlite3.SQLITE_DELETE: "DELETE FROM",
+    sqlite3.SQLITE_CREATE_TABLE: "CREATE TABLE",
+    sqlite3.SQLITE_CREATE_VIEW: "CREATE VIEW",
+    sqlite3.SQLITE_DROP_TABLE: "DROP TABLE",
+}
+"""Actions whose first argument is a table."""
+_PRAGMAS = frozenset(
+    {
+        *("application_id", "auto_vacuum", "encoding", "ignore_check_constraints", "journal_mode"),
+        *("journal_size_limit", "locking_mode", "max_page_count", "page_size", "query_only"),
+        *("reverse_unordered_selects", "schema_version", "synchronous", "user_version"),
+        *("wal_autocheckpoint", "wal_checkpoint", "writable_schema"),
+    }
+)
+"""Settings of the writer's connection, or of the file, on which the store relies."""
+
+
+def refusal(action: int, first: str | None, second: str | None) -> str | None:
+    """The words for an action that a user's statement may not do; None if it may."""
+    verb = _WRITES.get(action)
+    if verb is not None and _is_ours(first):
+        return f"{verb} {first}"
+    if action == sqlite3.SQLITE_ALTER_TABLE and _is_ours(second):
+        return f"ALTER TABLE {second}"
+    if action == sqlite3.SQLITE_PRAGMA and second is not None and (first or "").lower() in _PRAGMAS:
+        return f"PRAGMA {first}={second}"
+    return None
+
+
+def _is_ours(table: str | None) -> bool:
+    return table is not None and table.lower().startswith(PREFIX)

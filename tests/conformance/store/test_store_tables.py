@@ -1,0 +1,79 @@
+"""SQL of users has its own tables, under any name but ours, and reads those of greenroom alone."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from store_samples import commit, message
+
+from greenroom.persistence.errors import TableReserved
+from greenroom.persistence.store.rows import MessageRow
+
+
+async def opened(stores: Any) -> Any:
+    store = stores.make()
+    await store.open()
+    store.commit_now(commit(1, message(1)))
+    return store
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE greenroom_mine (x)",
+        "CREATE TABLE IF NOT EXISTS Greenroom_Message_2 (x)",
+        "CREATE VIEW greenroom_view AS SELECT 1",
+        "PRAGMA user_version = 9",
+        "PRAGMA application_id = 9",
+        "PRAGMA journal_mode = DELETE",
+        "PRAGMA synchronous = OFF",
+        "PRAGMA main.wal_autocheckpoint = 0",
+    ],
+)
+async def test_names_and_settings_that_are_ours(stores: Any, statement: str) -> None:
+    store = await opened(stores)
+    async with store.transaction() as connection:
+        with pytest.raises(TableReserved, match=r"greenroom_|PRAGMA"):
+            await connection.execute(text(statement))
+        await connection.execute(text("CREATE TABLE message (mine)"))  # the transaction goes on
+        await connection.execute(text("INSERT INTO message VALUES (1)"))
+        await store.commit_transaction(commit(2, message(2)))
+    assert await store.count(MessageRow) == 2
+    async with store.transaction() as connection:
+        assert (await connection.execute(text("SELECT mine FROM message"))).all() == [(1,)]
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO greenroom_message SELECT * FROM greenroom_message",
+        "UPDATE greenroom_message SET priority = 3",
+        "DELETE FROM greenroom_message",
+        "DROP TABLE greenroom_message",
+        "ALTER TABLE greenroom_message ADD COLUMN mine",
+        "WITH x AS (SELECT 1) DELETE FROM main.greenroom_owner",
+    ],
+)
+async def test_rows_of_ours_are_read_only(stores: Any, statement: str) -> None:
+    store = await opened(stores)
+    if not hasattr(store, "path"):
+        await store.close()
+        pytest.skip("its tables are elsewhere")
+    async with store.transaction() as connection:
+        with pytest.raises(TableReserved, match="greenroom_"):
+            await connection.execute(text(statement))
+        assert (await connection.execute(text("SELECT count(*) FROM greenroom_message"))).scalar() == 1
+        await connection.execute(text("PRAGMA table_info('greenroom_message')"))
+        await store.commit_transaction(commit(2, message(2)))
+    store.commit_now(commit(3, message(3)).delete(MessageRow, 1))  # our own statements aren't asked
+    assert await store.count(MessageRow) == 2
+    await store.close()
+
+
+def test_the_error_survives_a_pickle() -> None:
+    error = TableReserved("DELETE FROM greenroom_owner")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
