@@ -46,6 +46,7 @@ class Ping(Request[int]):
 class Waiter(Actor[list[int]]):
     backoff = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
     max_attempts = 3
+    handler_timeout_s = None
 
     def initial_state(self) -> list[int]:
         return []
