@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sys
 import time
 
 import msgspec
@@ -44,6 +46,12 @@ class Die(Request[int]):
 
 class Vanish(Message):
     """Ends the process as if all were well."""
+
+
+class Exit(Message):
+    """Calls `sys.exit` in a child task, or in a callback of the loop."""
+
+    where: str
 
 
 class Hang(Message):
@@ -99,6 +107,18 @@ class Tally(Actor[Sum]):
     @handler
     def vanish(self, message: Vanish) -> None:
         os._exit(0)
+
+    @handler
+    async def exit(self, message: Exit) -> None:
+        if message.where == "callback":
+            asyncio.get_running_loop().call_soon(sys.exit, 1)
+            await asyncio.sleep(60)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.child())
+
+    async def child(self) -> None:
+        await asyncio.sleep(0)
+        sys.exit(1)
 
     @handler
     def hang(self, message: Hang) -> None:

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 from programs import Place
-from tally import Add, Hang, Kill, Vanish
+from tally import Add, Exit, Hang, Kill, Vanish
 
 
 def test_it_is_started_again_and_goes_on(place: Place) -> None:
@@ -54,6 +54,19 @@ def test_a_message_that_kills_the_process_is_parked_and_its_neighbours_arent(pla
     assert place.data("actors", "show", "/t/one")["state"] == {"total": 9}
     totals = [actor["state"]["total"] for actor in place.data("actors", "list", "/t/tallies")]
     assert totals == [1] * 10
+
+
+@pytest.mark.parametrize(("where", "cause"), [("child", "failed"), ("callback", "crash")])
+def test_a_message_that_exits_in_a_task_is_parked(place: Place, where: str, cause: str) -> None:
+    """In a child task it is a failure of the message. In a callback of the loop it is taken for a crash."""
+    place.prepare()
+    place.tell(("/t/one", Exit(where=where)), ("/t/tallies/2", Add(amount=1)))
+    run = place.run("--until-idle")
+    assert run.wait() == 0
+    assert ("it starts again" in run.log) == (cause == "crash")
+    (letter,) = place.data("dead", "list")
+    assert (letter["type"], letter["cause"], letter["attempts"]) == ("Exit", cause, 3)
+    assert place.data("actors", "show", "/t/tallies/2")["state"] == {"total": 1}
 
 
 def test_a_message_that_kills_before_it_is_on_disk(place: Place) -> None:
