@@ -316,9 +316,11 @@ class Run:
                 up = system.kernel.cells[child].status is UP
                 self.need(up == (status == "running"), f"{address} says that {child} is {status}")
                 if not up and child in STATIC:
-                    self.need(
-                        any(step.to == child and step.what == "terminate" for step in self.steps), f"{child} is down"
-                    )
+                    # OTP: if a group's restart was called off by administration, the rest of the group stays stopped.
+                    parent = child.rpartition("/")[0]
+                    near = {child} if parent == "/t" else {one for one in STATIC if one.startswith(parent)}
+                    terminated = any(step.to in near and step.what == "terminate" for step in self.steps)
+                    self.need(terminated, f"{child} is {system.kernel.cells[child].status}, shown as {status}")
 
     async def second_life(self) -> None:
         """Everything that had waited is handled."""
