@@ -55,7 +55,7 @@ def test_its_mode_and_content(tmp_path: Path) -> None:
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="No such file"):
+    with pytest.raises(StoreUnavailable, match="there is no folder"):
         lock(tmp_path / "missing" / "l").acquire()
 
 

@@ -157,7 +157,7 @@ async def test_an_empty_file_is_a_fresh_store(tmp_path: Path, make: Make) -> Non
 
 
 async def test_no_folder(tmp_path: Path, make: Make) -> None:
-    with pytest.raises(StoreUnavailable, match="No such file"):
+    with pytest.raises(StoreUnavailable, match="there is no folder"):
         await make(tmp_path / "missing" / "bank.db").open()
 
 
