@@ -18,6 +18,10 @@ __all__ = ("inspect", "prepare")
 _COLUMNS = {**{table.name: row._fields for row, table in ROWS.items()}, OWNER_TABLE: OwnerRow._fields}
 
 
+SWITCHES_MAX = 20
+"""So often the switch to WAL is tried while others have the database."""
+
+
 def inspect(connection: sqlite3.Connection, path: str) -> int:
     """The file's schema version; 0 if it has none of our tables yet.
 
@@ -90,7 +94,7 @@ def prepare(path: str, *, migrates: bool = True) -> None:
     """
     connection = connect(path)
     try:
-        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        mode = _to_wal(connection)
         if mode != "wal":
             raise StoreUnavailable(f"{path}: the file system can't do WAL (it offers journal_mode {mode})")
         version = inspect(connection, path)
@@ -111,6 +115,19 @@ def prepare(path: str, *, migrates: bool = True) -> None:
         raise translate(error, path) from error
     finally:
         connection.close()
+
+
+def _to_wal(connection: sqlite3.Connection) -> str:
+    """Switch to WAL. SQLite doesn't wait for another process that does the same, or makes the tables."""
+    for _ in range(SWITCHES_MAX):
+        try:
+            return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            connection.execute("BEGIN IMMEDIATE")  # this waits
+            connection.execute("ROLLBACK")
+    return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
 
 
 def _marks(version: int) -> tuple[str, ...]:
