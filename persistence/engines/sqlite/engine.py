@@ -64,7 +64,7 @@ class SqliteStore(SqliteReader):
         self.runtime = runtime
         self.synchronous_level = location.synchronous or synchronous_level
         self._accepts_loss = location.accept_loss or self.synchronous_level == "NORMAL"
-        self.attempts: SlotFile = SlotFile(f"{self.path}.slots", f"{self.path}.hang")
+        self._slot_file = self.attempts = SlotFile(f"{self.path}.slots", f"{self.path}.hang")
         self._mark = Mark(f"{self.path}.mark")
         self._lock = LockFile(f"{self.path}.lock", self.path)
         self._worker = Worker("greenroom-writer")
@@ -94,7 +94,7 @@ class SqliteStore(SqliteReader):
         self._mutex = Lock()  # a thread of the parent may hold the other
         self._worker = Worker("greenroom-writer")
         self._transactions = UserTransactions(self._worker)
-        self.attempts.disown()
+        self._slot_file.disown()
         self._mark.disown()
         super().disown()
 
