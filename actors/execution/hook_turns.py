@@ -154,6 +154,7 @@ async def drive(turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: f
 
 def _value(turn: Turn, task: asyncio.Task[Outcome], hook: str) -> Any:
     """The value of a hook that has ended, or its error. Here it is told whether a cancellation was asked for."""
+    value: Any = None
     error: BaseException | None
     try:
         value, error = task.result()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import GeneratorType
-from typing import Any
+from typing import Any, cast
 
 from ...kernel.errors import ExitInTask
 from ...kernel.turn import current_turn
@@ -82,7 +82,7 @@ def _carried(error: Any, *more: Any) -> tuple[Any, ...]:
     return (carried,)
 
 
-Coroutine.register(Guarded)
+cast(Any, Coroutine).register(Guarded)
 
 
 class TaskFactory:

@@ -8,7 +8,7 @@ still have the statement in its queue, and if it ran after our ROLLBACK it would
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -69,7 +69,10 @@ class UserTransactions:
             else:
                 await uncancelled(self._take_back(lease, leased))
 
-    async def _take_back(self, lease: Lease, leased: AsyncConnection | None) -> None:
+    def _take_back(self, lease: Lease, leased: AsyncConnection | None) -> Coroutine[Any, Any, None]:
+        return self._taken_back(lease, leased)
+
+    async def _taken_back(self, lease: Lease, leased: AsyncConnection | None) -> None:
         try:
             if not lease.settled:
                 await self._worker.call(lease.roll_back)
