@@ -140,7 +140,7 @@ class Executor:
                 raise
             return None
         kernel.stepping = None
-        if turn.waits or kernel.caution is not None:
+        if turn.waits or turn.held is not None or kernel.caution is not None:
             return self._finish(turn, result, spec)
         turn.finish(result, spec.reply if type(envelope) is Ask else None)
         return None

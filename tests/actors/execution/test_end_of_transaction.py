@@ -10,7 +10,7 @@ from grounds import Ground, MemoryGround, tree
 from patience import patience
 from sqlalchemy import text
 
-from greenroom import Actor, ExitReason, Message, Request, Settings, handler
+from greenroom import Actor, ChildSpec, ExitReason, Message, Request, Retry, Settings, handler
 from greenroom.actors.execution.hook_turns import run_on_stop
 from greenroom.actors.execution.transaction import WriteSlot
 from greenroom.actors.execution.user_code.user_task import interrupt
@@ -169,3 +169,38 @@ async def test_an_end_of_the_caller_is_no_failed_stop(
         assert cell.turn is None
         system.kernel.part(Refusals)._wary.clear()
     assert not recorder.of("actor.stop_failed")
+
+
+class Note(Message):
+    how: str
+
+
+class Notes(Actor[list[str]]):
+    """Its transactions hold no SQL, so that nothing in them suspends once their connection is there."""
+
+    max_attempts = 1
+
+    def initial_state(self) -> list[str]:
+        return []
+
+    @handler
+    async def note(self, note: Note) -> None:
+        async with self.transaction():
+            self.state.append(note.how)
+            if note.how == "retry":
+                raise Retry("later", after_s=0.0)
+
+    @handler
+    async def ask(self, ask: Ask) -> str:
+        async with self.transaction():
+            return " ".join(self.state)
+
+
+async def test_a_transaction_in_which_nothing_suspends_ends_with_its_turn(ground: Ground) -> None:
+    async with patience(), ground.node(tree(ChildSpec(id="notes", actor=Notes))) as system:
+        notes = system.ref("/t/notes")
+        for how in ("a", "b", "retry", "c"):
+            await notes.tell(Note(how=how))
+        await system.idle()
+        assert await notes.ask(Ask()) == "a b c"
+        assert not system.kernel.committer.held
