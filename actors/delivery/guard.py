@@ -72,10 +72,11 @@ def checked_address(address: object) -> str:
 
 
 def _no_address(address: object) -> NoReturn:
-    remedy = ""
+    why, remedy = 'an address is an absolute path, such as "/bank/ledger"', ""
     if isinstance(address, str) and address.startswith("/") and not address.endswith("/"):
-        remedy = "Use a shorter key, without control characters"
-    raise ActorNotFound(f"{address!s:.500}", 'an address is an absolute path, such as "/bank/ledger"', remedy)
+        why = f"a name in an address has 1 to {NAME_LENGTH_MAX} printable characters"
+        remedy = "Use a shorter name, without control characters"
+    raise ActorNotFound(f"{address!s:.500}", why, remedy)
 
 
 def checked_key(key: object) -> str:

@@ -22,7 +22,7 @@ _LINES: dict[str, tuple[str, str]] = {
     ),
     "recovery.started": (
         "WARNING",
-        "the node died while it handled messages: {alone} of {suspects} suspects are run again alone ({absent} absent)",
+        "the node died while it handled messages: {suspects} suspects are run again, {alone} of them alone",
     ),
     "recovery.ended": (
         "INFO",

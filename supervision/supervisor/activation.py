@@ -42,8 +42,8 @@ class Activation:
         if resolution is None:
             return None
         if not is_key(key):
-            why = f"a key is printable and at most {ID_LENGTH_MAX} characters long"
-            raise ActorNotFound(f"{parent.address}/{key}", why, "Use a shorter key, without control characters")
+            why = f"a name in an address has 1 to {ID_LENGTH_MAX} printable characters"
+            raise ActorNotFound(f"{parent.address}/{key}", why, "Use a shorter name, without control characters")
         spec = cast(SupervisorSpec, parent.spec)
         siblings = self._children.siblings(parent.address)
         if len(siblings) >= spec.max_children:

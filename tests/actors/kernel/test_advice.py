@@ -114,7 +114,7 @@ async def test_an_address_that_is_no_path(memory: MemoryGround, address: str) ->
 
 async def test_a_key_that_no_child_can_have(memory: MemoryGround) -> None:
     async with memory.node(tree(pool(Clerk))) as system:
-        with pytest.raises(ActorNotFound, match=r"Use a shorter key, without control characters$"):
+        with pytest.raises(ActorNotFound, match=r"Use a shorter name, without control characters$"):
             system.ref("/t/pool/a\nb").tell(Note())
 
 
