@@ -57,7 +57,7 @@ _LINES: dict[str, tuple[str, str]] = {
     ),
     "store.commits_lost": (
         "ERROR",
-        "the store lacks the last {missing} that it had taken; the node goes on without them, as it was told to",
+        "commits are missing that were acknowledged: {missing}. The node goes on without them",
     ),
     "store.row_damaged": ("ERROR", "{text}: {effect}"),
     "store.dead_letters_deleted": ("WARNING", "{count} old dead letters were deleted: {limit}"),

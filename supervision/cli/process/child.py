@@ -68,7 +68,7 @@ class Node:
 
     def _die(self, error: SystemExit) -> NoReturn:
         """End the process at once, as a crash would. A callback of the event loop has raised `SystemExit`, so nobody
-        knows whose it was: the messages at work are run again alone, and the one that does it again is charged."""
+        knows whose it was. The messages that were at work are suspects of the next life."""
         logger.opt(exception=error).critical(
             "SystemExit({!r}) in a callback of the event loop (call_later, add_done_callback, a signal handler) has "
             "ended the node. Raise errors in handlers and tasks instead",

@@ -291,4 +291,4 @@ def test_lost_commits_are_accepted_by_the_url(worked: Place) -> None:
     lose_the_last(worked)
     node = worked.run("--until-idle", "--store", f"{worked.url}?lost_commits=accept")
     assert node.wait() == 0
-    assert "the store lacks the last 2 commits" in node.log
+    assert "commits are missing that were acknowledged: 2 commits." in node.log
