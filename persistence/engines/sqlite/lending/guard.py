@@ -20,8 +20,22 @@ _WRITES = {
     sqlite3.SQLITE_CREATE_TABLE: "CREATE TABLE",
     sqlite3.SQLITE_CREATE_VIEW: "CREATE VIEW",
     sqlite3.SQLITE_DROP_TABLE: "DROP TABLE",
+    # A temporary table or view hides a stored one of its name, from the statements of greenroom as well.
+    sqlite3.SQLITE_CREATE_TEMP_TABLE: "CREATE TEMP TABLE",
+    sqlite3.SQLITE_CREATE_TEMP_VIEW: "CREATE TEMP VIEW",
+    sqlite3.SQLITE_CREATE_VTABLE: "CREATE VIRTUAL TABLE",
 }
 """Actions whose first argument is a table."""
+_CHANGES = {
+    sqlite3.SQLITE_ALTER_TABLE: "ALTER TABLE",
+    # A trigger would run within the commits of greenroom, and a unique index could refuse them.
+    sqlite3.SQLITE_CREATE_TRIGGER: "CREATE TRIGGER ON",
+    sqlite3.SQLITE_CREATE_TEMP_TRIGGER: "CREATE TEMP TRIGGER ON",
+    sqlite3.SQLITE_CREATE_INDEX: "CREATE INDEX ON",
+    sqlite3.SQLITE_DROP_INDEX: "DROP INDEX OF",
+    sqlite3.SQLITE_DROP_TRIGGER: "DROP TRIGGER OF",
+}
+"""Actions whose second argument is a table."""
 _PRAGMAS = frozenset(
     {
         *("application_id", "auto_vacuum", "encoding", "ignore_check_constraints", "journal_mode"),
@@ -38,8 +52,9 @@ def refusal(action: int, first: str | None, second: str | None) -> str | None:
     verb = _WRITES.get(action)
     if verb is not None and _is_ours(first):
         return f"{verb} {first}"
-    if action == sqlite3.SQLITE_ALTER_TABLE and _is_ours(second):
-        return f"ALTER TABLE {second}"
+    verb = _CHANGES.get(action)
+    if verb is not None and _is_ours(second):
+        return f"{verb} {second}"
     if action == sqlite3.SQLITE_PRAGMA and second is not None and (first or "").lower() in _PRAGMAS:
         return f"PRAGMA {first}={second}"
     return None
