@@ -92,8 +92,7 @@ class Caution:
         self.trial.serve(cell)
 
     def rested(self) -> None:
-        if not self._kernel.closing:  # a stop puts messages back that are suspects of the next life
-            self.forget_suspects()
+        self.forget_suspects()
 
     def progress(self) -> dict[str, int]:
         return {
@@ -198,6 +197,8 @@ class Caution:
     def forget_suspects(self) -> None:
         """Forget suspects that haven't come back: if the node is idle, their senders' turns will never run again. Those
         that run, or whose turn hasn't come, stay."""
+        if self._kernel.closing:  # a stop puts messages back that are suspects of the next life
+            return
         busy = {*self.trial.running, *self.trial.held.values()}
         for uid in [uid for uid in self.suspects if uid not in busy]:
             self._forgotten += 1
@@ -206,9 +207,7 @@ class Caution:
             self._forget_later()
 
     def _forget_later(self) -> None:
-        kernel = self._kernel
-        if not kernel.closing:
-            kernel.runtime.call_later(SUSPICION_S, self.forget_suspects)
+        self._kernel.runtime.call_later(SUSPICION_S, self.forget_suspects)
 
     # -- the boot ---------------------------------------------------------------------------------------------
 

@@ -145,6 +145,8 @@ class Trial:
 
     def _look(self) -> None:
         self._timer = None
+        if self._kernel.closing:  # also a node whose start failed
+            return
         if not self._open:
             self._look_later()
             return
@@ -157,5 +159,5 @@ class Trial:
             elif cell.status not in (UP, PASSIVE):
                 self.serve(cell)
         self.go_on()
-        if self.held and not self._kernel.closing:
+        if self.held:
             self._look_later()

@@ -10,7 +10,7 @@ from grounds import Ground, MemoryGround, as_spec, pool, tree
 from patience import patience, patient
 from suspicion import limited, recovered
 
-from greenroom import Actor, Backoff, Message, Request, handler
+from greenroom import Actor, Backoff, Message, Request, StartFailed, handler
 from greenroom.actors.recovery import trial
 from greenroom.actors.recovery.suspects import FREE_DEATHS
 from greenroom.persistence.store.rows import AttemptRow, DeadLetterRow
@@ -42,6 +42,7 @@ class World:
         self.order: list[str] = []
         self.ground: Ground | None = None
         self.images: list[Ground] = []
+        self.held: list[Any] = []
 
     async def at_gate(self, address: str) -> None:
         self.order.append(address)
@@ -336,3 +337,35 @@ async def test_a_node_that_ends_while_suspects_wait(memory: MemoryGround) -> Non
     async with image.node(SPEC) as system:
         await patient(system.idle())
         assert await attempts(system) == [[1]] * 8
+
+
+class Late(Waiter):
+    """Its start fails, once a suspect waits."""
+
+    able = True
+
+    async def on_start(self) -> None:
+        if not Late.able:
+            async with patience():
+                while not world.held:
+                    await asyncio.sleep(0)
+            raise RuntimeError
+
+
+async def test_a_node_whose_start_fails_while_a_suspect_waits_looks_no_more(
+    memory: MemoryGround, clock: VirtualRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, look = trial.Trial.hold, trial.Trial._look
+    looks = []
+    monkeypatch.setattr(trial.Trial, "hold", lambda *held: (world.held.append(held), hold(*held)))
+    monkeypatch.setattr(trial.Trial, "_look", lambda self: (looks.append(self), look(self)))
+    monkeypatch.setattr(Late, "able", True)
+    of = tree(as_spec(("a", Waiter), shutdown="brutal_kill"), ("late", Late))
+    image = await first_life(memory, ["/t/a"], of)
+    Late.able = False
+    with pytest.raises(StartFailed):
+        async with image.node(of, runtime=clock):
+            pass
+    assert world.held
+    await clock.advance(10 * trial.LOOK_S)
+    assert len(looks) == 1
