@@ -204,6 +204,8 @@ class Dispatcher:
                     breathed = stepped = clock()
         finally:
             # The pool must not notice how the task ended: by the stop, or by a handler that cancels its own task.
+            if kernel.cut_short:
+                self.closed = True  # the loop ends: nothing would end a runner that takes the place of this one
             if parked is not None and parked in self._parked:
                 self._parked.remove(parked)
             else:

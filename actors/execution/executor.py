@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from ...persistence.errors import StoreError
 from ..definition.handlers import HandlerSpec
 from ..kernel.cell import DOWN, PASSIVE, STOPPED, UP, Cell, no_charge
-from ..kernel.errors import HandlerTimeout, Ignore, StartFailed
+from ..kernel.errors import AskFailed, HandlerTimeout, Ignore, StartFailed
 from ..kernel.failures import comes_of_stop
 from ..kernel.kernel import Kernel
 from ..kernel.turn import FINISHED, OPEN, Turn
@@ -36,6 +36,7 @@ SPARED_MAX = 3
 """So many times a message isn't charged because other code has cancelled its handler. Then it is, so that this ends."""
 SPARED_KEPT = 1000
 """The number of such messages that are remembered; the oldest are forgotten."""
+CANCELLED = ExitReason.killed("other code has cancelled its handler")
 LOST: Final = "lost"
 """The incarnation was abandoned or reset meanwhile, so the cell isn't this runner's any more."""
 
@@ -210,6 +211,8 @@ class Executor:
             raise error
         if interrupt is None and isinstance(task, UserTask) and task.foreign and self._spares(turn):
             interrupt = no_charge
+            if type(turn.envelope) is Ask:  # nobody asks again for its sender
+                turn.envelope.refuse(AskFailed(cell.address, CANCELLED))
         if turn.held is not None:
             await turn.held(error, None)
         # The caller that runs the loop has to know of a Ctrl-C, as where a handler doesn't wait.

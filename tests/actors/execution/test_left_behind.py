@@ -260,6 +260,17 @@ async def test_a_cancellation_by_other_code_charges_nobody(ground: Ground, cls: 
     assert not recorder.of("actor.exited")
 
 
+@pytest.mark.parametrize("cls", [Struck, Light])
+async def test_an_ask_whose_handler_other_code_cancels_says_so(ground: Ground, cls: type[Struck]) -> None:
+    Struck.strikes = 1
+    recorder = Recorder()
+    async with ground.node(tree(("a", cls)), on_event=recorder) as system, patience():
+        with pytest.raises(AskFailed, match="other code has cancelled its handler"):
+            await system.ref("/t/a").ask(Ask())
+        assert await system.ref("/t/a").ask(Ask()) == "0"
+    assert not recorder.of("actor.exited")
+
+
 async def test_that_ends_sometime(ground: Ground) -> None:
     """A message that is struck again and again is charged."""
     Struck.strikes = 1_000_000
