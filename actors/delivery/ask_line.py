@@ -54,6 +54,10 @@ class AskLine:
                 place = self._places[ask] = asyncio.get_running_loop().create_future()
                 self._listen()
                 await asyncio.wait((place, ask.future), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if ask.future.done() and not ask.future.cancelled():
+                ask.future.exception()  # it was refused at the same moment, and its error has no reader any more
+            raise
         finally:
             self._places.pop(ask, None)
             if self._places:

@@ -85,14 +85,16 @@ class FromThread:
         async def asked() -> None:
             try:
                 _settle(reply, None, await self._ref.ask(request, timeout_s=timeout_s))
-            except asyncio.CancelledError:  # by the stop of the node, or the end of the loop: by nobody else
-                _settle(reply, SystemStopped(self._ref.address, request))
             except Exception as error:
                 _settle(reply, error)
 
+        def over(_: asyncio.Task[Any]) -> None:
+            # By the stop of the node, or the end of the loop; maybe before the task's first step.
+            _settle(reply, SystemStopped(self._ref.address, request))
+
         def ask() -> None:
             name = f"greenroom ask from a thread to {self._ref.address}"
-            self._delivery.kernel.background(asked(), name)
+            self._delivery.kernel.background(asked(), name).add_done_callback(over)
 
         return self._wait_for(reply, ask, request)
 

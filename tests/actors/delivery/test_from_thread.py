@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from door_actors import TREE, Front, Go, Ping
@@ -282,6 +282,20 @@ async def test_a_tell_that_the_stop_still_commits_is_acknowledged(ground: Ground
         ground.plan.release()
         assert await patient(told) is None
         await patient(stopping)
+
+
+async def test_an_ask_that_is_cancelled_before_it_began(memory: MemoryGround) -> None:
+    async with memory.node(LEDGERS) as system:
+        background = system.kernel.background
+
+        def cut(coroutine: Any, name: str) -> asyncio.Task[Any]:
+            task = background(coroutine, name)
+            task.cancel()
+            return task
+
+        system.kernel.background = cut  # type: ignore[method-assign]
+        with pytest.raises(SystemStopped):
+            await patient(thread(lambda: system.ref("/t/ledger").from_thread.ask(Total())))
 
 
 @pytest.mark.parametrize("how", ["the loop is closed", "the loop stands"])

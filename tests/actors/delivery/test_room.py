@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from greenroom import (
     handler,
 )
 from greenroom.actors.delivery import ask_line
+from greenroom.actors.delivery.ask import Asks
 from greenroom.persistence.store.rows import DeadLetterRow
 
 
@@ -176,6 +178,26 @@ async def test_asks_that_time_out_in_line_leave_nothing_behind(memory: MemoryGro
         Slow.gate.set()
         await clock.settle()
         assert await clock.run(ref.ask(Number(number=3))) == 3
+
+
+async def test_an_ask_in_line_that_is_refused_as_its_caller_is_cancelled(memory: MemoryGround) -> None:
+    """Its error has no reader any more, so the loop says nothing of it."""
+    said: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    async with memory.node(tree(ChildSpec(id="one", actor=Slow, capacity=1))) as system:
+        ref = await filled(system, "/t/one")
+        ask = asyncio.create_task(ref.ask(Number()))
+        await asyncio.sleep(0)
+        ((waiting, _),) = system.kernel.part(Asks)._lines[system.kernel.cells["/t/one"]]._places.items()
+        waiting.refuse(AskTimeout("/t/one", Number(), 5.0))
+        ask.cancel()
+        await asyncio.wait((ask,))
+        assert ask.cancelled()
+        del ask, waiting
+        Slow.gate.set()
+        await patient(system.idle())
+    gc.collect()
+    assert said == []
 
 
 async def test_asks_in_line_come_in_in_their_order(ground: Ground) -> None:
