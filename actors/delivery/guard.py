@@ -75,7 +75,10 @@ def _no_address(address: object) -> NoReturn:
     why, remedy = 'an address is an absolute path, such as "/bank/ledger"', ""
     if isinstance(address, str) and address.startswith("/") and not address.endswith("/"):
         why = f"a name in an address has 1 to {NAME_LENGTH_MAX} printable characters"
-        remedy = "Use a shorter name, without control characters"
+        if "//" in address:
+            remedy = "Write one slash between two names"
+        else:
+            remedy = "Use a shorter name, without control characters"
     raise ActorNotFound(f"{address!s:.500}", why, remedy)
 
 

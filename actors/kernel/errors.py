@@ -67,7 +67,9 @@ class SystemStopped(ActorError):
         self.because = None if because is None else str(because)
         if self.because is None:
             found = "the system is stopping, or has stopped"
-            remedy = "Send inside `async with start(...)`, or through a `Client`"
+            remedy = "Call it inside `async with start(...)`"
+            if address:
+                remedy = "Send inside `async with start(...)`, or through a `Client`"
         else:
             found = f"the node has ended by itself ({self.because.partition(chr(10))[0]})"
             remedy = "Mend that, and start it again"

@@ -17,6 +17,7 @@ __all__ = ("AS_IT_IS", "encode", "is_shared", "round_trip")
 encode = ENCODER.encode
 
 _REMEDY = "Give each field a value of its declared type, one that JSON can carry"
+_NULL = "Give that field a value of its declared type. JSON has null for None, and for NaN and the infinities, too"
 pack = msgspec.msgpack.Encoder().encode
 
 AS_IT_IS: Final[Any] = object()
@@ -67,7 +68,8 @@ def round_trip(address: str, message: Message) -> tuple[bytes, Message]:
         body = encode(message)
         copy: Message = (decoder or decoder_of(cls)).decode(body)
     except Exception as error:
-        raise UndecodableMessage(address, tag_of(cls), str(error), _REMEDY) from error
+        why = str(error)
+        raise UndecodableMessage(address, tag_of(cls), why, _NULL if "got `null`" in why else _REMEDY) from error
     try:
         if decoder is not None and copy == message:
             return body, copy

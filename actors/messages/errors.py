@@ -195,7 +195,7 @@ class ReplyError(ActorError):
 
 
 def _article(name: str) -> str:
-    return "an" if name[:1].lower() in "aeiou" else "a"
+    return "an" if name[:1].lower() in "aeiou" or (len(name) == 1 and name in "FHLMNRSX") else "a"
 
 
 def _of_supervisor(address: str, message_type: str) -> str:

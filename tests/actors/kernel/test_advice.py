@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -32,6 +33,10 @@ from greenroom.testing import Collector, Probe
 
 class Note(Message):
     number: int = 0
+
+
+class Share(Message):
+    of: float
 
 
 class Start(Message):
@@ -103,6 +108,20 @@ async def test_a_message_with_a_wrong_value_is_mended_by_its_sender(memory: Memo
     text = str(caught.value)
     assert text.startswith("a Start can't be sent to /t/clerk: Expected `str`, got `int` - at `$.how`. Give each")
     assert "requeue" not in text
+
+
+@pytest.mark.parametrize("number", [math.inf, math.nan, None])
+async def test_a_null_in_a_field_of_a_number(memory: MemoryGround, number: Any) -> None:
+    async with memory.node(TREE) as system:
+        told = r"an? Share can't be sent .*got `null`.*JSON has null for None, and for NaN and the infinities, too$"
+        with pytest.raises(UndecodableMessage, match=told):
+            system.ref("/t/clerk").tell(Share(of=number))
+
+
+async def test_an_address_with_an_empty_name(memory: MemoryGround) -> None:
+    async with memory.node(TREE) as system:
+        with pytest.raises(ActorNotFound, match=r"1 to 200 printable characters. Write one slash between two names$"):
+            system.ref("/t//clerk")
 
 
 @pytest.mark.parametrize("address", ["t/clerk", "/t/clerk/"])
@@ -209,6 +228,8 @@ async def test_a_node_that_has_stopped(memory: MemoryGround) -> None:
     for call in (ref.tell, ref.ask):
         with pytest.raises(SystemStopped, match=r"the system is stopping, or has stopped.*Send inside `async with"):
             await call(Number())
+    with pytest.raises(SystemStopped, match=r"has stopped. Call it inside `async with start"):
+        await system.idle()
 
 
 async def test_a_node_that_has_ended_by_itself_says_why(memory: MemoryGround) -> None:
