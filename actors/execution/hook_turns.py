@@ -143,7 +143,7 @@ async def drive(turn: Turn, function: Callable[[], Awaitable[Any]], timeout_s: f
         interrupt(task)
         if await runtime.wait((task,), CANCEL_GRACE_S) and not task.cancelled():
             task.exception()
-        raise HandlerTimeout(turn.cell.address, timeout_s or 0.0, "`on_start`")
+        raise HandlerTimeout(turn.cell.address, timeout_s or 0.0, f"`{hook}`")
     except asyncio.CancelledError:
         interrupt(task)
         await uncancelled(runtime.wait((task,), CANCEL_GRACE_S))  # anyio cancels again at each await

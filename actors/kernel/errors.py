@@ -128,7 +128,10 @@ class AskFailed(ActorError):
 
 
 class HandlerTimeout(ActorError):
-    """The handler, or `on_start`, ran longer than its actor's `handler_timeout_s` and was cancelled."""
+    """The handler, `on_start` or `on_stop` ran longer than it may, and was cancelled.
+
+    The limit is the actor's `handler_timeout_s`; for `on_stop`, what is left of the `shutdown` of its child spec.
+    """
 
     def __init__(self, address: str, timeout_s: float, place: str = "a handler") -> None:
         """
@@ -138,9 +141,10 @@ class HandlerTimeout(ActorError):
         self.address = address
         self.timeout_s = timeout_s
         self.place = place
+        limit = "the `shutdown` of its child spec" if place == "`on_stop`" else "`handler_timeout_s`"
         super().__init__(
             f"{place} of {address} ran longer than {timeout_s:g} s. Make it shorter, put a timeout on "
-            "what it awaits, or raise `handler_timeout_s`"
+            f"what it awaits, or raise {limit}"
         )
 
 

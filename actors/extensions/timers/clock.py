@@ -42,7 +42,6 @@ class ClockWatch:
         runtime = kernel.runtime
         self._ahead_s = runtime.now() - runtime.elapsed()
         self._asleep_s = runtime.elapsed() - runtime.monotonic()
-
         self._begun = False
 
     def begin(self) -> None:

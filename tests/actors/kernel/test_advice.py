@@ -28,6 +28,7 @@ from greenroom import (
     UnhandledMessage,
     handler,
 )
+from greenroom.actors.kernel.turn import Turn
 from greenroom.testing import Collector, Probe
 
 
@@ -266,3 +267,18 @@ async def test_a_start_that_takes_too_long_is_no_handler(memory: MemoryGround) -
     with pytest.raises(StartFailed, match=r"`on_start` of /t/slow ran longer than 0.01 s"):
         async with memory.node(spec):
             pass
+
+
+async def test_nor_is_a_stop_that_takes_too_long(memory: MemoryGround, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Actor[None]):
+        async def on_stop(self, reason: ExitReason) -> None:
+            await asyncio.Event().wait()
+
+    discarded: list[str] = []
+    discard = Turn.discard
+    monkeypatch.setattr(Turn, "discard", lambda turn, error=None: (discarded.append(str(error)), discard(turn, error)))
+    async with memory.node(tree(ChildSpec(id="slow", actor=Slow, shutdown=0.01))):
+        pass
+    (text,) = discarded
+    assert text.startswith("`on_stop` of /t/slow ran longer than")
+    assert text.endswith("raise the `shutdown` of its child spec")
