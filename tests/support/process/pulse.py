@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ("ASLEEP_S_MAX", "CPU_S_MAX", "Pulse")
+__all__ = ("ASLEEP_S_MAX", "CPU_S_MAX", "Pulse", "effort")
 
 PROC = Path("/proc")
 ASLEEP_S_MAX = 20.0 if (PROC / "self" / "schedstat").exists() else 120.0
