@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from odd_bugs import BUGS
 from odd_programs import Violation, run_program
-from odd_steps import PROGRAMS, Program
+from odd_steps import PROGRAMS, PROGRAMS_AND_CHILDREN, Program
 from patience import Hung
 from tallies import Tally
 
@@ -28,7 +28,7 @@ def test_programs(program: Program) -> None:
 def test_ten_thousand_programs(tally: Tally) -> None:
     ran = 0
 
-    @given(PROGRAMS)
+    @given(PROGRAMS_AND_CHILDREN)
     @settings(max_examples=10_000, **ANY)
     def all_hold(program: Program) -> None:
         nonlocal ran

@@ -3,118 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
 
 import msgspec
-from odd_acts import ERRORS, Act, kept, perform, perform_now
+from odd_acts import ERRORS, Act, perform, perform_now
+from odd_calls import stray, stray_now
+from odd_messages import (
+    Bad,
+    Carried,
+    Echo,
+    Loose,
+    Many,
+    Numbers,
+    Outside,
+    Parcel,
+    Plain,
+    Question,
+    Quit,
+    Sql,
+    Stated,
+    Told,
+    Waiting,
+    parcel,
+)
+from odd_script import Script
+from odd_values import VALUES
 from sqlalchemy import text
 
-from greenroom import Actor, Backoff, ExitReason, Message, Request, handler
+from greenroom import Actor, Backoff, ExitReason, handler
 
-__all__ = (
-    "ATTEMPTS",
-    "KINDS",
-    "Bad",
-    "Guilty",
-    "Innocent",
-    "Light",
-    "LightInnocent",
-    "Many",
-    "Numbers",
-    "Outside",
-    "Plain",
-    "Question",
-    "Quit",
-    "Script",
-    "Sql",
-    "Stated",
-    "Sudden",
-    "Waiting",
-)
+__all__ = ("ATTEMPTS", "Guilty", "Innocent", "Light", "LightInnocent", "Sudden")
 
 ATTEMPTS = 3
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
 
 
-class Script:
-    """What is done at which place of which actor; and what was."""
-
-    hooks: defaultdict[str, list[Act]] = defaultdict(list)
-    """By "<id> <hook>": the acts of the next so many times."""
-    failed: Counter[str] = Counter()
-    """How often a hook has failed, by its name."""
-    stopped: set[str] = set()
-    """The addresses whose `on_stop` has begun."""
-    bombs: list[type[BaseException]] = []
-    """Raised by the next state that is decoded."""
-    done: list[int] = []
-    """The numbers of messages whose handlers have returned, where no state outlives a restart."""
-
-    @classmethod
-    def reset(cls) -> None:
-        cls.hooks.clear()
-        cls.failed.clear()
-        cls.stopped.clear()
-        cls.bombs.clear()
-        cls.done.clear()
-        kept.clear()
-
-    @classmethod
-    def take(cls, place: str, hook: str) -> Act | None:
-        acts = cls.hooks.get(f"{place} {hook}")
-        if not acts:
-            return None
-        act = acts.pop(0)
-        cls.failed[hook] += act.fails
-        return act
-
-
-class Told(Message):
-    number: int
-    what: str = ""
-    waits: bool = False
-    times: int = 0
-    """It is done at the first so many attempts."""
-
-
-class Plain(Told): ...
-
-
-class Waiting(Told): ...
-
-
-class Many(Told): ...
-
-
-class Outside(Told): ...
-
-
-class Sql(Told): ...
-
-
-class Stated(Told): ...
-
-
-class Quit(Told): ...
-
-
-class Bad(Told): ...
-
-
-KINDS: list[type[Told]] = [Plain, Waiting, Many, Outside, Sql, Stated]
-
-
-class Question(Request[int]):
-    what: str = ""
-    waits: bool = False
-
-
-class Numbers(Request[list[int]]):
-    pass
-
-
 class Seen(msgspec.Struct):
     numbers: list[int] = []
+    kept: Parcel = msgspec.field(default_factory=Parcel)
 
     def __post_init__(self) -> None:
         if Script.bombs:
@@ -131,7 +56,7 @@ class Guilty(Actor[Seen]):
         self.id = id
         act = Script.take(id, "__init__")
         if act is not None:
-            perform_now(act)
+            self.do_now(act)
 
     async def on_start(self) -> None:
         await self.hook("on_start")
@@ -143,7 +68,13 @@ class Guilty(Actor[Seen]):
     async def hook(self, hook: str) -> None:
         act = Script.take(self.id, hook)
         if act is not None:
-            await perform(act)
+            await self.do(act)
+
+    async def do(self, act: Act) -> None:
+        await (stray(act.what, self) if act.is_stray else perform(act))
+
+    def do_now(self, act: Act) -> None:
+        (stray_now(act.what, self) if act.is_stray else perform_now(act))
 
     def did(self, message: Told) -> None:
         if isinstance(self, Light):
@@ -155,14 +86,14 @@ class Guilty(Actor[Seen]):
     async def act(self, message: Told) -> None:
         act = self.due(message)
         if act is not None:
-            await perform(act)
+            await self.do(act)
 
     @handler
     def plain(self, message: Plain) -> None:
         self.state.numbers.append(message.number)
         act = self.due(message)
         if act is not None:
-            perform_now(act)
+            self.do_now(act)
         self.did(message)
 
     @handler
@@ -215,9 +146,30 @@ class Guilty(Actor[Seen]):
         self.did(message)
 
     @handler
+    def carried(self, message: Carried) -> None:
+        self.took(message)
+
+    @handler
+    def loose(self, message: Loose) -> None:
+        self.took(message)
+
+    def took(self, message: Told) -> None:
+        self.state.numbers.append(message.number)
+        Script.came[message.number] = message.what, getattr(message, VALUES[message.what].field)
+        self.did(message)
+
+    @handler
+    def echo(self, request: Echo) -> Parcel:
+        for field, name in request.carried.names.items():
+            Script.came[-len(Script.came)] = name, getattr(request.carried, field)
+        return parcel(request.wanted)
+
+    @handler
     async def question(self, request: Question) -> int:
+        if request.number:
+            Script.note(f"question {request.number} came through")
         if request.what:
-            await perform(Act(request.what, request.waits))
+            await self.do(Act(request.what, request.waits))
         return 1
 
     @handler
@@ -240,7 +192,7 @@ class Sudden(Guilty):
     async def on_start(self) -> None:
         act = Script.take(self.id, "on_start")
         if act is not None:
-            perform_now(act)
+            self.do_now(act)
 
 
 class Innocent(Actor[Seen]):

@@ -1,4 +1,4 @@
-"""Planted bugs: each undoes one of the rules by which odd ends are dealt with. The programs have to find it."""
+"""Planted bugs: each undoes one of the rules that the programs hold a node to. The programs have to find it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from odd_actors import Told
+from odd_messages import Told
 
 from greenroom import TaskCancelled
+from greenroom.actors import actor as actor_module
+from greenroom.actors.definition import handlers
+from greenroom.actors.delivery import ask as asking
+from greenroom.actors.delivery import ref as refs
 from greenroom.actors.execution import hook_turns
 from greenroom.actors.execution import start as starting
 from greenroom.actors.execution.executor import Executor
 from greenroom.actors.execution.user_code.containment import Guarded
 from greenroom.actors.execution.user_code.user_task import UserTask
+from greenroom.actors.kernel import state as states
 from greenroom.actors.kernel.cell import Cell
 from greenroom.actors.kernel.turn import Turn
+from greenroom.actors.messages import codec
+from greenroom.actors.messages.difference import Difference, first_difference
+from greenroom.persistence.home import Home
 from greenroom.supervision.node import start as node_start
 from greenroom.supervision.supervisor import task_supervisor
 
@@ -123,3 +131,61 @@ def stops_only(patch: Patch) -> None:
         return failed(cell, reason, failure) if failure.error == "ValueError" else reason
 
     patch.setattr(hook_turns, "_stop_failed", unreported)
+
+
+# -- the wrong thread, loop or process ----------------------------------------------------------------------
+
+
+class Everywhere:
+    """The ident of a thread that equals every other."""
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@bug("a tell doesn't ask where it comes from")
+def tells_from_anywhere(patch: Patch) -> None:
+    patch.setattr(refs, "get_ident", Everywhere)
+
+
+@bug("an ask doesn't ask where it comes from")
+def asks_from_anywhere(patch: Patch) -> None:
+    patch.setattr(asking, "get_ident", Everywhere)
+
+
+@bug("what an actor does by self doesn't ask where it comes from")
+def self_from_anywhere(patch: Patch) -> None:
+    patch.setattr(actor_module, "get_ident", Everywhere)
+
+
+@bug("idle, receipts, groups and tasks don't ask where the call comes from")
+def unchecked(patch: Patch) -> None:
+    patch.setattr(Home, "check", lambda *_: None)
+
+
+# -- what comes back different ------------------------------------------------------------------------------
+
+
+@bug("a message's round trip is made, and not compared")
+def unlike_messages(patch: Patch) -> None:
+    patch.setattr(codec, "first_difference", lambda *_: None)
+
+
+@bug("a reply's copy isn't compared")
+def unlike_replies(patch: Patch) -> None:
+    patch.setattr(handlers, "changed", lambda *_, **__: None)
+
+
+@bug("a state is compared by value alone, also its datetimes")
+def by_value(patch: Patch) -> None:
+    def found(given: Any, back: Any, root: str = "") -> Difference | None:
+        return first_difference(given, back, root) or (Difference(root, given, back) if given != back else None)
+
+    patch.setattr(states, "first_difference", found)
+
+
+@bug("a state's copy isn't compared")
+def unlike_states(patch: Patch) -> None:
+    patch.setattr(states, "first_difference", lambda *_: None)

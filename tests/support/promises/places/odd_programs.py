@@ -10,40 +10,31 @@ import asyncio
 from typing import Any
 
 from grounds import MemoryGround, pool, tree
-from odd_actors import (
-    ATTEMPTS,
-    Bad,
-    Guilty,
-    Innocent,
-    Light,
-    LightInnocent,
-    Numbers,
-    Question,
-    Quit,
-    Script,
-    Sudden,
-    Told,
-    Waiting,
-)
+from odd_actors import ATTEMPTS, Guilty, Innocent, Light, LightInnocent, Sudden
 from odd_acts import SYNC_ACTS, Act, perform
+from odd_calls import STRAYS, stray
+from odd_checks import changed_values, handled, number_of, slipped, statuses, waiting_numbers
+from odd_messages import Bad, Numbers, Question, Quit, Told, Waiting
+from odd_script import Script
 from odd_steps import INNOCENT, STATIC, Program, Step
+from odd_ways import Ways
 from patience import patience
 
 from greenroom import (
     ActorSystem,
     AskFailed,
     ChildSpec,
+    Receipt,
     RestartChild,
     StartChild,
     StartFailed,
     SupervisorSpec,
     TaskSupervisor,
     TerminateChild,
-    WhichChildren,
 )
-from greenroom.actors.kernel.cell import PASSIVE, STOPPED, UP
+from greenroom.actors.kernel.cell import STOPPED, UP
 from greenroom.persistence.errors import GreenroomError
-from greenroom.persistence.store.rows import DeadLetterRow, MessageRow
+from greenroom.persistence.store.rows import DeadLetterRow
 from greenroom.testing import Recorder
 
 __all__ = ("Violation", "run_program")
@@ -101,6 +92,7 @@ class Run:
         self.refused = 0
         """The number of starts that a requester was told of."""
         self.noise: list[str] = []
+        self.ways = Ways(self)
 
     def need(self, holds: object, what: str) -> None:
         if not holds:
@@ -122,6 +114,7 @@ class Run:
             self.plan(self.at_ends[0], self.at_ends[1])
         try:
             async with self.ground.node(the_tree(), on_event=self.recorder) as system:
+                Script.system = system
                 for step in self.steps:
                     await self.step(system, step)
                     self.trouble_nobody(system)
@@ -147,17 +140,27 @@ class Run:
         if step.act is None or not step.hook:
             return
         act = step.act
-        if (step.hook == "__init__" or address == "/t/sudden") and act.what not in SYNC_ACTS and step.hook != "on_stop":
-            act = Act("SystemExit")
+        if address == "/t/light" and act.what.startswith("keeps "):
+            act = Act("SystemExit")  # its state is never stored
+        if (step.hook == "__init__" or address == "/t/sudden") and step.hook != "on_stop":
+            fits = act.what in SYNC_ACTS or act.what in STRAYS["call"] or (act.is_stray and step.hook == "on_start")
+            act = act if fits else Act("SystemExit")
         Script.hooks[f"{key_of(address)} {step.hook}"] += [act] * step.times
 
     # -- steps -----------------------------------------------------------------------------------------
 
-    def tell(self, system: ActorSystem, address: str, kind: type[Told], step: Step) -> None:
+    def enter(self, address: str, step: Step) -> int:
+        """A number for a message that is to be found at its end."""
         self.number += 1
         self.told[self.number] = address, step
-        act = step.act if kind is not Quit and kind is not Bad and step.act is not None else Act("")
-        system.ref(address).tell(kind(number=self.number, what=act.what, waits=act.waits, times=step.times))
+        return self.number
+
+    def message(self, address: str, kind: type[Told], step: Step) -> Told:
+        act = step.act if kind is not Quit and kind is not Bad and step.act is not None and step.times else Act("")
+        return kind(number=self.enter(address, step), what=act.what, waits=act.waits, times=step.times)
+
+    def tell(self, system: ActorSystem, address: str, kind: type[Told], step: Step) -> Receipt:
+        return system.ref(address).tell(self.message(address, kind, step))
 
     def trouble_nobody(self, system: ActorSystem) -> None:
         for address in INNOCENT:
@@ -193,6 +196,8 @@ class Run:
                     await asyncio.sleep(0)
                 for task in list(system._dispatcher._tasks):
                     task.cancel()
+            case "call" | "receipt" | "send" | "echo" | "tell from a thread" | "ask from a thread":
+                await self.ways.step(system, step)
 
     def later(self, coroutine: Any) -> None:
         self.waiting.append(asyncio.create_task(coroutine))
@@ -229,7 +234,7 @@ class Run:
         async def work() -> str:
             if left:
                 left.pop()
-                await perform(act)
+                await (stray(act.what, None) if act.is_stray else perform(act))
             return "done"
 
         tasks = system.tasks("/t/tasks")
@@ -247,33 +252,39 @@ class Run:
         self.need(not act.fails, f"a task that failed was done: {act}")
 
     async def come_to_rest(self, system: ActorSystem) -> None:
-        while self.waiting:
+        while True:
             waiting, self.waiting = self.waiting, []
             for task in waiting:
                 await task
-        await system.idle()
+            await self.ways.threads_end()
+            await system.idle()
+            if not self.waiting and not Script.threads:
+                return
 
     # -- what must hold ----------------------------------------------------------------------------------
 
     def check(self, system: ActorSystem) -> None:
         self.need(system.kernel.gave_up is None, f"the node gave up: {system.kernel.gave_up}")
-        handled = self.handled(system)
+        found = handled(system)
         letters = {letter.uid: letter for letter in self.ground.rows(DeadLetterRow)}
         self.need(len(letters) == len(self.ground.rows(DeadLetterRow)), "two dead letters of one message")
         dead = {}
         for letter in letters.values():
             self.need(letter.error and letter.cause, f"a dead letter without its cause: {letter}")
-            body = letter.body
-            dead[int(body.split('"number":')[1].split(",")[0].rstrip("}"))] = letter
-        waits = self.waits(system)
+            dead[number_of(letter.body)] = letter
+        waits = waiting_numbers(self.ground, system)
+        left = slipped(self.ground, system, {*found, *dead, *waits})
+        self.need(not left, f"refused calls have left {left}")
+        changed = changed_values(system)
+        self.need(not changed, f"it came back different: {changed}")
         for number, (address, step) in self.told.items():
-            places = handled.count(number), number in dead, number in waits
+            places = found.count(number), number in dead, number in waits
             self.need(sum(map(int, places)) == 1, f"{number} to {address} {step}: handled, dead, waits = {places}")
             doomed = step.act is not None and step.act.fails and step.times >= ATTEMPTS
             if address in INNOCENT or (address in STATIC and not doomed):
                 self.need(number not in dead, f"{number} to {address} {step} is dead: {dead.get(number)}")
             elif address in STATIC:
-                self.need(number not in handled, f"{number} to {address} {step} is handled, though it fails always")
+                self.need(number not in found, f"{number} to {address} {step} is handled, though it fails always")
         self.need(not waits or any(step.what == "terminate" for step in self.steps), f"they wait: {waits}")
         failed = Script.failed
         told_of = len(self.recorder.of("actor.start_failed")) + self.refused
@@ -285,42 +296,13 @@ class Run:
             failed["on_stop"] <= len(self.recorder.of("actor.stop_failed")) + self.strikes, f"{failed} unreported"
         )
 
-    def handled(self, system: ActorSystem) -> list[int]:
-        found = list(Script.done)
-        for cell in system.kernel.cells.values():
-            if cell.durable and issubclass(cell.definition.cls, Guilty | Innocent):
-                if cell.incarnation is not None:
-                    found += cell.incarnation.actor.state.numbers
-                elif cell.state.last is not None:
-                    found += numbers_in(cell.state.last.decode())
-        return found
-
-    def waits(self, system: ActorSystem) -> set[int]:
-        found = set()
-        for row in self.ground.rows(MessageRow):
-            found |= {int(row.body.split('"number":')[1].split(",")[0].rstrip("}"))}
-        for cell in system.kernel.cells.values():
-            for entry in cell.mailbox.entries():
-                message = getattr(entry, "message", entry)
-                if isinstance(message, Told):
-                    found.add(message.number)
-        return found
-
     async def check_statuses(self, system: ActorSystem) -> None:
-        for cell in system.kernel.cells.values():
-            self.need(cell.status in (UP, PASSIVE, STOPPED), f"{cell} at rest")
-            self.need(cell.turn is None and cell.leaving is None, f"{cell} is in a turn, or leaves, at rest")
-        for address in ("/t", "/t/group", "/t/pool"):
-            shown = {info.address: info.status for info in await system.ref(address).ask(WhichChildren())}
-            for child, status in shown.items():
-                up = system.kernel.cells[child].status is UP
-                self.need(up == (status == "running"), f"{address} says that {child} is {status}")
-                if not up and child in STATIC:
-                    # OTP: if a group's restart was called off by administration, the rest of the group stays stopped.
-                    parent = child.rpartition("/")[0]
-                    near = {child} if parent == "/t" else {one for one in STATIC if one.startswith(parent)}
-                    terminated = any(step.to in near and step.what == "terminate" for step in self.steps)
-                    self.need(terminated, f"{child} is {system.kernel.cells[child].status}, shown as {status}")
+        for wrong, child in await statuses(system):
+            # OTP: if a group's restart was called off by administration, the rest of the group stays stopped.
+            parent = child.rpartition("/")[0]
+            near = {child} if parent == "/t" else {one for one in STATIC if one.startswith(parent)}
+            terminated = child in STATIC and any(step.to in near and step.what == "terminate" for step in self.steps)
+            self.need(terminated, wrong)
 
     async def second_life(self) -> None:
         """Everything that had waited is handled."""
@@ -329,6 +311,8 @@ class Run:
         stopped = set(Script.stopped)
         async with self.ground.node(the_tree(), on_event=self.recorder) as system:
             await system.idle()
+            changed = changed_values(system)
+            self.need(not changed, f"it came back different after a restart: {changed}")
             for address in [*STATIC, *INNOCENT]:
                 if system.kernel.cells.get(address) is None or system.kernel.cells[address].status is STOPPED:
                     continue
@@ -337,25 +321,33 @@ class Run:
         Script.stopped = stopped
 
 
-def numbers_in(state: str) -> list[int]:
-    inside = state.split("[")[1].split("]")[0]
-    return [int(part) for part in inside.split(",") if part]
-
-
 def run_program(program: Program) -> None:
     """
     Raises:
         Violation: something doesn't hold. Hung: something doesn't come to its end.
     """
 
+    run = Run(program)
+
     async def alive() -> None:
         async with patience():
-            await Run(program).live()
+            await run.live()
 
+    runner = asyncio.Runner()
+    loop = runner.get_loop()
+    task = loop.create_task(alive())
+    task.add_done_callback(lambda _: loop.stop())
     try:
-        with asyncio.Runner() as runner:
-            runner.run(alive())
+        while not task.done():
+            loop.run_forever()
+            while run.ways.pauses:
+                run.ways.pauses.pop()()
+            run.need(not Script.wrong, str(Script.wrong))
+        task.result()
     except (SystemExit, GeneratorExit, asyncio.CancelledError) as error:
         raise Violation(f"{error!r} has ended the program\n{program}") from error
     except GreenroomError as error:
         raise Violation(f"the node: {error!r}\n{program}") from error
+    finally:
+        # A node that let a wrong call in may never come to its end.
+        (loop if Script.wrong else runner).close()
