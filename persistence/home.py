@@ -63,6 +63,11 @@ class Home:
         self._forked = forked
         _homes.add(self)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller runs on the loop."""
+        return self.loop._thread_id == get_ident()
+
     def check(self, call: str) -> None:
         """
         Args:

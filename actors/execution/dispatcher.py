@@ -202,6 +202,11 @@ class Dispatcher:
                     attempts.clear(slot)
                     await (kernel.runtime.sleep(HELD_S) if kernel.committer.held else breathe())
                     breathed = stepped = clock()
+        except GeneratorExit:
+            # The loop was closed under the node, and this coroutine is garbage. Another loop may run by now.
+            self.closed = True
+            self._parked.clear()
+            raise
         finally:
             # The pool must not notice how the task ended: by the stop, or by a handler that cancels its own task.
             if kernel.cut_short:

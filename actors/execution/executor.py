@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from ...persistence.errors import StoreError
+from ...persistence.home import Home
 from ..definition.handlers import HandlerSpec
 from ..kernel.cell import DOWN, PASSIVE, STOPPED, UP, Cell, no_charge
 from ..kernel.errors import AskFailed, HandlerTimeout, Ignore, StartFailed
@@ -203,6 +204,8 @@ class Executor:
     async def _interrupted(self, turn: Turn, error: BaseException) -> str:
         """End the turn of a waiting handler that raised, or that was cancelled (user_code/user_task.py)."""
         cell, interrupt = turn.cell, turn.interrupt
+        if isinstance(error, GeneratorExit) and not self._kernel.part(Home).is_here:
+            raise error  # the loop was closed under the node, and this coroutine is garbage
         if turn.slot >= 0:
             self._kernel.attempts.mark(turn.slot, False)
         task = asyncio.current_task()

@@ -153,6 +153,11 @@ class Task(Generic[T_co]):
         self._host.let_go(self, "it was cancelled")
         return True
 
+    def abandon(self) -> None:
+        """Cancel it, because its only caller waits no more. If the caller is garbage of a closed loop, do nothing."""
+        if self._home.is_here:
+            self.cancel()
+
     def expire(self, timeout_s: float) -> None:
         """End the wait of its callers, because its time is up, whatever the coroutine still does."""
         self.timer = None

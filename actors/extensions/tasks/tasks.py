@@ -72,7 +72,7 @@ class Tasks:
         try:
             return await task
         finally:
-            task.cancel()  # if it isn't done, its caller was cancelled, or abandoned
+            task.abandon()  # if it isn't done, its caller was cancelled
 
     def start(
         self,
@@ -141,7 +141,7 @@ class Tasks:
                 yield result
         finally:
             for task in window:
-                task.cancel()
+                task.abandon()
 
     def _task(
         self,
