@@ -66,7 +66,7 @@ class Home:
     @property
     def is_here(self) -> bool:
         """Whether the caller runs on the loop."""
-        return self.loop._thread_id == get_ident()
+        return bool(self.loop._thread_id == get_ident())
 
     def check(self, call: str) -> None:
         """
