@@ -213,7 +213,7 @@ class VirtualRuntime(Runtime):
 
     def _real(self) -> str:
         """Something real that the node waits for; "" if there is nothing."""
-        if any(worker.unsettled for worker in WORKERS):
+        if any(worker.is_busy for worker in WORKERS):
             return "a database's thread"
         return real_wait(task for task in self._tasks if self._unhurried.get(task, _always)())
 

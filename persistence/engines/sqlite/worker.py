@@ -31,8 +31,9 @@ class Worker:
         self.name = name
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.unsettled = 0
-        """How many calls are queued or under way, as the loop sees it."""
+        """How many calls of that loop are queued or under way, as the loop sees it."""
         ALL.add(self)
 
     def call(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
@@ -40,10 +41,21 @@ class Worker:
         if self._thread is None:
             self._thread = Thread(target=_work, args=(self, self._jobs), name=self.name, daemon=True)
             self._thread.start()
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.unsettled += 1
+        future: asyncio.Future[T] = self._enter()
         self._jobs.put((future, function, args))
         return future
+
+    def _enter(self) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # a loop that was closed takes in no ends of its calls
+            self._loop, self.unsettled = loop, 0
+        self.unsettled += 1
+        return loop.create_future()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether calls of the running loop are queued or under way."""
+        return self.unsettled > 0 and self._loop is asyncio.get_running_loop()
 
     def settle(self, future: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
         """A call has ended. Called on the loop's thread."""
@@ -61,8 +73,7 @@ class Worker:
             return
         thread, self._thread = self._thread, None
         jobs, self._jobs = self._jobs, SimpleQueue()
-        drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.unsettled += 1
+        drained = self._enter()
         jobs.put((drained, _nothing, ()))
         jobs.put(None)
         await uncancelled(drained)
