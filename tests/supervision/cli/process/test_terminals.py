@@ -26,6 +26,7 @@ from greenroom.supervision.cli import app
 from greenroom.supervision.cli.process.log import set_up_log
 from greenroom.supervision.node.log import log_event
 from greenroom.supervision.printable import json_safe, printable
+from greenroom.testing import Recorder
 
 HOSTILE = "é 😀 \x1b[2J\x1b]0;owned\x07\x9b31m\r\x00\u202egnp.exe\x7f"
 """Two letters that ASCII lacks, sequences that clear a screen, rename a window and turn it red, and marks that turn the
@@ -58,13 +59,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     )
 
     async def fill() -> None:
-        async with start(tree, store=place.url) as system:
+        events = Recorder()
+        async with start(tree, store=place.url, on_event=events) as system:
             await system.ref(ODD).tell(Add(amount=1))
             await system.ref(ODD).tell(Fail(why=HOSTILE))
             await system.ref(ODD).tell(Fail(why=HOSTILE), delay_s=1000, key="schlüssel")
             await system.ref("/t/loud").tell(Crash())
-            while not system.kernel.delayed.retries:
-                await asyncio.sleep(0)
+            await events.until("actor.started", "/t/loud", count=2)  # so its supervisor has recorded the incident
 
     async def leave() -> None:
         """A row for an address that our own doors refuse: others may write rows, too."""
