@@ -87,7 +87,7 @@ class Home:
         """
         if self.loop is _NOWHERE:
             raise WrongThread(call, "process")
-        if self.loop._thread_id == get_ident():
+        if self.is_here:
             raise WrongThread(call, "waits")
 
     def stranger(self, call: str) -> WrongThread:

@@ -32,11 +32,7 @@ class Light(Waiter):
 
 
 def the_tree() -> SupervisorSpec:
-    waiters = [
-        ChildSpec(id=f"{cls.__name__}{index}", actor=cls)  #
-        for cls in (Waiter, Light)
-        for index in range(4)
-    ]
+    waiters = [ChildSpec(id=f"{cls.__name__}{index}", actor=cls) for cls in (Waiter, Light) for index in range(4)]
     return SupervisorSpec(id="t", children=[*waiters, ChildSpec(id="tasks", actor=TaskSupervisor)])
 
 

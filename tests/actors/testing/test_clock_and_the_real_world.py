@@ -15,6 +15,7 @@ from grounds import Ground, MemoryGround, pool, tree
 from sqlalchemy import text
 
 from greenroom import Actor, ChildSpec, ExitReason, Message, TaskSupervisor, TerminateChild, handler
+from greenroom.persistence.engines.sqlite.worker import Worker
 from greenroom.testing import Recorder, VirtualRuntime
 
 REAL_S = 0.05
@@ -340,3 +341,27 @@ async def test_a_real_wait_without_an_end_is_an_error_that_names_the_place(memor
             await clock.advance(61.0)
         assert clock.monotonic() < 61.0
     assert clock.monotonic() >= 0.2  # its shutdown time: the end of the node isn't held up
+
+
+def test_a_database_thread_of_a_closed_loop_holds_no_clock() -> None:
+    """The call is under way while the clock moves, and its loop never takes in its end."""
+    worker, go = Worker("greenroom-left"), threading.Event()
+
+    async def leave() -> None:
+        worker.call(go.wait)
+
+    async def move() -> None:
+        clock = VirtualRuntime()
+        before = clock.monotonic()
+        await clock.advance(1.0)
+        assert clock.monotonic() == before + 1.0
+        go.set()
+        await worker.stop()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave())
+    loop.close()
+    try:
+        asyncio.run(move())
+    finally:
+        go.set()

@@ -47,7 +47,7 @@ def test_ten_thousand_programs(tally: Tally) -> None:
 @pytest.mark.filterwarnings("ignore")  # what is planted leaves a mess
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, bug: str, tally: Tally) -> None:
-    tried = 0
+    tried, found = 0, False
 
     @seed(1)
     @given(PROGRAMS)
@@ -63,7 +63,6 @@ def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, bug: str, tally
             found = True
             raise Found from error
 
-    found = False
     BUGS[bug](monkeypatch)
     with pytest.raises(Found):
         search()
