@@ -15,7 +15,7 @@ from ...persistence.runtime import failure_of
 from ..kernel.cell import UP, Cell
 from ..kernel.kernel import Kernel
 from ..kernel.turn import Turn, current_turn
-from .executor import GO_ON, LET_GO, LOST, SET_ASIDE, Executor
+from .executor import GO_ON, LET_GO, SET_ASIDE, Executor
 from .exits import Exits
 from .fair_share import HOG_S
 from .fast_path import run_durable, run_light
@@ -193,7 +193,7 @@ class Dispatcher:
                         or cell.held_by is not None
                     ):
                         break
-                if outcome is not LOST and cell.runner == slot:
+                if cell.runner == slot:
                     self._let_go(cell, outcome)
                 cell = None
                 if turns >= BREATH or stepped - breathed >= (BREATH_WANTED_S if commits.wanted else BREATH_S):

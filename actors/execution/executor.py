@@ -39,7 +39,7 @@ SPARED_KEPT = 1000
 """The number of such messages that are remembered; the oldest are forgotten."""
 CANCELLED = ExitReason.killed("other code has cancelled its handler")
 LOST: Final = "lost"
-"""The incarnation was abandoned or reset meanwhile, so the cell isn't this runner's any more."""
+"""The incarnation was abandoned, stopped or reset meanwhile. `Cell.runner` says whose hands the cell is in."""
 
 
 class Pool(Protocol):

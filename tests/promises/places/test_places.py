@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from odd_acts import Act
 from odd_bugs import BUGS
+from odd_messages import Sql
 from odd_programs import Violation, run_program
-from odd_steps import PROGRAMS, PROGRAMS_AND_CHILDREN, Program
+from odd_steps import PROGRAMS, PROGRAMS_AND_CHILDREN, Program, Step
 from patience import Hung
 from tallies import Tally
 
@@ -26,6 +28,19 @@ class Found(Exception):
 @settings(max_examples=60, **ANY)
 def test_programs(program: Program) -> None:
     run_program(program)
+
+
+def test_a_runner_lets_go_of_an_actor_that_was_restarted_while_its_transaction_closed() -> None:
+    """The runner kept the new incarnation, and handled none of its messages. One run in four showed it."""
+    steps = [
+        Step("quit", "/t/sudden", act=Act("tells a set"), times=1, hook="on_start"),
+        Step("quit", "/t/group/x", act=Act("cancels itself", waits=True), times=1, hook="on_stop"),
+        Step("strike", times=12),
+        Step("tell", "/t/group/x", Sql, Act("keeps NaN"), times=3),
+        Step("bad", "/t/group/y", act=Act("tries to schedule a key"), times=2, hook="on_stop"),
+    ]
+    for _ in range(60):
+        run_program((steps, None))
 
 
 @pytest.mark.torture
