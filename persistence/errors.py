@@ -338,9 +338,9 @@ class TableReserved(TransactionMisused):
         self.why = what
         StoreError.__init__(
             self,
-            f"{what} was refused: tables whose names begin with greenroom_, and the settings of the store, are "
-            "greenroom's own. Give a table of yours another name; change messages and states by turns, or by "
-            "greenroom's commands",
+            f"{what} was refused: tables whose names begin with greenroom_, the counters in sqlite_sequence and the "
+            "settings of the store are greenroom's own. Give a table of yours another name; change messages and "
+            "states by turns, or by greenroom's commands",
         )
 
     def __reduce__(self) -> Any:

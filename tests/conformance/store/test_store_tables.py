@@ -29,6 +29,13 @@ async def opened(stores: Any) -> Any:
         "CREATE TEMP TABLE greenroom_message (x)",
         "CREATE TEMPORARY TABLE IF NOT EXISTS greenroom_mine AS SELECT 1 AS x",
         "CREATE TEMP VIEW greenroom_message AS SELECT 1 AS id",
+        "ALTER TABLE mine RENAME TO greenroom_mine",
+        'ALTER TABLE main.mine RENAME /* */ TO "Greenroom_mine"',
+        "ALTER TABLE passing RENAME TO greenroom_message",
+        "DELETE FROM sqlite_sequence",
+        "UPDATE SQLITE_sequence SET seq = 0",
+        "INSERT INTO main.sqlite_sequence VALUES ('greenroom_inbox', 0)",
+        "PRAGMA busy_timeout = 0",
         "PRAGMA user_version = 9",
         "PRAGMA application_id = 9",
         "PRAGMA journal_mode = DELETE",
@@ -39,7 +46,9 @@ async def opened(stores: Any) -> Any:
 async def test_names_and_settings_that_are_ours(stores: Any, statement: str) -> None:
     store = await opened(stores)
     async with store.transaction() as connection:
-        with pytest.raises(TableReserved, match=r"greenroom_|PRAGMA"):
+        await connection.execute(text("CREATE TABLE mine (id INTEGER PRIMARY KEY AUTOINCREMENT)"))
+        await connection.execute(text("CREATE TEMP TABLE passing (x)"))
+        with pytest.raises(TableReserved, match=r"^(?i:[^,]*(greenroom_|PRAGMA|sqlite_sequence).*) was refused"):
             await connection.execute(text(statement))
         await connection.execute(text("CREATE TABLE message (mine)"))  # the transaction goes on
         await connection.execute(text("INSERT INTO message VALUES (1)"))
@@ -47,6 +56,26 @@ async def test_names_and_settings_that_are_ours(stores: Any, statement: str) -> 
     assert await store.count(MessageRow) == 2
     async with store.transaction() as connection:
         assert (await connection.execute(text("SELECT mine FROM message"))).all() == [(1,)]
+    await store.close()
+
+
+async def test_tables_of_users_are_renamed_and_dropped_along_with_their_counters(stores: Any) -> None:
+    store = await opened(stores)
+    async with store.transaction() as connection:
+        for statement in (
+            "CREATE TABLE mine (id INTEGER PRIMARY KEY AUTOINCREMENT)",
+            "INSERT INTO mine DEFAULT VALUES",
+            "ALTER TABLE mine RENAME TO evergreenroom_1",
+            "ALTER TABLE evergreenroom_1 ADD COLUMN greenroom_id",
+            "INSERT INTO evergreenroom_1 (greenroom_id) VALUES (7)",
+        ):
+            await connection.execute(text(statement))
+        counters = "SELECT seq FROM sqlite_sequence WHERE name = 'evergreenroom_1'"
+        assert (await connection.execute(text(counters))).all() == [(2,)]
+        await connection.execute(text("DROP TABLE evergreenroom_1"))
+        assert (await connection.execute(text(counters))).all() == []
+        await store.commit_transaction(commit(2, message(2)))
+    assert await store.count(MessageRow) == 2
     await store.close()
 
 

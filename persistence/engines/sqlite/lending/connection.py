@@ -166,6 +166,7 @@ class _LeasedCursor(sqlite3.Cursor):
             raise TransactionMisused(f"{control['word'].upper()} was executed")
         with lease.mutex:
             lease.check()
+            lease.guard.begin(sql)
             try:
                 execute(sql, parameters)
             except sqlite3.Error as error:

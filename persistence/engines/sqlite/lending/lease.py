@@ -11,6 +11,7 @@ from weakref import WeakSet
 from ....errors import StoreError, TransactionMisused
 from ..driver import translate
 from ..statements import roll_back
+from .guard import Guard
 
 __all__ = ("Lease",)
 
@@ -30,6 +31,7 @@ class Lease:
         self.settled = False
         """Whether the transaction has ended, and no statement of it is at work. (SQLite says that no transaction is
         open while COMMIT is still at work.)"""
+        self.guard = Guard()
         self.refused: str | None = None
         """What the latest statement was refused for (`guard`)."""
         self.lost: StoreError | None = None

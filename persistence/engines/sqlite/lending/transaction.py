@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from ....runtime import uncancelled
 from ..worker import Worker
-from .guard import refusal
 from .lease import Lease
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ class UserTransactions:
         lease = self.lease
         if lease is None or lease.over:
             return sqlite3.SQLITE_OK
-        lease.refused = refusal(action, first, second)
+        lease.refused = lease.guard.refusal(action, first, second)
         return sqlite3.SQLITE_OK if lease.refused is None else sqlite3.SQLITE_DENY
 
     def _connected(self) -> AsyncEngine:
