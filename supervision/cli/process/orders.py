@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any, Literal
 
@@ -25,12 +26,18 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
 
         With `-P` the working directory isn't importable, so that a `queue.py` there doesn't replace the library's.
         """
+        # JSON would carry nan and inf as null, which means "not given". As texts they reach the check of the config.
+        overrides = {
+            key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in self.overrides.items()
+        }
+        orders = msgspec.structs.replace(self, overrides=overrides)
         return [
             sys.executable,
             "-P",
             "-m",
             "greenroom.supervision.cli.process.child",
-            msgspec.json.encode(self).decode(),
+            msgspec.json.encode(orders).decode(),
         ]
 
     @classmethod

@@ -90,6 +90,13 @@ def test_a_second_node_names_the_first(place: Place) -> None:
     assert f"tally.db is in use by process {place.pid()}" in second.log
 
 
+def test_flags_that_are_no_number_are_refused_and_not_left_out(place: Place) -> None:
+    run = place.run("--hang-s", "nan", "--stop-timeout-s", "inf")
+    assert run.wait() == 2
+    assert 'node.hang_s: found "nan", expected a number of seconds above 0' in run.log
+    assert 'node.stop_timeout_s: found "inf"' in run.log
+
+
 def test_mistakes_in_the_config_are_all_told(place: Place) -> None:
     place.write(node='hang_s = "soon"', supervisor='strategy = "one_for_none"')
     run = place.run()
