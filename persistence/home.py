@@ -90,6 +90,20 @@ class Home:
         if self.is_here:
             raise WrongThread(call, "waits")
 
+    def end_garbage(self, error: BaseException) -> None:
+        """End a coroutine of the node that is garbage, because the loop was closed under the node.
+
+        Then user code may have turned the `GeneratorExit` into any other error, and another loop may run by now.
+
+        Args:
+            error: the error that the coroutine has caught.
+        """
+        if self.is_here or self.loop is _NOWHERE:  # a forked child goes on with its copy of the loop
+            return
+        if isinstance(error, GeneratorExit):
+            raise error
+        raise GeneratorExit from error
+
     def stranger(self, call: str) -> WrongThread:
         """The error for a caller that doesn't run on the node's loop."""
         if self.loop is _NOWHERE:

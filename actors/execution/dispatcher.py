@@ -206,6 +206,7 @@ class Dispatcher:
             # The loop was closed under the node, and this coroutine is garbage. Another loop may run by now.
             self.closed = True
             self._parked.clear()
+            cell = None  # its asker can't be answered any more
             raise
         finally:
             # The pool must not notice how the task ended: by the stop, or by a handler that cancels its own task.

@@ -204,8 +204,7 @@ class Executor:
     async def _interrupted(self, turn: Turn, error: BaseException) -> str:
         """End the turn of a waiting handler that raised, or that was cancelled (user_code/user_task.py)."""
         cell, interrupt = turn.cell, turn.interrupt
-        if isinstance(error, GeneratorExit) and not self._kernel.part(Home).is_here:
-            raise error  # the loop was closed under the node, and this coroutine is garbage
+        self._kernel.part(Home).end_garbage(error)
         if turn.slot >= 0:
             self._kernel.attempts.mark(turn.slot, False)
         task = asyncio.current_task()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+from ...persistence.home import Home
 from ...persistence.runtime import uncancelled
 from ..kernel.cell import Cell
 from ..kernel.errors import HandlerTimeout, SelfCancelled
@@ -71,6 +72,7 @@ async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, 
         await end(turn, error)
         raise
     except BaseException as error:
+        cell.kernel.part(Home).end_garbage(error)
         await end(turn, error)
         return _stop_failed(cell, reason, ExitReason.from_exception(error))
     error_at_end = await end(turn, None)

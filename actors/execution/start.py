@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from ...persistence.home import Home
 from ..kernel.cell import DOWN, STARTING, STOPPED, UP, Cell
 from ..kernel.errors import Ignore, StartFailed
 from ..kernel.failures import Refusals
@@ -55,6 +56,7 @@ async def start(cell: Cell) -> None:
                     run(turn, actor.on_start)
                 await make_ready(turn)
         except BaseException as error:
+            kernel.part(Home).end_garbage(error)
             failure = error
         failure = await end(turn, failure)
     else:  # a restart with nothing to run, to read or to write: the usual one

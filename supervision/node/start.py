@@ -26,7 +26,7 @@ from ...persistence.engines.open import open_store
 from ...persistence.engines.urls import sqlite_url
 from ...persistence.errors import StoreDataError, StoreUrlInvalid
 from ...persistence.events import Event
-from ...persistence.home import running_loop
+from ...persistence.home import Home, running_loop
 from ...persistence.runtime import Runtime, uncancelled
 from ...persistence.store.contract import Store
 from ..config.load import load_config
@@ -93,6 +93,7 @@ async def start(
     if store is None:
         store = DEFAULT_STORE
     engine = open_store(store, runtime) if isinstance(store, str) else store
+    home = Home()
     owner = await engine.open()
     stack = ExitStack()
     try:
@@ -109,14 +110,16 @@ async def start(
             yield system
         finally:
             try:
-                await uncancelled(runtime.see_out(system.stop()))
+                if home.is_here:
+                    await uncancelled(runtime.see_out(system.stop()))
             finally:
                 system.halt()
                 if watchdog is not None:
                     watchdog.stop()
     finally:
         stack.close()
-        await uncancelled(engine.close())
+        if home.is_here:  # else the loop was closed under the node, and this is garbage
+            await uncancelled(engine.close())
 
 
 def _check_arguments(tree: object, store: object, hang_s: object, settings: object) -> None:

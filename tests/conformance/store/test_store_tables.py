@@ -36,6 +36,7 @@ async def opened(stores: Any) -> Any:
         "UPDATE SQLITE_sequence SET seq = 0",
         "INSERT INTO main.sqlite_sequence VALUES ('greenroom_inbox', 0)",
         "PRAGMA busy_timeout = 0",
+        "PRAGMA hard_heap_limit = 100000000",
         "PRAGMA user_version = 9",
         "PRAGMA application_id = 9",
         "PRAGMA journal_mode = DELETE",
