@@ -165,7 +165,7 @@ def _shareable(reply_type: Any) -> frozenset[type]:
     found: set[type] = set()
     for member in union_members(reply_type):
         if member is Any or member is object:
-            found |= _SCALARS
+            found |= _SCALARS - {bytes}  # JSON doesn't say of a string that it was bytes
         elif isinstance(member, type) and (
             member in _SCALARS or (issubclass(member, msgspec.Struct) and is_deeply_immutable(member))
         ):

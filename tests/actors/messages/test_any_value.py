@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from greenroom.actors.definition.handlers import HandlerSpec
@@ -145,6 +145,7 @@ REPLIES = [HandlerSpec(a_function, Asked, kind, is_async=False) for kind in KIND
 @pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(spec=st.sampled_from(REPLIES), value=VALUES)
+@example(spec=REPLIES[0], value=b"")
 def test_whatever_is_replied_is_the_same_for_the_asker(spec: HandlerSpec, value: Any) -> None:
     try:
         inside = spec.reply(value)
