@@ -17,7 +17,7 @@ from greenroom.actors.execution.user_code.user_task import interrupt
 from greenroom.actors.kernel.failures import Refusals
 from greenroom.actors.kernel.hooks import Participant
 from greenroom.actors.kernel.turn import current_turn
-from greenroom.testing import Recorder
+from greenroom.testing import Recorder, VirtualRuntime
 
 
 class Wait(Message):
@@ -79,12 +79,13 @@ async def test_what_a_turn_looks_up_at_its_end_falls_under_the_limit_of_its_tran
 ) -> None:
     recorder = Recorder()
     Holder.place, NeverReady.used = "" if place == "on_start" else place, False
+    clock = VirtualRuntime()
     settings = Settings(transaction_timeout_s=0.05)
-    async with ground.node(tree(Holder), on_event=recorder, settings=settings) as system, patience():
+    async with ground.node(tree(Holder), on_event=recorder, settings=settings, runtime=clock) as system:
         Holder.place = place
-        await system.ref("/t/holder").tell(Wait())
-        await system.idle()
-        assert await system.ref("/t/holder").ask(Ask()) == "there"
+        system.ref("/t/holder").tell(Wait())
+        await clock.run(system.idle())
+        assert await clock.run(system.ref("/t/holder").ask(Ask())) == "there"
         assert NeverReady.used
     assert "TransactionTimeout" in str([event.measures for event in recorder.events])
 

@@ -13,7 +13,7 @@ from transaction_actors import SPEC, Note, Plain, Put, Writer, items, log, state
 
 from greenroom import Backoff, ChildSpec, Settings, StoreFull, StoreUnavailable, handler
 from greenroom.persistence.store.rows import ActorRow, DeadLetterRow, MessageRow
-from greenroom.testing import Recorder
+from greenroom.testing import Recorder, VirtualRuntime
 
 
 @pytest.fixture(autouse=True)
@@ -62,21 +62,20 @@ async def test_two_transactions_take_turns(disk: SqliteGround) -> None:
 @pytest.mark.parametrize("how", ["wait", "swallow once", "swallow"])
 async def test_the_time_limit_takes_the_slot_away(disk: SqliteGround, how: str) -> None:
     """Even from a handler that swallows its cancellation: the others' commits go on, and it commits nothing."""
+    clock = VirtualRuntime()
     settings = Settings(transaction_timeout_s=0.1)
     spec = tree(Plain, ChildSpec(id="writer", actor=Writer, max_attempts=1), intensity=20)
-    async with disk.node(spec, settings=settings) as system:
+    async with disk.node(spec, settings=settings, runtime=clock) as system:
         events = Recorder(system)
         await system.ref("/t/writer").tell(Put(value="a", how=how))
         while "in a" not in log:
             await asyncio.sleep(0.001)
-        async with patience():
-            await system.ref("/t/plain").tell(Note(text="b"))
-        await events.until("message.parked")
+        await clock.run(system.ref("/t/plain").tell(Note(text="b")))
+        await clock.run(events.until("message.parked"))
         Writer.gate.set()
-        await asyncio.sleep(0.02)
+        await clock.settle()
         await system.ref("/t/writer").tell(Put(value="c"))
-        async with patience():
-            await system.idle()
+        await clock.run(system.idle())
         assert items(disk) == ["c"]
         assert await state_of(system, "writer") == ["c"]
         assert await state_of(system, "plain") == ["b", "c"]

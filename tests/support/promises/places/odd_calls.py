@@ -200,6 +200,8 @@ def with_value(what: str, actor: Any) -> None:
     verb, _, name = what.partition(" ")
     if verb == "keeps":
         field, value = VALUES[name]
+        if actor.state.kept.names.get(field) in BAD:
+            return  # another message of this batch has kept it, and is to fail for it
         setattr(actor.state.kept, field, value)
         actor.state.kept.names[field] = name
         return
