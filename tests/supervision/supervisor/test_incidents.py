@@ -205,11 +205,6 @@ async def test_a_config_file_says_how_many_are_kept(app: Path) -> None:
         assert system.kernel.settings.incidents_kept == 8
 
 
-def test_a_retention_of_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="incidents_kept=0"):
-        Settings(incidents_kept=0)
-
-
 async def test_a_damaged_one_is_left_alone(ground: Ground) -> None:
     spec = tree(*kids("a"), intensity=2, period_s=3600.0)
     async with ground.node(spec) as system:
