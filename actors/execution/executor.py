@@ -74,6 +74,8 @@ class Executor:
         caution = self._kernel.caution
         if cell.status is not UP:
             return self._unusual(cell, slot)
+        if not cell.mailbox.count:  # what it was woken for has been taken out: a suspect that is charged
+            return None
         entry = cell.mailbox.pop()
         if cell.on_room is not None:
             cell.has_room()

@@ -11,6 +11,7 @@ from patience import patience, patient
 from suspicion import limited, recovered
 
 from greenroom import Actor, Backoff, Message, Request, StartFailed, handler
+from greenroom.actors.mailbox.envelope import Envelope
 from greenroom.actors.recovery import trial
 from greenroom.actors.recovery.suspects import FREE_DEATHS
 from greenroom.persistence.store.rows import AttemptRow, DeadLetterRow
@@ -326,6 +327,24 @@ async def test_a_charge_is_made_once_although_the_life_dies_after_it(memory: Mem
     async with died.node(SPEC) as system:
         await system.idle()
         assert await attempts(system, NAMES[:1]) == [[2]]
+
+
+async def test_a_charged_message_is_taken_before_a_runner_has_come_to_it(memory: MemoryGround) -> None:
+    """Its actor is ready, and has nothing to do any more. The node doesn't end for it."""
+    world.gate.set()
+    async with memory.node(SPEC) as system, patience():
+        await attempts(system, [NAMES[1]])
+        cell = system.kernel.cells[NAMES[1]]
+        system.ref(NAMES[1]).tell(Wait())
+        assert cell.queued
+        (entry,) = cell.mailbox.entries()
+        assert isinstance(entry, Envelope)
+        assert cell.mailbox.take(entry.uid, entry.id) is entry
+        while cell.queued:
+            await asyncio.sleep(0)
+        cell.push(entry)  # as its retry does
+        await system.idle()
+        assert await attempts(system, [NAMES[1]]) == [[1]]
 
 
 async def test_a_node_that_ends_while_suspects_wait(memory: MemoryGround) -> None:
