@@ -19,6 +19,7 @@ from .executor import GO_ON, LET_GO, SET_ASIDE, Executor
 from .exits import Exits
 from .fair_share import HOG_S
 from .fast_path import run_durable, run_light
+from .user_code.scopes import leave_scopes
 from .user_code.stepping import breathe, rest
 from .user_code.user_task import UserTask, interrupt, spawn
 
@@ -270,6 +271,7 @@ class Dispatcher:
             return await awaitable
         finally:
             turn.task = task.turn = None
+            leave_scopes(task)
             if task.cancelling():
                 await task.settle()
             self._left_behind.discard(task)

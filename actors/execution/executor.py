@@ -25,6 +25,7 @@ from .fair_share import FairShare
 from .hook_turns import CutOff
 from .paging import PAGE, page_in, prepare, prepare_ahead, refuse
 from .start import start
+from .user_code.scopes import leave_scopes
 from .user_code.stepping import Watched, call, call_async, resume, watch
 from .user_code.user_task import UserTask
 
@@ -134,9 +135,11 @@ class Executor:
             if not spec.is_async:
                 turn.fail(stop)
                 return None
+            leave_scopes()
             result = stop.value
         except BaseException as error:
             kernel.stepping = None
+            leave_scopes()
             if turn.held is not None:
                 return self._interrupted(turn, error)
             turn.fail(error)
@@ -280,8 +283,10 @@ class Executor:
         try:
             coro, yielded = turn.incarnation.run(call_async, turn, lambda *_: run(), None, None)
         except StopIteration as stop:
+            leave_scopes()
             return self._finish(turn, stop.value, spec)
         except BaseException as error:
+            leave_scopes()
             return self._interrupted(turn, error)
         finally:
             self._kernel.stepping = None

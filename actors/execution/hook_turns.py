@@ -15,6 +15,7 @@ from ..kernel.incarnation import Incarnation
 from ..kernel.turn import FAILED, OPEN, Turn
 from ..messages.signals import ExitReason
 from .transaction import WriteSlot
+from .user_code.scopes import leave_scopes
 from .user_code.stepping import call_async, resume
 from .user_code.user_task import interrupt, spawn
 
@@ -219,12 +220,15 @@ def run(turn: Turn, function: Callable[[], Awaitable[Any]]) -> None:
 async def _driven(turn: Turn, function: Callable[[], Awaitable[Any]]) -> Outcome:
     """Nothing but a cancellation and a Ctrl-C gets out of the task, because asyncio would end the loop
     for a `SystemExit`."""
+    task = asyncio.current_task()
     try:
         return Outcome(await _stepped(turn, function), None)
     except (asyncio.CancelledError, KeyboardInterrupt):
         raise
     except BaseException as error:
         return Outcome(None, error)
+    finally:
+        leave_scopes(task)
 
 
 async def _stepped(turn: Turn, function: Callable[[], Awaitable[Any]]) -> Any:
