@@ -18,7 +18,10 @@ from .rows import ROWS, Head, MessageRow, OwnerRow, R, Row
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-__all__ = ("Store", "StoreStatus")
+__all__ = ("ID_BOUND", "Store", "StoreStatus")
+
+ID_BOUND = 1 << 62
+"""No message has this number or a higher one. A damaged key row may hold any."""
 
 
 class StoreStatus(dict[str, Any]):
@@ -181,7 +184,10 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def last_id(self) -> int:
-        """The highest message sequence number that the store knows of, those of dead letters included."""
+        """The highest message sequence number that the store knows of, those of dead letters included.
+
+        Numbers in key rows from `ID_BOUND` on don't count.
+        """
 
     @abc.abstractmethod
     async def owner(self) -> OwnerRow | None:

@@ -72,12 +72,15 @@ class ChildRows:
         """The highest position that there is, or was, by the address of the supervisor."""
         self._changes: dict[tuple[str, str], ChildRow | None] = {}
         """By supervisor and id: the rows that are to be written, or None for one that is to be deleted."""
+        self._submitted = 0
+        """The position of the latest changes in the commit queue."""
 
     async def load(self) -> None:
         """Read every row. Damaged ones are left alone, and reported."""
         self._rows.clear()
         self._last.clear()
         self._changes.clear()
+        self._submitted = 0
         async for row in self._kernel.store.iterate(ChildRow):
             try:
                 verify(row)
@@ -213,23 +216,24 @@ class ChildRows:
         self._last[row.supervisor] = max(row.position, self._last.get(row.supervisor, -1))
 
     def submit(self) -> int:
-        """Hand the changes to the committer; returns their position in the commit queue, or 0 if there are none.
+        """Hand the changes to the committer, if there are any; returns the position of the latest ones in the commit
+        queue, 0 if there never were any.
 
         Raises:
             StoreFull, StoreUnavailable
         """
         changes, self._changes = self._changes, {}
-        if not changes:
-            return 0
-        return self._kernel.commits.submit(
-            Effects(
-                rows=[row for row in changes.values() if row is not None],
-                deletes=[(ChildRow, key) for key, row in changes.items() if row is None],
+        if changes:
+            self._submitted = self._kernel.commits.submit(
+                Effects(
+                    rows=[row for row in changes.values() if row is not None],
+                    deletes=[(ChildRow, key) for key, row in changes.items() if row is None],
+                )
             )
-        )
+        return self._submitted
 
     async def commit(self) -> None:
-        """Return once the changes are on disk.
+        """Return once the changes are on disk, those that were submitted before included.
 
         Raises:
             StoreFull, StoreUnavailable

@@ -19,7 +19,7 @@ from ...migrations.version import SCHEMA_VERSION
 from ...runtime import Runtime, uncancelled
 from ...store.checksums import seal, verify
 from ...store.commit import Commit
-from ...store.contract import Store, StoreStatus
+from ...store.contract import ID_BOUND, Store, StoreStatus
 from ...store.rows import ROWS, AttemptRow, DeadLetterRow, Head, InboxRow, KeyRow, MessageRow, OwnerRow, R, Row
 from ..sqlite.driver import ERRORS, translate
 from ..sqlite.lending.lease import Lease
@@ -267,7 +267,7 @@ class MemoryStore(Store):
 
     async def last_id(self) -> int:
         ids: list[int] = [key for kind in (MessageRow, AttemptRow, DeadLetterRow) for key in self._table(kind)]
-        ids += [row.message_id for row in self._table(KeyRow).values()]
+        ids += [row.message_id for row in self._table(KeyRow).values() if row.message_id < ID_BOUND]
         return max(ids, default=0)
 
     async def owner(self) -> OwnerRow | None:

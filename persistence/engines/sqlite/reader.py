@@ -18,7 +18,7 @@ from ...errors import StoreCorrupt, StoreError, StoreUnavailable, no_store
 from ...migrations.version import SCHEMA_VERSION
 from ...runtime import uncancelled
 from ...store.checksums import checksum, seal, verify
-from ...store.contract import Store, StoreStatus
+from ...store.contract import ID_BOUND, Store, StoreStatus
 from ...store.rows import ROWS, ActorRow, Head, InboxRow, MessageRow, OwnerRow, R, Row
 from . import statements as sql
 from .driver import ERRORS, connect, create_file, fetch, translate
@@ -46,7 +46,7 @@ _LAST_ID = f"""SELECT coalesce(max(id), 0) FROM (
     SELECT max(id) AS id FROM greenroom_message UNION ALL SELECT max(id) FROM greenroom_attempt
     UNION ALL SELECT max(id) FROM greenroom_dead_letter
     UNION ALL SELECT max(message_id) FROM greenroom_idempotency_key
-    WHERE typeof(message_id) = 'integer' AND message_id < {1 << 62})"""
+    WHERE typeof(message_id) = 'integer' AND message_id < {ID_BOUND})"""
 """A damaged key row may hold anything in that column. The ids of the others are rowids, and so integers."""
 
 

@@ -127,7 +127,9 @@ def check(found: dict[str, Any], said: dict[str, list[str]], connection: sqlite3
         expectation = {"count": asked, "total": sum(numbers), "squares": sum(number**2 for number in numbers)}
         assert tally == expectation, target
     assert sum(chain["heard"] for chain in chains.values()) > 5 * len(chains), "no storm"
-    assert connection.execute("SELECT address, cause, text FROM greenroom_dead_letter").fetchall() == []
+    # A Quit that was on its way to a child when the child was deleted is a dead letter.
+    letters = connection.execute("SELECT address, cause, type FROM greenroom_dead_letter").fetchall()
+    assert [letter for letter in letters if letter[0] not in ending or letter[1:] != ("no_actor", "Quit")] == []
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from grounds import Ground
+from patience import patience
 from restart_actors import Child, Die, Hi, Note, failing, log
 
 from greenroom import (
@@ -163,6 +165,24 @@ async def test_a_temporary_child_is_not_kept(ground: Ground) -> None:
         crashed = ground.image()
     async with crashed.node(top()) as system:
         assert await status(system) == {}
+
+
+@pytest.mark.parametrize("strategy", ["dynamic", "one_for_one"])
+async def test_a_termination_is_on_disk_before_it_is_acknowledged(ground: Ground, strategy: Any) -> None:
+    async with ground.node(top(strategy=strategy)) as system, patience():
+        await system.ref("/t").ask(StartChild(spec=spec("a")))
+        await system.idle()
+        ground.plan.hold()
+        asked = asyncio.ensure_future(system.ref("/t").ask(TerminateChild(id="a")))
+        await ground.plan.arrived()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not asked.done()
+        ground.plan.release()
+        await asked
+        assert [row.status for row in ground.rows(ChildRow) if row.id == "a"] == (
+            [] if strategy == "dynamic" else ["stopped"]
+        )
 
 
 async def test_a_child_that_fails_in_the_next_life_doesnt_keep_the_node_down(ground: Ground) -> None:
