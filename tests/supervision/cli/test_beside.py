@@ -64,8 +64,8 @@ def test_a_request_that_nobody_answers_in_time(running: Place) -> None:
 
 
 def test_the_living_are_listed(running: Place) -> None:
-    running.tell(("/t/tallies/alive", Add(amount=1)))
-    assert running.total("/t/tallies/alive") == 1
+    running.tell(("/t/tallies/alive", Add(amount=1)), ("/t/tallies/alive too", Add(amount=1)))
+    assert (running.total("/t/tallies/alive"), running.total("/t/tallies/alive too")) == (1, 1)
     actors = {actor["address"]: actor for actor in running.data("actors", "list")}
     assert actors["/t"]["kind"] == "supervisor"
     assert actors["/t"]["status"] == "up"
