@@ -21,10 +21,10 @@ from weakref import WeakSet
 
 from .errors import NoEventLoop, WrongThread
 
-__all__ = ("Home", "running_loop")
+__all__ = ("Home",)
 
 
-def running_loop(call: str) -> AbstractEventLoop:
+def _running_loop(call: str) -> AbstractEventLoop:
     """The event loop that runs here.
 
     Args:
@@ -57,7 +57,7 @@ class Home:
         Raises:
             NoEventLoop: no event loop of asyncio runs here.
         """
-        self.event_loop = running_loop(call)
+        self.event_loop = _running_loop(call)
         self.loop: Any = self.event_loop if hasattr(self.event_loop, "_thread_id") else _Foreign(self.event_loop)
         """Has `_thread_id`: the ident of the thread in which the loop runs; None while it doesn't run."""
         self._forked = forked
@@ -67,6 +67,12 @@ class Home:
     def is_here(self) -> bool:
         """Whether the caller runs on the loop."""
         return bool(self.loop._thread_id == get_ident())
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the caller is garbage of a loop that was closed under the node. A forked child isn't, because it goes
+        on with its copy of the loop."""
+        return not self.is_here and self.loop is not _NOWHERE
 
     def check(self, call: str) -> None:
         """
@@ -98,7 +104,7 @@ class Home:
         Args:
             error: the error that the coroutine has caught.
         """
-        if self.is_here or self.loop is _NOWHERE:  # a forked child goes on with its copy of the loop
+        if not self.abandoned:
             return
         if isinstance(error, GeneratorExit):
             raise error

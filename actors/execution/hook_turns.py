@@ -214,6 +214,7 @@ def run(turn: Turn, function: Callable[[], Awaitable[Any]]) -> None:
         raise by_itself(turn.cell, "on_start", error) from error
     finally:
         kernel.stepping = None
+        leave_scopes()
     raise AssertionError(f"{function} was taken for one that can't suspend")
 
 

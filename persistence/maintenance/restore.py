@@ -26,6 +26,7 @@ from ..engines.sqlite.sidecars.openers import openers
 from ..engines.urls import file_uri
 from ..errors import FileInTheWay, RowsDamaged, StoreCorrupt, StoreError, StoreInUse, StoreUnavailable
 from ..runtime import Runtime
+from ..store.contract import ID_BOUND
 from .backup import copy, open_still
 from .progress import Progress, unseen
 from .verify import Findings, verify_store
@@ -150,7 +151,7 @@ def _numbers(path: str) -> _Numbers | None:
         return None
     if found is None:
         return None
-    return found if all(isinstance(number, int) and 0 <= number < 1 << 62 for number in found) else None
+    return found if all(isinstance(number, int) and 0 <= number < ID_BOUND for number in found) else None
 
 
 def _renumber(copied: str, path: str, old: _Numbers | None) -> None:

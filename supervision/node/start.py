@@ -26,7 +26,7 @@ from ...persistence.engines.open import open_store
 from ...persistence.engines.urls import sqlite_url
 from ...persistence.errors import StoreDataError, StoreUrlInvalid
 from ...persistence.events import Event
-from ...persistence.home import Home, running_loop
+from ...persistence.home import Home
 from ...persistence.runtime import Runtime, uncancelled
 from ...persistence.store.contract import Store
 from ..config.load import load_config
@@ -78,7 +78,7 @@ async def start(
         CommitsLost: the store lacks commits that had been acknowledged.
         StartFailed: a child's start failed; what had started was stopped again.
     """
-    running_loop("start()")
+    home = Home()
     _check_arguments(tree, store, hang_s, settings)
     runtime = runtime or Runtime()
     aliases = Aliases()
@@ -93,7 +93,6 @@ async def start(
     if store is None:
         store = DEFAULT_STORE
     engine = open_store(store, runtime) if isinstance(store, str) else store
-    home = Home()
     owner = await engine.open()
     stack = ExitStack()
     try:
@@ -110,7 +109,7 @@ async def start(
             yield system
         finally:
             try:
-                if home.is_here:
+                if not home.abandoned:
                     await uncancelled(runtime.see_out(system.stop()))
             finally:
                 system.halt()
@@ -118,7 +117,7 @@ async def start(
                     watchdog.stop()
     finally:
         stack.close()
-        if home.is_here:  # else the loop was closed under the node, and this is garbage
+        if not home.abandoned:
             await uncancelled(engine.close())
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import anyio
 import pytest
 from anyio._backends import _asyncio as backend
-from grounds import Ground, tree
+from grounds import Ground, as_spec, pool, tree
 from patience import patience
 
 from greenroom import Actor, ExitReason, Message, Request, handler
@@ -142,6 +142,29 @@ async def test_no_other_turn_is_troubled(ground: Ground, place: str, how: str) -
         assert await system.ref("/t/neighbour").ask(Attempts()) == [1] * 6
         Leaver.place = ""
     assert not [event for event in recorder.of("message.failed") if event.address == "/t/neighbour"]
+
+
+class Hasty(Actor[None]):
+    """Its `on_start` can't suspend, so it runs in the task of the runner that starts it."""
+
+    name = "scopes-hasty"
+
+    async def on_start(self) -> None:
+        anyio.CancelScope(deadline=0.0).__enter__()
+
+    @handler
+    def one(self, message: Leave) -> None: ...
+
+
+async def test_an_on_start_that_cant_suspend(ground: Ground) -> None:
+    spec = tree(pool(as_spec(Hasty), id="pool"), Neighbour)
+    async with ground.node(spec) as system, patience():
+        for number in range(3):
+            await system.ref(f"/t/pool/{number}").tell(Leave())
+            await system.idle()
+            await system.ref("/t/neighbour").tell(Work(how="limit"))
+            await system.idle()
+        assert await system.ref("/t/neighbour").ask(Attempts()) == [1] * 3
 
 
 def test_the_name_of_anyio_that_is_read() -> None:
