@@ -47,7 +47,9 @@ class Caution:
         self._arrivals: dict[int, Callable[[], object]] = {}
         """The calls that deliver messages when they are on disk, in the order told."""
         self._count = 0
-        listed = judge(left)[-kernel.attempts.slots :]  # the least suspicious may have no place
+        judged = judge(left)[-kernel.attempts.slots :]  # the least suspicious may have no place
+        # The watchdog's notes say no death. So what it said of this one is told from what it says of the next.
+        listed = [one._replace(deaths=max(1, one.deaths)) for one in judged]
         for place, suspect in enumerate(listed):
             self.suspects[suspect.uid] = suspect._replace(slot=place)
         kernel.attempts.write_suspects(listed)

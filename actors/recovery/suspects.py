@@ -31,9 +31,10 @@ def judge(left: Iterable[Started]) -> list[Started]:
     noted: dict[str, Started] = {}
     listed: dict[str, Started] = {}
     due: dict[str, Started] = {}
-    running = False
+    running = hung = False
     for one in left:
         running = running or one.verdict == "running"
+        hung = hung or (one.verdict == "hang" and not one.deaths)  # on the list: of an earlier death
         if one.verdict in ("crash", "hang"):
             due[one.uid] = one
         elif one.verdict == "suspect":
@@ -43,7 +44,7 @@ def judge(left: Iterable[Started]) -> list[Started]:
     for uid, one in due.items():
         listed[uid] = listed.get(uid, one)._replace(verdict=one.verdict)
     found = dict(listed)
-    if not any(one.verdict == "hang" for one in due.values()):  # the watchdog's word says nothing about others
+    if not hung:  # the watchdog's word says nothing about others
         rivals = sum(uid in listed for uid in noted)
         for uid, one in noted.items():
             if uid != NOBODY and uid not in due:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from grounds import Ground, pool, tree
+from patience import patience
 from suspicion import suspect
 
 from greenroom import Actor, Message, Request, handler
+from greenroom.actors.mailbox.envelope import Envelope
 
 
 class Put(Message):
@@ -94,3 +97,19 @@ async def test_a_receiver_that_leaves_memory_meanwhile(ground: Ground) -> None:
         await system.idle()
         assert await numbers(system, "/t/pool/x") == [1]
         assert await numbers(system, "/t/pool/y") == [2]
+
+
+async def test_a_charged_message_is_taken_before_a_runner_has_come_to_it(ground: Ground) -> None:
+    """Its actor is ready, and has nothing to do any more. The node doesn't end for it."""
+    async with ground.node(TREE) as system, patience():
+        cell = system.kernel.cells["/t/clerk"]
+        system.ref("/t/clerk").tell(Put(number=1))
+        assert cell.queued
+        (entry,) = cell.mailbox.entries()
+        assert isinstance(entry, Envelope)
+        assert cell.mailbox.take(entry.uid, entry.id) is entry
+        while cell.queued:
+            await asyncio.sleep(0)
+        cell.push(entry)  # as its retry does
+        await system.idle()
+        assert await numbers(system, "/t/clerk") == [1]

@@ -107,6 +107,14 @@ def test_a_suspect_that_hangs_keeps_what_is_known_of_it() -> None:
     assert found(listed(2, 1, 2) + noted("hang", 1))[1] == ("hang", 2, 1)
 
 
+def test_a_hang_of_an_earlier_death_doesnt_silence_the_notes_of_the_next() -> None:
+    """Its charge is due still, because its message isn't on disk: what tells it is handled anew."""
+    due = [one._replace(verdict="hang") for one in listed(0, 3)]
+    left = listed(0, 1, 2) + due + noted("running", 1) + noted("waiting", 2)
+    assert found(left) == {1: ("suspect", 1, 2), 2: ("suspect", 0, 1), 3: ("hang", 0, 1)}
+    assert found(left + noted("hang", 2)) == {1: ("suspect", 0, 1), 2: ("hang", 0, 1), 3: ("hang", 0, 1)}
+
+
 def test_a_charge_that_is_due_stays_due_until_it_is_made() -> None:
     due = [one._replace(verdict="crash") for one in listed(1, 1, deaths=2)]
     assert found(due) == {1: ("crash", 1, 2)}

@@ -11,7 +11,6 @@ from patience import patience, patient
 from suspicion import limited, recovered
 
 from greenroom import Actor, Backoff, Message, Request, StartFailed, handler
-from greenroom.actors.mailbox.envelope import Envelope
 from greenroom.actors.recovery import trial
 from greenroom.actors.recovery.suspects import FREE_DEATHS
 from greenroom.persistence.store.rows import AttemptRow, DeadLetterRow
@@ -282,12 +281,41 @@ async def test_kills_from_outside_charge_nobody_who_merely_waits(ground: Ground,
 @pytest.mark.parametrize("waits", [False, True], ids=["at once", "after it has waited"])
 async def test_one_that_kills_the_process_by_its_code_is_found_at_once(ground: Ground, waits: bool) -> None:
     """It is seen running at the second death, and charged from the third on. The others are handled meanwhile."""
+    image, lives = await until_parked(await burning(ground, waits))
+    assert lives <= 1 + 1 + Waiter.max_attempts + 1
+    (letter,) = image.rows(DeadLetterRow)
+    assert (letter.address, letter.cause, letter.attempts) == (NAMES[4], "crash", Waiter.max_attempts)
+    assert not image.rows(AttemptRow)
+    async with image.node(SPEC) as system:
+        await system.idle()
+        others = [name for name in NAMES if name != NAMES[4]]
+        assert await attempts(system, others) == [[1]] * 7
+
+
+async def test_it_is_found_although_a_charge_for_a_hang_is_due(memory: MemoryGround) -> None:
+    """The message that hung isn't on disk, because its sender hasn't committed. So it can't be charged yet."""
+    image = await burning(memory, waits=False)
+    assert isinstance(image, MemoryGround)
+    notes = image.data.attempts
+    notes.note(100, "f" * 32, NAMES[0])
+    notes.hang(100, "a stack")
+    image, lives = await until_parked(image)
+    assert lives <= 1 + 2 + Waiter.max_attempts + 1
+    assert [(letter.address, letter.cause) for letter in image.rows(DeadLetterRow)] == [(NAMES[4], "crash")]
+
+
+async def burning(ground: Ground, waits: bool) -> Ground:
+    """A life that died while seven messages waited, and an eighth took it down."""
     world.ground = ground
     async with ground.node(SPEC) as system:
         for name in NAMES:
             await system.ref(name).tell(Burn(waits=waits) if name == NAMES[4] else Wait())
         await inside(7)
-        image = ground.image()
+        return ground.image()
+
+
+async def until_parked(image: Ground) -> tuple[Ground, int]:
+    """Live on until there is a dead letter; also the number of lives that took."""
     lives = 0
     while not image.rows(DeadLetterRow):
         lives += 1
@@ -304,14 +332,7 @@ async def test_one_that_kills_the_process_by_its_code_is_found_at_once(ground: G
             else:
                 await system.idle()
         assert lives < 9
-    assert lives <= 1 + 1 + Waiter.max_attempts + 1
-    (letter,) = image.rows(DeadLetterRow)
-    assert (letter.address, letter.cause, letter.attempts) == (NAMES[4], "crash", Waiter.max_attempts)
-    assert not image.rows(AttemptRow)
-    async with image.node(SPEC) as system:
-        await system.idle()
-        others = [name for name in NAMES if name != NAMES[4]]
-        assert await attempts(system, others) == [[1]] * 7
+    return image, lives
 
 
 async def test_a_charge_is_made_once_although_the_life_dies_after_it(memory: MemoryGround) -> None:
@@ -327,24 +348,6 @@ async def test_a_charge_is_made_once_although_the_life_dies_after_it(memory: Mem
     async with died.node(SPEC) as system:
         await system.idle()
         assert await attempts(system, NAMES[:1]) == [[2]]
-
-
-async def test_a_charged_message_is_taken_before_a_runner_has_come_to_it(memory: MemoryGround) -> None:
-    """Its actor is ready, and has nothing to do any more. The node doesn't end for it."""
-    world.gate.set()
-    async with memory.node(SPEC) as system, patience():
-        await attempts(system, [NAMES[1]])
-        cell = system.kernel.cells[NAMES[1]]
-        system.ref(NAMES[1]).tell(Wait())
-        assert cell.queued
-        (entry,) = cell.mailbox.entries()
-        assert isinstance(entry, Envelope)
-        assert cell.mailbox.take(entry.uid, entry.id) is entry
-        while cell.queued:
-            await asyncio.sleep(0)
-        cell.push(entry)  # as its retry does
-        await system.idle()
-        assert await attempts(system, [NAMES[1]]) == [[1]]
 
 
 async def test_a_node_that_ends_while_suspects_wait(memory: MemoryGround) -> None:
