@@ -12,6 +12,7 @@ from ...errors import SchemaTooNew, StoreCorrupt, StoreUnavailable
 from ...migrations.version import APPLICATION_ID, SCHEMA_VERSION, VERSION_TABLE
 from ...store.rows import OWNER_TABLE, ROWS, OwnerRow
 from .driver import connect, translate
+from .statements import roll_back
 
 __all__ = ("inspect", "prepare")
 
@@ -37,7 +38,7 @@ def inspect(connection: sqlite3.Connection, path: str) -> int:
     try:
         return _inspect(connection, path)
     finally:
-        connection.execute("ROLLBACK")
+        roll_back(connection)
 
 
 def _inspect(connection: sqlite3.Connection, path: str) -> int:
@@ -126,7 +127,7 @@ def _to_wal(connection: sqlite3.Connection) -> str:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
             connection.execute("BEGIN IMMEDIATE")  # this waits
-            connection.execute("ROLLBACK")
+            roll_back(connection)
     return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
 
 
@@ -155,6 +156,5 @@ def _transact(
                 connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        roll_back(connection)
         raise

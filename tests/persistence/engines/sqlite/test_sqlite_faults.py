@@ -8,7 +8,7 @@ import resource
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy import text
 from sqlite_stores import Make, mounted, writer
 from store_samples import actor, commit, message, tell
 
+from greenroom.persistence.engines.sqlite.upgrade import inspect
 from greenroom.persistence.errors import StoreError, StoreFull, StoreLost, StoreUnavailable
 from greenroom.persistence.store.checksums import verify
 from greenroom.persistence.store.commit import Commit
@@ -281,3 +282,18 @@ async def test_kill_9_in_a_commit_loop(tmp_path: Path, make: Make, spawn: Any, w
             number * 10 + place for number in range(last - 4, last + 1) for place in range(3)
         ]
         await store.close()
+
+
+def test_a_database_that_has_rolled_back_by_itself_is_looked_at(tmp_path: Path) -> None:
+    """At an I/O error SQLite may end the transaction. That is no error of its own, which would hide the first one."""
+
+    class Failing(sqlite3.Connection):
+        def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+            if statement == "PRAGMA application_id":
+                super().execute("ROLLBACK")
+                raise sqlite3.OperationalError("disk I/O error")
+            return super().execute(statement, *parameters)
+
+    with closing(sqlite3.connect(tmp_path / "x.db", factory=Failing, isolation_level=None)) as connection:
+        with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+            inspect(connection, "x.db")
