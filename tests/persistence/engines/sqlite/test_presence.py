@@ -144,3 +144,45 @@ def test_the_error_survives_a_pickle() -> None:
     copied = pickle.loads(pickle.dumps(error))
     assert (str(copied), copied.path, copied.replaced) == (str(error), error.path, True)
     assert "/srv/bank.db: its log (/srv/bank.db-wal) was replaced" in str(error)
+
+
+async def test_no_commit_has_the_log_looked_at_by_a_stat(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since Linux 6.13 the next write to the file would be dearer."""
+    if not hasattr(os, "O_PATH"):
+        pytest.skip("this system has no descriptors that are only places")
+    store, path = await opened(make, tmp_path / "store")
+    looked_at: list[str] = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **options: (looked_at.append(str(path)), stat(path, **options))[1])
+    store.commit_now(commit(4, message(4)))
+    monkeypatch.undo()
+    assert looked_at == [str(path)]
+    await store.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only /proc says which descriptors there are")
+async def test_no_descriptor_is_left(make: Make, tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    store, path = await opened(make, tmp_path / "store")
+    await store.reopen()
+    await store.close()
+    assert not [one for one in map(_target, os.listdir("/proc/self/fd")) if one.startswith(str(path))]
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def _target(number: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{number}")
+    except OSError:
+        return ""
+
+
+async def test_a_folder_that_moves_and_comes_back(make: Make, tmp_path: Path) -> None:
+    """The path of the descriptor is another, and the file is the same."""
+    store, path = await opened(make, tmp_path / "store")
+    path.parent.rename(tmp_path / "elsewhere")
+    path.parent.symlink_to(tmp_path / "elsewhere")
+    store.commit_now(commit(4, message(4)))
+    await store.close()
