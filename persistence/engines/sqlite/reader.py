@@ -143,7 +143,7 @@ class SqliteReader(Store):
         Raises:
             StoreCorrupt
         """
-        for name, *values in self._read(sql.ACTOR_NEIGHBOURS, [address]):
+        for name, *values in self._read(sql.ACTOR_NEIGHBOURS, [address, address]):
             found = ActorRow._make(values)._replace(address=name)
             if values[0] is None or checksum(found) != found.crc:  # else the entry is whole, and the row is damaged
                 why = f"the index of actors is damaged beside {address}: its state may be there, and can't be found"
@@ -278,7 +278,7 @@ class SqliteReader(Store):
 
     async def keys_beyond(self, kind: type[Row], column: str, kept: int, limit: int) -> list[Any]:
         sql.equality(kind, {column: None})
-        return await self._walk(kind, sql.keys_beyond(kind, column), limit, kept)
+        return await self._walk(kind, sql.keys_beyond(kind, column), kept, limit, kept)
 
     async def _walk(self, kind: type[Row], text: str, *parameters: float) -> list[Any]:
         """Read on a thread and a connection of its own, so that reads of bodies or of the inbox needn't wait for it."""

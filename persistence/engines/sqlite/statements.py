@@ -41,14 +41,15 @@ _COUNT = "UPDATE greenroom_owner SET commit_no=?, last_id=max(last_id, ?) WHERE 
 OWNER = "SELECT node, epoch, commit_no, pid, started, last_id FROM greenroom_owner"
 ACTOR_NEIGHBOURS = """SELECT entry.key, actor.* FROM (
         SELECT * FROM (
-            SELECT address AS key, rowid AS place FROM greenroom_actor WHERE address < ?1 ORDER BY address DESC LIMIT 1)
+            SELECT address AS key, rowid AS place FROM greenroom_actor WHERE address < ? ORDER BY address DESC LIMIT 1)
         UNION ALL
         SELECT * FROM (
-            SELECT address AS key, rowid AS place FROM greenroom_actor WHERE address > ?1 ORDER BY address LIMIT 1)
+            SELECT address AS key, rowid AS place FROM greenroom_actor WHERE address > ? ORDER BY address LIMIT 1)
     ) AS entry LEFT JOIN greenroom_actor AS actor NOT INDEXED ON actor.rowid = entry.place
     WHERE entry.key IS NOT actor.address"""
 """For an address that has no row, its two neighbours in the index of addresses, if they name another address than the
-row that they point to. A damaged entry of the address itself would be one of the two: SQLite's search ends there."""
+row that they point to. A damaged entry of the address itself would be one of the two: SQLite's search ends there. It
+takes the address twice, because Python 3.12 wants no numbered parameters."""
 HEADS = "SELECT id, address, priority, due FROM greenroom_message WHERE id > ? ORDER BY id LIMIT ?"
 HEADS_JSON = f"SELECT json_group_array(json_array(id, address, priority, due)) FROM ({HEADS})"
 """The same in one row, because sqlite3 drops the GIL at each row, and beside a busy loop it waits long to have it back.
@@ -140,12 +141,12 @@ def keys_below(kind: type[Any], column: str) -> str:
 
 
 def keys_beyond(kind: type[Any], column: str) -> str:
-    """Keys of rows, by falling values of a column, from a place on. The parameters are limit and place."""
+    """Keys of rows, by falling values of a column, from a place on. The parameters are place, limit and place."""
     name, key = ROWS[kind]
     keys = _names(kind._fields[:key])
-    there_are_more = f'(SELECT count(*) FROM "{name}") > ?2'  # as a rule there are not, and no row is looked into
+    there_are_more = f'(SELECT count(*) FROM "{name}") > ?'  # as a rule there are not, and no row is looked into
     order = ", ".join(f'"{part}" DESC' for part in (column, *kind._fields[:key]))
-    return f'SELECT {keys} FROM "{name}" WHERE {there_are_more} ORDER BY {order} LIMIT ?1 OFFSET ?2'
+    return f'SELECT {keys} FROM "{name}" WHERE {there_are_more} ORDER BY {order} LIMIT ? OFFSET ?'
 
 
 def by_ids(kind: Any, ids: Sequence[Any]) -> tuple[str, list[Any]]:
