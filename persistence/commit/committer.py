@@ -17,7 +17,7 @@ from ..runtime import Runtime
 from ..store.commit import Commit
 from ..store.contract import Store
 from .bisection import bisect
-from .effects import Effects, Entry, fold, unhandled
+from .effects import Effects, Entry, fold
 from .pacing import Pace
 from .queue import BATCH_TURNS_MAX, LINGER_S_MIN, CommitQueue
 
@@ -203,7 +203,7 @@ class Committer:
         entries = queue.entries
         if not entries or self._in_flight or self._held or self._closing or queue.failure is not None:
             return False
-        if not self.pace.quick or (self._at_work() and unhandled(entries) > 0):
+        if not self.pace.quick or (self._at_work() and queue.unhandled() > 0):
             return False
         end = queue.position
         queue.take()
@@ -234,14 +234,16 @@ class Committer:
         """Let turns that are about to run go first for a while, if that spares rows."""
         clock, queue, entries = self._runtime.perf, self.queue, self.queue.entries
         began = clock()
-        rows = most = seen = 0
+        most = seen = 0
         while self._at_work() and seen < len(entries) < BATCH_TURNS_MAX and not queue.behind:
-            rows += unhandled(entries[seen:])
+            rows = queue.unhandled()
             most = max(most, rows)
             if rows <= 0 or clock() - began > min(most * ROW_S, GATHER_S_MAX):
                 return
             seen = len(entries)
             await _one_round()
+            if queue.entries is not entries:
+                return  # `commit_here` has taken them
 
     async def _commit(self, batch: list[Entry], end: int, failed: tuple[Commit, BaseException] | None = None) -> None:
         """

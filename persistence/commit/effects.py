@@ -53,7 +53,7 @@ class Told:
 class Handled:
     """A finished turn, as an entry of the commit queue."""
 
-    __slots__ = ("ack", "actor", "inserts", "state")
+    __slots__ = ()
 
     ack: int
     """The id of the message that the turn handled; 0 if that has no row."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ..errors import StoreError
 from ..runtime import Runtime
-from .effects import Effects, Entry
+from .effects import Effects, Entry, unhandled
 from .waiters import Waiter, Waiters
 
 __all__ = ("AHEAD_TURNS_MAX", "BATCH_TURNS_MAX", "LINGER_S_MIN", "CommitQueue")
@@ -49,6 +49,8 @@ class CommitQueue:
         """The queued entries, in order. Only `put` and the committer's half change it."""
         self.linger_s = LINGER_S_MIN
         """How long entries that nobody waits for may lie. The committer adapts it to the disk."""
+        self._told = self._counted = 0
+        """How many more messages the first `_counted` queued entries tell than they acknowledge."""
         self._bytes = 0
         """The bytes of the entries that are queued,"""
         self._flying_bytes = 0
@@ -58,7 +60,7 @@ class CommitQueue:
         self._room: list[asyncio.Future[None]] = []
         self._wake: asyncio.Future[None] | None = None
         self._linger: asyncio.TimerHandle | None = None
-        self._lost: deque[tuple[int, int, StoreError]] = deque(maxlen=LOST_MAX)
+        self.losses: deque[tuple[int, int, StoreError]] = deque(maxlen=LOST_MAX)
         """Ranges of positions that were dropped, and why."""
 
     def submit(self, effects: Effects) -> int:
@@ -122,14 +124,14 @@ class CommitQueue:
             StoreFull, StoreUnavailable, StoreDataError, Fenced: it was dropped.
         """
         if position <= self.committed:
-            if self._lost and (error := self.lost(position)) is not None:
+            if self.losses and (error := self.lost(position)) is not None:
                 raise error
             return
         await self.landing(position)
 
     def lost(self, position: int) -> StoreError | None:
         """Why the entry at `position` was dropped, if it was."""
-        for begin, end, error in self._lost:
+        for begin, end, error in self.losses:
             if begin <= position <= end:
                 return error
         return None
@@ -166,16 +168,26 @@ class CommitQueue:
         await self._wake
         self._wake = None
 
+    def unhandled(self) -> int:
+        """How many more messages the queued entries tell than they acknowledge. Each entry is looked at once."""
+        entries, counted = self.entries, self._counted
+        if counted < len(entries):
+            self._told += unhandled(entries[counted:])
+            self._counted = len(entries)
+        return self._told
+
     def take(self) -> list[Entry]:
         """Everything that is queued: it is the batch in flight from now on."""
         self.wanted = False
         batch, self.entries = self.entries, []
+        self._told = self._counted = 0
         self._flying_bytes, self._bytes = self._bytes, 0
         return batch
 
     def put_back(self, entries: list[Entry]) -> None:
         """The batch in flight ends, and these of it go to the front: another commit takes them."""
         self.entries[:0] = entries
+        self._told = self._counted = 0
         self._bytes += self._flying_bytes
 
     def landed(self, end: int) -> None:
@@ -204,6 +216,7 @@ class CommitQueue:
         """Take nothing any more, because of `error`, and forget what is queued. Its waiters are told by `lose`."""
         self.failure = error
         self.entries.clear()
+        self._told = self._counted = 0
         self.wanted = False  # else the next entry would wait for a commit that nobody begins
         self._bytes = 0
 
@@ -214,7 +227,7 @@ class CommitQueue:
     def lose(self, end: int, error: StoreError) -> None:
         """Everything up to position `end` that isn't on disk was dropped because of `error`."""
         if end > self.committed:
-            self._lost.append((self.committed + 1, end, error))
+            self.losses.append((self.committed + 1, end, error))
             self.committed = end
         self._waiters.tell(end, error)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
 
-from greenroom.persistence.commit.effects import Effects
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.persistence.commit.effects import Effects, Entry, Told, unhandled
 from greenroom.persistence.commit.queue import AHEAD_BYTES_MAX, CommitQueue
 from greenroom.persistence.errors import StoreError, StoreFull
 from greenroom.persistence.runtime import Runtime
@@ -67,3 +71,33 @@ async def test_waiters_hear_what_became_of_their_positions(queue: CommitQueue) -
     queue.accept()
     assert queue.submit(Effects()) == 3
     queue.close()
+
+
+class Row(Told):
+    pass
+
+
+@given(st.lists(st.sampled_from(["tell", "turn", "look", "take", "put back", "lose"])))
+def test_how_many_are_unhandled_is_what_a_count_would_say(steps: list[str]) -> None:
+    async def main() -> None:
+        queue = CommitQueue(Runtime(), print)
+        batch: list[Entry] = []
+        for step in steps:
+            if step == "tell":
+                queue.put(Row(), 1)
+            elif step == "turn":
+                queue.put(Effects(ack=1, inserts=(Row(), Row())), 1)
+            elif step == "take":
+                batch = queue.take()
+            elif step == "put back":
+                queue.put_back(batch)
+                batch = []
+            elif step == "lose":
+                queue.refuse(StoreFull("no space"))
+                queue.accept()
+            else:
+                assert queue.unhandled() == unhandled(queue.entries)
+        assert queue.unhandled() == unhandled(queue.entries)
+        queue.close()
+
+    asyncio.run(main())

@@ -8,7 +8,17 @@ from typing import Any
 import msgspec
 from grounds import pool, tree
 
-from greenroom import Actor, AskFailed, Backoff, Message, Request, StoreError, StoreFull, StoreUnavailable, handler
+from greenroom import (
+    Actor,
+    AskFailed,
+    Backoff,
+    Message,
+    Request,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    handler,
+)
 from greenroom.persistence.errors import StoreDataError
 
 FAST = Backoff(initial_s=0.001, factor=1.0, jitter=0.0)
@@ -78,7 +88,7 @@ SPEC = tree(Ledger, ("clerk", Clerk), pool(Clerk), intensity=1000)
 async def told(ref: Any, number: int, acked: set[int], refused: dict[int, StoreError], **options: Any) -> None:
     try:
         await ref.tell(Order(number=number), **options)
-    except (StoreFull, StoreUnavailable) as error:
+    except (StoreFull, StoreUnavailable, StoreDataError) as error:
         assert error.undelivered == Order(number=number), error
         refused[number] = error
     else:
