@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,22 +86,38 @@ def test_each_part_alone(kind: type) -> None:
 # -- the same seed, the same run ---------------------------------------------------------------------------------
 
 
+TRACED = range(6)
+
+
+def traces(environ: dict[str, str], folder: Path = Path(__file__).parent) -> str:
+    """The traces of some seeds, by a process of its own."""
+    here = f"import sys; sys.path.append({str(folder)!r})"
+    code = f"{here}; from test_simulation import run; print([run(seed).trace for seed in {TRACED}])"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
+    assert not done.stderr
+    return done.stdout
+
+
 @pytest.mark.process
 def test_a_seed_is_the_same_whatever_python_hashes_with() -> None:
-    here = f"import sys; sys.path.append({str(Path(__file__).parent)!r})"
-    code = f"{here}; from test_simulation import run; print([run(seed).trace for seed in range(6)])"
+    first = traces(environment(PYTHONHASHSEED="1"))
+    assert first == traces(environment(PYTHONHASHSEED="2"))
+    assert first == f"{[run(seed).trace for seed in TRACED]}\n"
 
-    def traces(hash_seed: int) -> str:
-        environ = environment(PYTHONHASHSEED=str(hash_seed))
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", code], env=environ, capture_output=True, text=True, check=True
-        )
-        assert not done.stderr
-        return done.stdout
 
-    first = traces(1)
-    assert first == traces(2)
-    assert first == f"{[run(seed).trace for seed in range(6)]}\n"
+@pytest.mark.process
+def test_a_seed_is_the_same_in_every_checkout(tmp_path: Path) -> None:
+    """Tracebacks name the files of their code, and messages and dead letters have tracebacks."""
+    root = Path(__file__).parents[3]
+    for name in (".src", "actors", "persistence", "supervision", "tests"):
+        skipped = shutil.ignore_patterns("__pycache__", ".*_cache")
+        shutil.copytree(root / name, tmp_path / name, symlinks=True, ignore=skipped)
+    environ = environment({**os.environ, "PYTHONPATH": str(root / ".src")})
+    environ["PYTHONPATH"] = environ["PYTHONPATH"].replace(str(root), str(tmp_path))
+    there = tmp_path / Path(__file__).parent.relative_to(root)
+    assert traces(environ, there) == f"{[run(seed).trace for seed in TRACED]}\n"
 
 
 # -- bugs that it has to find --------------------------------------------------------------------------------------
