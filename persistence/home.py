@@ -116,7 +116,7 @@ class Home:
             return WrongThread(call, "process")
         if _get_running_loop() is not None:
             return WrongThread(call, "loop")
-        if self.loop._thread_id is None:
+        if not self.event_loop.is_running():
             return WrongThread(call, "stopped")
         return WrongThread(call, "thread", threading.current_thread().name)
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import fast_path
+import loops
 import marks
 import pytest
 import shaker
@@ -24,9 +26,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """greenroom is written for asyncio."""
-    return "asyncio"
+    return loops.backend(request.config)
+
+
+@pytest.fixture
+def own_loop(request: pytest.FixtureRequest) -> None:
+    """For tests of what the virtual clock sees of asyncio's own loop alone (docs/testing.md)."""
+    if request.config.getoption("--uvloop"):
+        pytest.skip("uvloop doesn't tell what its loop waits for")
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -54,6 +63,7 @@ def clock() -> VirtualRuntime:
 def pytest_addoption(parser: pytest.Parser) -> None:
     shaker.add_option(parser)
     fast_path.add_option(parser)
+    loops.add_option(parser)
 
 
 def pytest_configure() -> None:

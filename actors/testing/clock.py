@@ -32,6 +32,13 @@ _settling: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[None]] = 
 """The one task of each loop that waits for rest, because two of them would never find the loop at rest."""
 
 
+class _Timer(asyncio.TimerHandle):
+    """A timer that the event loop knows nothing of."""
+
+    def cancel(self) -> None:
+        asyncio.Handle.cancel(self)  # an asyncio loop counts the timers that it drops, and uvloop refuses strange ones
+
+
 class VirtualRuntime(Runtime):
     """A runtime whose time passes only in `advance` and `run`; everything else is as in `Runtime`.
 
@@ -94,7 +101,7 @@ class VirtualRuntime(Runtime):
     def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
         loop = asyncio.get_running_loop()
         when = self._elapsed + max(0.0, delay_s)
-        handle = asyncio.TimerHandle(when, callback, args, loop)
+        handle = _Timer(when, callback, args, loop)
         self._count += 1
         heapq.heappush(self._timers, (when, self._count, handle))
         return handle

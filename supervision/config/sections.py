@@ -60,6 +60,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Seconds for which an idempotency key is known. A message told again under it after that counts again."""
     inbox_poll_s: Seconds = 0.01
     """Seconds between two looks for what other processes have told. A look takes microseconds."""
+    loop: Literal["asyncio", "uvloop"] = "asyncio"
+    """The event loop that `greenroom run` runs the node on. uvloop takes `greenroom[uvloop]`."""
 
     def system(self, aliases: Aliases | None = None) -> Settings:
         """The settings of the actor system."""
@@ -99,6 +101,7 @@ def _wrong_url(value: Any) -> str:
 
 
 _SECONDS = Rule("a number of seconds above 0", is_positive)
+LOOPS = ("asyncio", "uvloop")
 _COUNT = Rule("a whole number of at least 1", is_count)
 _LIMIT = Rule(
     'a number of seconds above 0, or "infinity"', lambda value: value == "infinity" or is_positive(value), ("infinity",)
@@ -118,6 +121,7 @@ NODE_RULES = {
     "transaction_timeout_s": _SECONDS,
     "key_retention_s": _SECONDS,
     "inbox_poll_s": _SECONDS,
+    "loop": Rule('"asyncio" or "uvloop"', lambda value: value in LOOPS, LOOPS),
 }
 
 

@@ -28,6 +28,7 @@ def run(
     stop_timeout_s: float | None = None,
     respawn_intensity: int | None = None,
     respawn_period_s: float | None = None,
+    loop: str | None = None,
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative=())] = False,
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), negative=())] = False,
 ) -> int:
@@ -62,6 +63,8 @@ def run(
         How many times it is started again within the period; with one more it gives up, with exit code 70.
     respawn_period_s
         Seconds of that period.
+    loop
+        The event loop: asyncio, or uvloop (pip install 'greenroom[uvloop]').
     quiet
         Log errors only.
     verbose
@@ -76,6 +79,7 @@ def run(
         "node.stop_timeout_s": stop_timeout_s,
         "node.respawn_intensity": respawn_intensity,
         "node.respawn_period_s": respawn_period_s,
+        "node.loop": loop,
     }
     overrides = {key: value for key, value in flags.items() if value is not None}
     try:

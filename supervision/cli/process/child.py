@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from loguru import logger
 
+from ....actors.extensions.timers.errors import ExtraMissing
 from ....actors.kernel.errors import StartFailed
 from ....actors.system import ActorSystem
 from ....persistence.errors import GreenroomError
@@ -29,6 +32,22 @@ __all__ = ("Node",)
 
 CRASHED = 1
 """Exit status of a node that failed in a way which another start may cure."""
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Makes the event loop of this name; None for asyncio's own.
+
+    Raises:
+        ExtraMissing: uvloop isn't installed.
+    """
+    if name == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError as error:
+        raise ExtraMissing("uvloop", 'node.loop = "uvloop"', "uvloop") from error
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 class Node:
@@ -51,7 +70,10 @@ class Node:
         Lifeline(self._orphaned)
         try:
             self._config = load_config(self._orders.tree, overrides=self._orders.overrides)
-            with asyncio.Runner() as runner:
+            factory = _loop_factory(self._config.node.loop)
+            gc.collect()
+            gc.freeze()  # what is loaded by now stays, so no later collection needs to look at it
+            with asyncio.Runner(loop_factory=factory) as runner:
                 try:
                     code = runner.run(self._live(self._config))
                 except SystemExit as error:

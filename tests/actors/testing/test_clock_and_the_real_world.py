@@ -181,6 +181,7 @@ class Waiter(Actor[None]):
 
 @pytest.mark.parametrize("way", [*REAL, "sql", "sql for long"])
 @pytest.mark.parametrize("how", ["advance", "run"])
+@pytest.mark.usefixtures("own_loop")
 async def test_a_handler_that_waits_for_something_real_is_not_timed_out(
     ground: Ground, clock: VirtualRuntime, way: str, how: str
 ) -> None:
@@ -312,6 +313,7 @@ async def test_one_that_waits_for_rest_may_be_cancelled(memory: MemoryGround, cl
         await clock.run(system.idle())
 
 
+@pytest.mark.usefixtures("own_loop")
 async def test_work_without_an_end_is_an_error_that_names_it(memory: MemoryGround) -> None:
     clock = VirtualRuntime(patience_s=0.1)
     async with memory.node(tree(Waiter), runtime=clock):
