@@ -10,7 +10,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo chaos executor quick test otp-diff torture check lint types contracts bench bench-peers clean
+.PHONY: help install demo chaos executor quick test test-all test-others uvloop otp-diff torture check lint types \
+	contracts bench bench-peers clean
+# The interpreters of `test-all`, where they are installed.
+PYTHONS := 3.11 3.12 3.13
+PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +43,25 @@ quick: $(STAMP) ## the tests that start no process and sweep nothing long: about
 test: $(STAMP) ## the test suite, with a short version of each torture run
 	@$(BIN)/python -m pytest -m "not torture" -n auto --durations=10
 
+test-all: test test-others ## the test suite on every interpreter that is here, of CPython 3.11, 3.12 and 3.13
+
+test-others: $(STAMP) ## the test suite on the interpreters other than that of .venv, each in an environment of its own
+	@own=`$(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'`; \
+	for version in $(PYTHONS); do \
+		if [ $$version = $$own ]; then continue; fi; \
+		found=; \
+		for python in python$$version $(PYENV)/versions/$$version*/bin/python$$version; do \
+			if $$python -c '' 2>/dev/null; then found=$$python; break; fi; \
+		done; \
+		if [ -z "$$found" ]; then echo "==> no python$$version here: left out"; continue; fi; \
+		echo "==> CPython $$version"; \
+		$(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON=$$found || exit 1; \
+	done
+
+uvloop: $(STAMP) ## the tests of actors and supervision on the event loop of uvloop
+	@$(BIN)/python -m pytest --uvloop -m "not process and not slow and not torture" -n auto -q \
+		tests/actors tests/supervision
+
 executor: $(STAMP) ## the tests of actors and supervision without the fast path, which must not differ from the executor
 	@$(BIN)/python -m pytest --no-fast-path -m "not process and not slow and not torture" -n auto -q \
 		tests/actors tests/supervision tests/conformance/supervisor
@@ -49,7 +72,7 @@ otp-diff: $(STAMP) ## random scenarios on a real Erlang/OTP and on ours (apt ins
 torture: $(STAMP) ## the long runs that try to break a promise
 	@$(BIN)/python -m pytest -m torture -v -n auto --timeout=3600
 
-check: lint types contracts test executor ## what CI runs
+check: lint types contracts test executor uvloop ## what CI runs, and then `test-others`
 
 lint: $(STAMP) ## ruff
 	@echo "==> ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -68,5 +91,5 @@ bench-peers: $(STAMP) ## the same, beside other frameworks and queues, which it 
 	@$(BIN)/python tests/benchmarks/bench.py --peers $(ARGS)
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

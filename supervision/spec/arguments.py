@@ -190,4 +190,6 @@ def _choices(hint: Any) -> tuple[Any, ...]:
 def _shown(kind: Any) -> str:
     if kind is Any:
         return "a value"
-    return kind.__qualname__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace("typing.", "")
+    if isinstance(kind, type) and not get_args(kind):
+        return kind.__qualname__
+    return str(kind).replace("typing.", "").replace("pathlib._local.", "pathlib.")  # Python 3.13 has the latter there
