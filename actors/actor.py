@@ -33,6 +33,7 @@ from .extensions.timers.changes import TimerChanges
 from .kernel.errors import ActorNotFound, NotRunning, TurnClosed
 from .kernel.incarnation import Incarnation
 from .kernel.leaving import Leaving
+from .kernel.state import NoState
 from .kernel.turn import Turn
 from .messages.errors import StateError, UnhandledMessage
 from .messages.message import Message
@@ -347,11 +348,7 @@ class Actor(Generic[State]):
         return user_transaction(turn, turn.cell.kernel.part(Exits).cut_off)
 
     if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            if name == "state":
-                raise NotRunning(type(self).__qualname__, name)
-            return object.__getattribute__(self, name)  # raises again, in the same words
+        state = NoState()
 
 
 def _life(actor: Actor[Any], attribute: str) -> Incarnation:

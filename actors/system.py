@@ -29,12 +29,12 @@ from .extensions.monitors.registry import Monitors
 from .extensions.stash import Stashes
 from .extensions.tasks.tasks import Tasks
 from .extensions.timers.registry import Timers
+from .kernel.current import current_turn
 from .kernel.errors import SystemStopped
 from .kernel.failures import Refusals
 from .kernel.kernel import Kernel
 from .kernel.router import Router
 from .kernel.settings import Settings
-from .kernel.turn import current_turn
 from .messages.signals import ExitReason
 from .recovery.reset import Reset
 from .recovery.scan import Scan
@@ -88,7 +88,11 @@ class ActorSystem:
 
     def ref(self, address: str) -> ActorRef:
         """A reference to the actor at an absolute address. The first message shows whether there is one."""
-        return ref_to(self.kernel, address)
+        kernel = self.kernel
+        cell = kernel.cells.get(address) if type(address) is str else None
+        if cell is not None:
+            return ActorRef(kernel.part(Delivery), address, cell)
+        return ref_to(kernel, address)
 
     def group(self, name: str) -> Group:
         """The actors that have joined a name (`self.join(name)`), to be told something. There may be none.

@@ -14,6 +14,7 @@ from ..messages.difference import is_open, is_walked
 from ..messages.errors import UnhandledMessage
 from ..messages.message import Message, SystemRequest, classes_with_tag, system_tag, tag_of
 from ..messages.types import MAIN, class_path, main_module, shown, type_argument, unstorable
+from ..messages.vouching import vouching
 from .handlers import MARK, HandlerMark, HandlerSpec, fallback_spec, read_handler
 from .options import OPTION_NAMES, Backoff, Options, near_miss
 from .versions import check_name, check_upgrade, join_type, state_version
@@ -75,6 +76,7 @@ class Definition:
         "state_is_walked",
         "state_type",
         "state_version",
+        "state_vouch",
         "stored_type",
         "upgrades",
     )
@@ -104,6 +106,7 @@ class Definition:
         """Whether a state may have changed although its bytes haven't."""
         self.state_is_walked = self.state_type is not None and is_walked(self.state_type)
         """Whether states are compared field by field."""
+        self.state_vouch = vouching(self.state_type)
         self.handlers: dict[type, HandlerSpec] = _handlers(cls, root)
         """The handlers by exact message type."""
         self.by_tag: dict[str, type[Message]] = _by_tag(cls, self.handlers)

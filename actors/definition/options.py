@@ -6,6 +6,7 @@ import difflib
 import math
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -168,17 +169,28 @@ OPTION_NAMES: tuple[str, ...] = Options.__struct_fields__
 
 def _outcome(error: BaseException, retry: tuple[type, ...], reject: tuple[type, ...]) -> Verdict | None:
     parts = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-    for cls in type(error).__mro__:
-        if parts and not issubclass(cls, BaseExceptionGroup):
+    outcome = _nearest(type(error), bool(parts), retry, reject)  # type: ignore[arg-type]  # classes are hashable
+    if outcome is not None or not parts:
+        return outcome
+    outcomes = {_outcome(part, retry, reject) for part in parts}
+    if None in outcomes:
+        return None
+    return "reject" if "reject" in outcomes else "retry"
+
+
+@lru_cache(256)
+def _nearest(
+    kind: type[BaseException], is_group: bool, retry: tuple[type, ...], reject: tuple[type, ...]
+) -> Verdict | None:
+    """What the listed class nearest to an error's own says."""
+    for cls in kind.__mro__:
+        if is_group and not issubclass(cls, BaseExceptionGroup):
             break  # a base class of a group, such as Exception, says nothing of its parts
         if cls in reject:
             return "reject"
         if cls in retry:
             return "retry"
-    outcomes = {_outcome(part, retry, reject) for part in parts}
-    if not outcomes or None in outcomes:
-        return None
-    return "reject" if "reject" in outcomes else "retry"
+    return None
 
 
 def near_miss(name: str) -> str | None:

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 from ...persistence.home import Home
 from ..kernel.cell import DOWN, GONE, PASSIVE, STARTING, UP, Cell
+from ..kernel.current import current_turn, turn_of
 from ..kernel.errors import SystemStopped
 from ..kernel.hooks import Extension
 from ..kernel.kernel import Kernel
-from ..kernel.turn import Turn, current_turn
+from ..kernel.turn import Turn
 from ..mailbox.envelope import Ask
-from ..messages.codec import AS_IT_IS, is_shared, round_trip
+from ..messages.codec import is_shared, round_trip
 from ..messages.message import Request, SystemRequest, tag_of
 from .ask_line import AskLine
 from .deadlines import Deadlines
@@ -45,7 +46,8 @@ class Asks(Extension):
             timeout_s: seconds above 0.
             uid: the request's, if it has one already.
         """
-        kernel, turn = self._kernel, current_turn.get()
+        kernel, here = self._kernel, current_turn.get()
+        turn = None if here is None else turn_of(here)
         if self._home.loop._thread_id != get_ident():
             raise self._home.stranger("ask()")
         if not isinstance(request, Request):
@@ -64,7 +66,8 @@ class Asks(Extension):
             self._check_order(turn, cell)
         cls = type(request)
         body = None
-        if cls.__shared__ is not AS_IT_IS:
+        vouch = cls.__shared__
+        if vouch is None or not vouch(request):
             body, copy = round_trip(cell.address, request)
             assert isinstance(copy, Request)
             request = copy
@@ -75,7 +78,7 @@ class Asks(Extension):
             uid = turn.next_uid()
         elif cell.durable and not uid:
             uid = kernel.next_uid()
-        ask = Ask(cell.address, uid, request, tag_of(cls), body, future, timeout_s)
+        ask = Ask(cell.address, uid, request, tag_of(cls), body, future=future, timeout_s=timeout_s)
         bucket = self._deadlines.add(ask, timeout_s)
         try:
             if turn is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
+from threading import get_ident
 from typing import Any
 
 from ...persistence.errors import StoreDataError, StoreFull, StoreUnavailable
 from ...persistence.home import Home
+from ..kernel.current import current_turn
 from ..kernel.errors import SystemStopped
 from ..kernel.kernel import Kernel
-from ..kernel.turn import current_turn
 from ..messages.message import Message
 
 __all__ = ("DONE", "Receipt")
@@ -46,7 +47,9 @@ class Receipt:
         kernel = self._kernel
         if kernel is None:
             return
-        kernel.part(Home).check("awaiting a receipt")
+        home = kernel.part(Home)
+        if home.loop._thread_id != get_ident():
+            raise home.stranger("awaiting a receipt")
         try:
             if self._admitted is not None:
                 self._position = yield from asyncio.shield(self._admitted)
@@ -58,7 +61,7 @@ class Receipt:
                     kernel.committer.commit_here()
             if position > commits.committed:
                 yield from commits.landing(position)  # raises the error if the position was lost
-            elif (error := commits.lost(position)) is not None:
+            elif commits.losses and (error := commits.lost(position)) is not None:
                 raise error
         except (StoreFull, StoreUnavailable, StoreDataError) as error:
             raise error.handing_back(self._message) from None

@@ -7,9 +7,8 @@ from threading import get_ident
 from typing import Any, TypeVar
 
 from ..kernel.cell import GONE, Cell
+from ..kernel.current import current_turn, turn_of
 from ..kernel.kernel import Kernel
-from ..kernel.turn import current_turn
-from ..messages.codec import AS_IT_IS
 from ..messages.message import Message, Request
 from .guard import NO_PRIORITY, checked_address
 from .receipt import DONE, Receipt
@@ -61,30 +60,23 @@ class ActorRef:
         home = self._delivery.home
         if home.loop._thread_id != get_ident():
             raise home.stranger("tell()")
-        turn = current_turn.get()
+        here = current_turn.get()
         cell = self._cell
         if cell is None or cell.status is GONE:
             cell = self.cell()
-        elif turn is None and key is None and delay_s is None and priority is NO_PRIORITY and cell.light:
+        elif here is None and key is None and delay_s is None and priority is NO_PRIORITY and cell.light:
             # The shortest way, into the mailbox of an actor without rows. All of it is in Delivery.tell.
             mailbox = cell.mailbox
             queue = mailbox.queue
-            check = getattr(type(message), "__shared__", None)
-            if check is not None and queue is not None and mailbox.count < cell.capacity:
-                if check is not AS_IT_IS:
-                    encode, decode = check
-                    try:
-                        same = decode(encode(message)) == message
-                    except Exception:
-                        same = False
-                    if not same:
-                        return self._delivery.tell(cell, message, key, delay_s, priority)  # it says what is wrong
+            vouch = getattr(type(message), "__shared__", None)
+            if queue is not None and vouch is not None and mailbox.count < cell.capacity and vouch(message):
                 queue.append(message)
                 mailbox.count += 1
                 if not cell.queued:
                     cell.wake()
                 return DONE
-        if turn is not None and turn.cell.kernel is self._delivery.kernel:
+        if here is not None and here.cell.kernel is self._delivery.kernel:
+            turn = turn_of(here)
             turn.check_open()
             self._delivery.tell_in_turn(turn, cell, message, key, delay_s, priority)
             return DONE

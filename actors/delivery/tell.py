@@ -13,7 +13,7 @@ from ..kernel.errors import SystemStopped
 from ..kernel.kernel import Kernel
 from ..kernel.router import Router
 from ..kernel.turn import Turn
-from ..mailbox.envelope import Envelope, derived_uid
+from ..mailbox.envelope import Envelope
 from ..messages.codec import is_shared, round_trip
 from ..messages.message import Message, tag_of
 from .admission import Admission
@@ -156,10 +156,7 @@ class Delivery:
         plain = key is None and delay_s is None and priority is NO_PRIORITY
         if plain and cell.durable:
             body, message = round_trip(cell.address, message)
-            tag = tag_of(type(message))
-            turn.ordinal = ordinal = turn.ordinal + 1
-            uid = derived_uid(turn.uid or turn.key, ordinal)
-            envelope = Envelope(cell.address, uid, message, tag, body, turn.cell.address)
+            envelope = Envelope(cell.address, turn.next_uid(), message, type(message).__tag__, body, turn.cell.address)
         else:
             if not plain:
                 key, delay_s, priority = _checked(cell, key, delay_s, priority)

@@ -13,8 +13,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from ..kernel.current import current_turn
 from ..kernel.errors import SystemStopped
-from ..kernel.turn import current_turn
 from ..messages.message import Message, Request
 from .receipt import Receipt
 from .tell import Delivery

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Coroutine, Generator
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from ...persistence.runtime import failure_of
 from ..kernel.cell import UP, Cell
+from ..kernel.current import current_turn
 from ..kernel.kernel import Kernel
-from ..kernel.turn import Turn, current_turn
+from ..kernel.turn import Turn
 from .executor import GO_ON, LET_GO, SET_ASIDE, Executor
 from .exits import Exits
 from .fair_share import HOG_S
@@ -98,7 +100,9 @@ class Dispatcher:
         elif self._slots and not self.closed:
             self._awake += 1
             slot = self._slots.pop()
-            task = spawn(self._kernel, self._run(slot), f"greenroom runner {slot}")
+            context = copy_context()
+            context.run(current_turn.set, None)  # a runner is no part of the turn whose tell has woken it
+            task = spawn(self._kernel, self._run(slot), f"greenroom runner {slot}", context)
             self._tasks[task] = None
             task.add_done_callback(self._ended)
 
@@ -126,6 +130,8 @@ class Dispatcher:
                         # The asker that was just answered may ask again. A runner that is still here then costs half
                         # as much as one that has to be woken.
                         lingers = False
+                        executor.turns += turns
+                        turns = 0
                         attempts.clear(slot)
                         await breathe()
                         breathed = stepped = clock()
@@ -230,9 +236,10 @@ class Dispatcher:
         cell.runner = -1
         if cell.on_demand:
             cell.last_used = self._kernel.runtime.monotonic()
-            if not cell.mailbox.count and cell.incarnation is not None:
+            life = cell.incarnation
+            if not cell.mailbox.count and life is not None and life.context.get(current_turn) is not life:
                 # There may be thousands of such actors. None is to keep its last turn alive, and so its last message.
-                cell.incarnation.context.run(current_turn.set, None)
+                life.context.run(current_turn.set, life)
         if cell.quiet is not None:
             cell.now_quiet()
         if outcome is SET_ASIDE:

@@ -14,7 +14,7 @@ from ..kernel.cell import DOWN, PASSIVE, STOPPED, UP, Cell, no_charge
 from ..kernel.errors import AskFailed, HandlerTimeout, Ignore, StartFailed
 from ..kernel.failures import comes_of_stop
 from ..kernel.kernel import Kernel
-from ..kernel.turn import FINISHED, OPEN, Turn
+from ..kernel.turn import FINISHED, OPEN, Turn, begin
 from ..mailbox.backlog import Backlog
 from ..mailbox.envelope import Ask, Envelope
 from ..messages.message import Message
@@ -112,9 +112,9 @@ class Executor:
             refuse(cell, envelope or self._kernel.wrap(cell.address, message), unhandled, "unhandled")
             return None
         if envelope is None:
-            turn = Turn(incarnation, None, message, "")
+            turn = begin(incarnation, None, message, "")
         else:
-            turn = Turn(incarnation, envelope, message, envelope.uid)
+            turn = begin(incarnation, envelope, message, envelope.uid)
             if cell.durable:
                 self._kernel.attempts.note(slot, envelope.uid, cell.address, self._kernel.caution is not None)
         if self._kernel.caution is not None:
@@ -126,10 +126,10 @@ class Executor:
         kernel.stepping = turn
         try:
             if spec.is_async:
-                coro, yielded = incarnation.run(call_async, turn, spec.function, incarnation.actor, message)
+                coro, yielded = incarnation.context.run(call_async, turn, spec.function, incarnation.actor, message)
                 kernel.stepping = None
                 return self._wait_inside(turn, coro, yielded, spec)
-            result = incarnation.run(call, turn, spec.function, incarnation.actor, message)
+            result = incarnation.context.run(call, turn, spec.function, incarnation.actor, message)
         except StopIteration as stop:
             kernel.stepping = None
             if not spec.is_async:
@@ -281,7 +281,7 @@ class Executor:
 
         self._kernel.stepping = turn
         try:
-            coro, yielded = turn.incarnation.run(call_async, turn, lambda *_: run(), None, None)
+            coro, yielded = turn.incarnation.context.run(call_async, turn, lambda *_: run(), None, None)
         except StopIteration as stop:
             leave_scopes()
             return self._finish(turn, stop.value, spec)
@@ -295,11 +295,14 @@ class Executor:
     async def _keep(self, turn: Turn, spec: HandlerSpec, keep: Callable[[Cell], Awaitable[str]]) -> str:
         """Run a handler after whose turn the runner stays with the cell."""
         cell = turn.cell
+        self._kernel.stepping = turn
         try:
-            result = turn.incarnation.run(call, turn, spec.function, turn.incarnation.actor, turn.message)
+            result = turn.incarnation.context.run(call, turn, spec.function, turn.incarnation.actor, turn.message)
         except Exception as error:
             turn.fail(error)
             return GO_ON
+        finally:
+            self._kernel.stepping = None
         outcome = await self._finish(turn, result, spec)
         if outcome is not GO_ON or turn.status is not FINISHED or cell.status is not UP:
             return outcome

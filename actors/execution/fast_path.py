@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..kernel.cell import UP, Cell
-from ..kernel.turn import FINISHED, OPEN, LightTurn, Turn
+from ..kernel.turn import FINISHED, OPEN, Turn, begin
 from ..mailbox.envelope import Ask, Envelope
-from .user_code.stepping import call
 
 if TYPE_CHECKING:
     from .executor import Executor
@@ -23,7 +22,7 @@ def run_light(executor: Executor, cell: Cell, limit: int) -> int:
     """Handle messages that were told in memory to an actor without rows. Requests may stand among them."""
     mailbox, handlers, incarnation, kernel = cell.mailbox, cell.handlers, cell.incarnation, cell.kernel
     assert incarnation is not None
-    run, actor = incarnation.run, incarnation.actor
+    run, actor, watch = incarnation.context.run, incarnation.actor, incarnation.watch
     committed = kernel.commits.committed
     handled = 0
     while handled < limit:
@@ -44,11 +43,16 @@ def run_light(executor: Executor, cell: Cell, limit: int) -> int:
         mailbox.count -= 1
         if cell.on_room is not None:
             cell.has_room()
-        turn = LightTurn(incarnation, message) if ask is None else Turn(incarnation, ask, message, ask.uid)
+        if ask is None:
+            turn = Turn(incarnation, None, message, "", cell, cell.after)
+        else:
+            turn = begin(incarnation, ask, message, ask.uid)
+        if watch is not None:
+            watch(turn)
         cell.turn = kernel.stepping = turn
         handled += 1
         try:
-            result = run(call, turn, spec.function, actor, message)
+            result = run(spec.function, actor, message)
         except BaseException as error:
             kernel.stepping = None
             turn.fail(error)
@@ -83,7 +87,8 @@ def run_durable(executor: Executor, cell: Cell, slot: int, limit: int) -> int:
     """Handle messages that were told to an actor with rows: first attempts, while there are no suspects."""
     mailbox, handlers, incarnation, kernel = cell.mailbox, cell.handlers, cell.incarnation, cell.kernel
     assert incarnation is not None
-    actor, run, note = incarnation.actor, incarnation.run, kernel.attempts.note
+    actor, run, watch = incarnation.actor, incarnation.context.run, incarnation.watch
+    note = kernel.attempts.note
     handled = 0
     while handled < limit:
         queue = mailbox.queue
@@ -100,12 +105,17 @@ def run_durable(executor: Executor, cell: Cell, slot: int, limit: int) -> int:
         mailbox.count -= 1
         if cell.on_room is not None:
             cell.has_room()
-        turn = Turn(incarnation, envelope, message, envelope.uid)
+        after = cell.after
+        if envelope.after > after:
+            after = envelope.after
+        turn = Turn(incarnation, envelope, message, envelope.uid, cell, after)
+        if watch is not None:
+            watch(turn)
         note(slot, envelope.uid, cell.address)
         cell.turn = kernel.stepping = turn
         handled += 1
         try:
-            result = run(call, turn, spec.function, actor, message)
+            result = run(spec.function, actor, message)
         except BaseException as error:
             kernel.stepping = None
             turn.fail(error)
@@ -125,5 +135,5 @@ def run_durable(executor: Executor, cell: Cell, slot: int, limit: int) -> int:
         ):
             break
     if not mailbox.count:
-        mailbox.queue = mailbox.lanes = None
+        mailbox.empty()
     return handled

@@ -12,7 +12,7 @@ from ..kernel.cell import Cell
 from ..kernel.errors import HandlerTimeout, SelfCancelled
 from ..kernel.failures import Refusals
 from ..kernel.incarnation import Incarnation
-from ..kernel.turn import FAILED, OPEN, Turn
+from ..kernel.turn import FAILED, OPEN, Turn, begin
 from ..messages.signals import ExitReason
 from .transaction import WriteSlot
 from .user_code.scopes import leave_scopes
@@ -55,7 +55,7 @@ async def run_on_stop(cell: Cell, incarnation: Incarnation, reason: ExitReason, 
     if not cell.definition.overrides_on_stop or (reason.kind == "killed" and reason is not ORPHANED):
         return reason
     actor = incarnation.actor
-    turn = Turn(incarnation, None, None, cell.kernel.next_uid())
+    turn = begin(incarnation, None, None, cell.kernel.next_uid())
     cell.turn = turn
     try:
         cell.state.restore(actor)
@@ -207,7 +207,7 @@ def run(turn: Turn, function: Callable[[], Awaitable[Any]]) -> None:
     kernel = turn.cell.kernel
     kernel.stepping = turn
     try:
-        turn.incarnation.run(call_async, turn, lambda *_: function(), None, None)
+        turn.incarnation.context.run(call_async, turn, lambda *_: function(), None, None)
     except StopIteration:
         return
     except asyncio.CancelledError as error:
@@ -236,7 +236,7 @@ async def _stepped(turn: Turn, function: Callable[[], Awaitable[Any]]) -> Any:
     kernel = turn.cell.kernel
     kernel.stepping = turn
     try:
-        coro, yielded = turn.incarnation.run(call_async, turn, lambda *_: function(), None, None)
+        coro, yielded = turn.incarnation.context.run(call_async, turn, lambda *_: function(), None, None)
     except StopIteration as stop:
         return stop.value
     finally:

@@ -6,11 +6,12 @@ import asyncio
 
 from ...persistence.home import Home
 from ..kernel.cell import DOWN, STARTING, STOPPED, UP, Cell
+from ..kernel.current import current_turn
 from ..kernel.errors import Ignore, StartFailed
 from ..kernel.failures import Refusals
 from ..kernel.hooks import Instance
 from ..kernel.incarnation import Incarnation
-from ..kernel.turn import FINISHED, Turn, current_turn
+from ..kernel.turn import FINISHED, Turn, begin
 from ..messages.signals import Exit, ExitReason
 from .exits import Exits
 from .hook_turns import CutOff, by_itself, drive, end, make_ready, run
@@ -44,10 +45,10 @@ async def start(cell: Cell) -> None:
     turn = None
     failure: BaseException | None = None
     if definition.overrides_on_start or not state.loaded or (state.writes and not state.known):
-        turn = Turn(incarnation, None, None, kernel.next_uid())
+        turn = begin(incarnation, None, None, kernel.next_uid())
         try:
             await state.load()
-            actor = incarnation.run(_build, cell, incarnation, turn)
+            actor = incarnation.context.run(_build, cell, incarnation, turn)
             cell.turn = turn
             if definition.overrides_on_start:
                 if definition.on_start_waits:
@@ -59,9 +60,10 @@ async def start(cell: Cell) -> None:
             kernel.part(Home).end_garbage(error)
             failure = error
         failure = await end(turn, failure)
+        incarnation.context.run(current_turn.set, incarnation)
     else:  # a restart with nothing to run, to read or to write: the usual one
         try:
-            incarnation.run(_build, cell, incarnation, None)
+            incarnation.context.run(_build, cell, incarnation, None)
         except BaseException as error:
             failure = error
     leaving, cell.leaving = cell.leaving, None
@@ -110,6 +112,8 @@ def _build(cell: Cell, incarnation: Incarnation, turn: Turn | None) -> Instance:
         cell.state.install(actor)
     except asyncio.CancelledError as error:
         raise by_itself(cell, "__init__", error) from error
+    if turn is None:
+        current_turn.set(incarnation)
     for built in cell.kernel.hooks.built:
         built(cell)
     return actor

@@ -5,8 +5,9 @@ hooks               how features hook in: `Participant` (a part of one turn), `E
 cell                one address: status, mailbox, place in the schedule
 incarnation         one life of an actor
 turn, leaving       one message as one unit of work; a turn that ends its incarnation
+current             the turn that code belongs to
 state               the bytes behind an actor's state
 router              addresses to cells, what was told into mailboxes, back-pressure
 failures            what a failure, or refused data, is charged to
-idle, settings, errors
+settings, errors
 """

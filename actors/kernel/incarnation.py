@@ -25,9 +25,9 @@ class Incarnation:
         "exit_signal",
         "kernel",
         "number",
-        "run",
         "started",
         "stop_began",
+        "watch",
     )
 
     def __init__(self, cell: Cell, number: int) -> None:
@@ -37,8 +37,8 @@ class Incarnation:
         self.actor: Instance = None  # type: ignore[assignment]  # set by the start, before anything runs
         self.context: Context = copy_context()
         """Handlers run in it, so that context variables behave as if the incarnation were a task."""
-        self.run: Callable[..., Any] = self.context.run
-        """Enters the context with a turn; if turns are observed, by way of the observer (extensions/introspection)."""
+        self.watch: Callable[[Any], object] | None = None
+        """Called with each turn at its beginning, if turns are observed (extensions/introspection)."""
         self.started = cell.kernel.runtime.now()
         """The time of its start, in epoch seconds."""
         self.exit_signal: ExitReason | None = None

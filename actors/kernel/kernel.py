@@ -27,7 +27,6 @@ from ..messages.message import Message, tag_of
 from ..messages.signals import Exit, ExitReason
 from .errors import SystemStopped
 from .hooks import Activator, Caution, Extension, Hooks, Owed, Routing, Scheduler
-from .idle import Idle
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -38,6 +37,29 @@ __all__ = ("Kernel",)
 T = TypeVar("T")
 
 THREE_DIGITS = tuple(f"{number:03x}" for number in range(0x1000))
+
+
+class Idle:
+    """The futures of the callers that wait for a node to be idle."""
+
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def __bool__(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
+    async def wait(self) -> None:
+        """Return when it may be idle. The caller checks whether it is."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
+
+    def wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
 
 class Kernel:

@@ -90,7 +90,9 @@ class Router:
                     continue
             assert cell is not None
             if envelope.due is None:
-                cell.push(envelope, envelope.priority)
+                cell.mailbox.push(envelope, envelope.priority)
+                if not cell.queued:
+                    cell.wake()
             else:
                 self._kernel.delayed.delay(cell.address, envelope, envelope.due)
             if cell.mailbox.count > cell.capacity:

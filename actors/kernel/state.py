@@ -13,18 +13,28 @@ from ..definition.stored_state import UNFIT, decode_state, read_stored
 from ..messages.difference import first_difference
 from ..messages.errors import StateError
 from ..messages.message import ENCODER
+from .errors import NotRunning
 from .hooks import Instance
 
 if TYPE_CHECKING:
     from .cell import Cell
 
-__all__ = ("DurableState",)
+__all__ = ("DurableState", "NoState")
 
 STATELESS = b"null"
 
 encode = ENCODER.encode
 
 _FIX = "Give `self.state` values of the types that it declares"
+
+
+class NoState:
+    """Stands for the state of an instance that has none yet. (A `__getattr__` would slow down all attributes.)"""
+
+    def __get__(self, actor: Instance | None, owner: type) -> Any:
+        if actor is None:
+            return self
+        raise NotRunning(owner.__qualname__, "state")
 
 
 class DurableState:
@@ -116,6 +126,9 @@ class DurableState:
             raise StateError(self._cell.address, f"it can't be encoded: {error}", _FIX) from error
         if state == self.last and b"null" not in state and not definition.state_is_open:  # a null may stand for a NaN
             return None if self.known else state
+        vouch = definition.state_vouch
+        if vouch is not None and type(actor.state) is definition.state_type and vouch(actor.state):
+            return state if state != self.last or not self.known else None
         assert definition.state_decoder is not None
         try:
             back = definition.state_decoder.decode(state)

@@ -6,14 +6,15 @@ The states of a turn, and the steps of its finish in their order, are in docs/se
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ...persistence.commit.effects import Effects, Handled
+import msgspec
+
+from ...persistence.commit.effects import Effects, Handled, Told
 from ...persistence.errors import StoreDataError, StoreError
 from ...persistence.home import Home
 from ...persistence.store.rows import AttemptRow, MessageRow, Row
-from ..mailbox.envelope import Ask, Envelope, derived_uid
+from ..mailbox.envelope import Ask, Envelope, derived_uid, seed_of, uid_of
 from ..messages.message import Message
 from ..messages.signals import Exit, ExitReason
 from .cell import Cell
@@ -25,12 +26,9 @@ from .incarnation import Incarnation
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ("ANYTHING", "FAILED", "FINISHED", "OPEN", "LightTurn", "Turn", "current_turn")
+__all__ = ("ANYTHING", "FAILED", "FINISHED", "OPEN", "Turn", "begin")
 
 P = TypeVar("P", bound=Participant)
-
-current_turn: ContextVar[Turn | None] = ContextVar("greenroom_turn", default=None)
-"""The turn that this code runs in; child tasks of a handler inherit it."""
 
 OPEN, FINISHED, FAILED, DISCARDED = "open", "finished", "failed", "discarded"
 
@@ -40,32 +38,20 @@ ANYTHING: Final = 2
 NO_INSERTS: Final = ((), 100)
 
 
-class Turn(Handled):
-    """The effects that one message collects until they commit.
+class Rare:
+    """Attributes that few turns have. Each is one of the class until it is set."""
 
-    If these are only the acknowledgement, the state and the sends, the turn itself is the entry of the commit queue.
-    """
+    __slots__ = ()
+    __repr__ = object.__repr__  # that of a Struct says all that it holds
 
-    # Attributes that each turn has are in slots. An attribute that few turns have is a class attribute until it is set,
-    # because a turn is made for every message.
-    __slots__ = ("__dict__", "after", "cell", "envelope", "incarnation", "message", "position", "status", "uid")
-
-    eventful: int = 0
-    """Whether there is more to finish than acknowledgement and state: 0 (no), `SENDS` without keys, or `ANYTHING`."""
-    sends: list[tuple[Cell, Envelope]] | None = None
-    participants: list[Participant] | None = None
-    """The parts of features in this turn, in the order of their ranks; None for nearly all turns."""
-    waits: bool = False
-    """Whether a participant has to be made ready before the finish: to look up an idempotency key, say."""
-    ordinal: int = 0
+    seed: Any = None
+    """The half-done hash that the uids of its sends share."""
     rows: list[Row] | None = None
     deletes: list[tuple[type[Row], Any]] | None = None
     batch: list[Envelope] | None = None
     """All envelopes of a batch handler's turn, the first one included."""
     exit: ExitReason | None = None
     """The reason for which the incarnation ends after this turn (kernel/leaving.py); None if it goes on."""
-    retiring: bool = False
-    """Whether state and mailbox are deleted with the incarnation's end."""
     put_aside: bool = False
     """Whether its message stays with the actor, and isn't acknowledged."""
     held: Callable[[Any, Any], Awaitable[None]] | None = None
@@ -83,18 +69,40 @@ class Turn(Handled):
     since: float = 0.0
     """The time when the wait inside the handler began, in epoch seconds; 0 if it never waited."""
 
-    def __init__(self, incarnation: Incarnation, envelope: Envelope | None, message: Message | None, uid: str) -> None:
-        self.cell: Cell = incarnation.cell
-        self.incarnation = incarnation
-        self.envelope = envelope
-        self.message = message
-        self.uid = uid
-        after = self.cell.after
-        self.after = after if envelope is None or envelope.after < after else envelope.after
-        """The commit position that the turn rests on; its own, once it is finished."""
-        self.position = 0
-        """Its own position in the commit queue; 0 if it had nothing to commit."""
-        self.status = OPEN
+
+class Turn(Rare, Handled, msgspec.Struct, dict=True, eq=False):
+    """The effects that one message collects until they commit.
+
+    If these are only the acknowledgement, the state and the sends, the turn itself is the entry of the commit queue.
+    """
+
+    # A turn is made for every message. `Struct` makes one, with all attributes that each has, in one step of C.
+    incarnation: Incarnation
+    envelope: Envelope | None
+    message: Message | None
+    """None in `on_start` and `on_stop`."""
+    uid: str
+    cell: Cell
+    after: int
+    """The commit position that the turn rests on; its own, once it is finished."""
+    position: int = 0
+    """Its own position in the commit queue; 0 if it had nothing to commit."""
+    status: str = OPEN
+    ack: int = 0
+    inserts: Sequence[Told] = ()
+    state: bytes | None = None
+    actor: Any = None
+    ordinal: int = 0
+    """The number of uids that were derived from its own."""
+    eventful: int = 0
+    """Whether there is more to finish than acknowledgement and state: 0 (no), `SENDS` without keys, or `ANYTHING`."""
+    sends: list[tuple[Cell, Envelope]] | None = None
+    participants: list[Participant] | None = None
+    """The parts of features in this turn, in the order of their ranks; None for nearly all turns."""
+    waits: bool = False
+    """Whether a participant has to be made ready before the finish: to look up an idempotency key, say."""
+    retiring: bool = False
+    """Whether state and mailbox are deleted with the incarnation's end."""
 
     # -- what handlers see ---------------------------------------------------------------------------
 
@@ -113,13 +121,11 @@ class Turn(Handled):
     async def settled(self) -> None:
         """Return once everything that this turn rests on is committed.
 
-        A handler that acts on the outside world awaits it first. The state and messages that it saw
-        can't be undone by a crash then.
+        A handler that acts on the outside world awaits it first. No crash can undo the state and messages that it saw.
 
         Raises:
             TurnClosed: the turn is over.
-            StoreFull, StoreUnavailable: something that it rests on was lost; the turn is
-                discarded, the message redelivered.
+            StoreFull, StoreUnavailable: something that it rests on was lost; its message is handled again.
             RuntimeError: inside `transaction()`, which began with a settled turn. WrongThread
         """
         self.cell.kernel.part(Home).check("settled()")
@@ -140,8 +146,14 @@ class Turn(Handled):
             raise TurnClosed(self.cell.address, "hook" if self.message is None else "handler")
 
     def next_uid(self) -> str:
-        self.ordinal += 1
-        return derived_uid(self.key, self.ordinal)
+        """`derived_uid` of this turn and the next ordinal."""
+        self.ordinal = ordinal = self.ordinal + 1
+        if ordinal == 1:
+            return derived_uid(self.uid or self.key, 1)
+        seed = self.seed
+        if seed is None:
+            seed = self.seed = seed_of(self.uid or self.key)
+        return uid_of(seed, ordinal)
 
     def send(self, cell: Cell, envelope: Envelope) -> None:
         if self.sends is None:
@@ -168,9 +180,8 @@ class Turn(Handled):
         if parts is None:
             parts = self.participants = []
             self.eventful = ANYTHING
-        for one in parts:
-            if type(one) is kind:
-                return one
+        if (found := self.find(kind)) is not None:
+            return found
         part = kind(self)  # type: ignore[call-arg]  # every participant is made with its turn
         place = len(parts)
         while place and parts[place - 1].rank > part.rank:
@@ -186,11 +197,9 @@ class Turn(Handled):
         return None
 
     async def make_ready(self) -> None:
-        """Let participants look up what they need, before the finish. Nothing may be
-        awaited between this and the finish.
+        """Let participants look up what they need. Nothing may be awaited between this and the finish.
 
-        Raises:
-            KeyConflict: a key was used for another message. StoreError
+        Raises: KeyConflict, StoreError
         """
         for participant in reversed(self.participants or ()):
             await participant.ready()
@@ -241,13 +250,13 @@ class Turn(Handled):
         if state is not None:
             cell.state.finished(state)
         if self.sends is not None:
-            cell.kernel.router.deliver(cell, self.sends, self.after)
+            sends, self.sends = self.sends, None  # the commit needs only `inserts`
+            cell.kernel.router.deliver(cell, sends, self.after)
         if type(envelope) is Ask:
             envelope.answer(result, self.after, commits)
 
     def _inserts(self) -> tuple[list[Envelope], int]:
-        """The messages that it sent to durable actors, each with its id from now on; and
-        about how many bytes they take."""
+        """The messages that it sent to durable actors, each with an id now; and about how many bytes they take."""
         next_id = self.cell.kernel.next_id
         inserts: list[Envelope] = []
         size = 100
@@ -313,8 +322,7 @@ class Turn(Handled):
             participant.apply()
 
     def discard(self, because: BaseException | None = None) -> None:
-        """End the turn without a trace, because it is fenced off. The caller takes care of the
-        message; an asker is refused here.
+        """End the turn without a trace: it is fenced off. The caller takes care of the message; an asker is refused.
 
         Args:
             because: the exception of `on_start` or `on_stop`; for observers of the turn.
@@ -332,8 +340,7 @@ class Turn(Handled):
             envelope.refuse(SystemStopped(address) if stopping else AskFailed(address, reason))
 
     def fail(self, error: BaseException) -> None:
-        """Roll back, because the handler raised. The message is charged, and the actor exits unless
-        the error was an expected one."""
+        """Roll back, because the handler raised. Charge the message; unless the error was an expected one, exit."""
         cell, envelope = self.cell, self.envelope
         if self.status is not OPEN or cell.incarnation is not self.incarnation:
             self.discard()
@@ -384,17 +391,10 @@ class Turn(Handled):
         return self.cell.kernel.part(Refusals).of_turn(self, error)
 
 
-class LightTurn(Turn):
-    """The turn of a message that was told in memory, made in as few steps as there can be."""
-
-    __slots__ = ()
-
-    def __init__(self, incarnation: Incarnation, message: Message) -> None:
-        cell = self.cell = incarnation.cell
-        self.incarnation = incarnation
-        self.envelope = None
-        self.message = message
-        self.uid = ""
-        self.after = cell.after
-        self.position = 0
-        self.status = OPEN
+def begin(incarnation: Incarnation, envelope: Envelope | None, message: Message | None, uid: str) -> Turn:
+    """A turn of this incarnation."""
+    cell = incarnation.cell
+    after = cell.after
+    if envelope is not None and envelope.after > after:
+        after = envelope.after
+    return Turn(incarnation, envelope, message, uid, cell, after)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from loguru import logger
 
 from ...persistence.commit.effects import Effects, Entry, Told
@@ -20,43 +21,59 @@ from ..messages.types import is_deeply_immutable
 if TYPE_CHECKING:
     from ...persistence.commit.queue import CommitQueue
 
-__all__ = ("Ask", "Envelope", "derived_uid")
+__all__ = ("Ask", "Envelope", "derived_uid", "seed_of", "uid_of")
 
 NOTHING = Effects()
+_HASH = blake2b(digest_size=16)
 
 
 def derived_uid(parent: str, ordinal: int | str) -> str:
     """The uid of the n-th send of the turn `parent`: It is the same when the turn is run again."""
-    return blake2b(f"{parent}/{ordinal}".encode(), digest_size=16).hexdigest()
+    return _hashed(f"{parent}/{ordinal}").hexdigest()
 
 
-class Envelope(Told):
+def seed_of(parent: str) -> Any:
+    """The hash that all uids derived from `parent` begin with."""
+    return _hashed(f"{parent}/")
+
+
+def _hashed(text: str) -> blake2b:
+    derived = _HASH.copy()  # in less time than a new one
+    derived.update(text.encode())
+    return derived
+
+
+def uid_of(seed: Any, ordinal: int) -> str:
+    """The same as `derived_uid`, from the seed of the parent."""
+    derived: blake2b = seed.copy()
+    derived.update(b"%d" % ordinal)
+    return derived.hexdigest()
+
+
+class Envelope(Told, msgspec.Struct, eq=False, gc=False):
     """A told message. Durable ones have a row, unless they are handled within the commit that would insert it."""
 
-    # Attributes that each message has are in slots; an attribute that few have is a class attribute until it is set.
-    __slots__ = ("__dict__", "address", "after", "body", "id", "message", "sender", "tag", "uid")
+    __repr__ = object.__repr__  # that of a Struct says all that it holds
 
+    # `Struct` makes one, with all attributes that each has, in one step of C. The garbage collector needn't look at it,
+    # because it holds only data, and so is part of no circle.
+    address: str
+    uid: str
+    message: Message | None
+    """The object, or None while only the body is known."""
+    tag: str
+    body: bytes | None
+    sender: str = ""
+    """The address of the actor that told it; "" from outside."""
+    id: int = 0
+    """The sequence number: its place in the mailbox, and the row's id. It is 0 for a message without a row."""
+    after: int = 0
+    """The commit position that it rests on, which is that of its sender's turn."""
     key: str | None = None
     priority: int = 0
     due: float | None = None
     attempts: int = 0
     """The number of failed attempts so far."""
-
-    def __init__(
-        self, address: str, uid: str, message: Message | None, tag: str, body: bytes | None, sender: str = ""
-    ) -> None:
-        self.id = 0
-        """The sequence number: its place in the mailbox, and the row's id. It is 0 for a message without a row."""
-        self.address = address
-        self.uid = uid
-        self.sender = sender
-        """The address of the actor that told it; "" from outside."""
-        self.message = message
-        """The object, or None while only the body is known."""
-        self.tag = tag
-        self.body = body
-        self.after = 0
-        """The commit position that it rests on, which is that of its sender's turn."""
 
     def forget_object(self) -> None:
         """Forget the object, because the handler has had it in its hands. The next attempt gets a new one, unless the
@@ -110,35 +127,16 @@ class Envelope(Told):
         return cls(letter.address, uid, None, letter.type, letter.body.encode(), letter.sender)
 
 
-class Ask(Envelope):
+class Ask(Envelope, kw_only=True, gc=True):
     """A request whose sender waits. It has no row."""
 
-    __slots__ = ("asker", "at_fault", "future", "timeout_s")
-
-    def __init__(
-        self,
-        address: str,
-        uid: str,
-        message: Message | None,
-        tag: str,
-        body: bytes | None,
-        future: asyncio.Future[Any],
-        timeout_s: float,
-    ) -> None:
-        self.id = self.after = 0
-        self.address = address
-        self.uid = uid
-        self.sender = ""
-        self.message = message
-        self.tag = tag
-        self.body = body
-        self.future = future
-        """Gets the reply and the commit position it rests on, or a GreenroomError."""
-        self.timeout_s = timeout_s
-        self.asker: Any = None
-        """The turn that waits; None for an outside caller."""
-        self.at_fault = False
-        """Whether the database has refused what its turn wrote."""
+    future: asyncio.Future[Any]
+    """Gets the reply and the commit position it rests on, or a GreenroomError."""
+    timeout_s: float
+    asker: Any = None
+    """The turn that waits; None for an outside caller."""
+    at_fault: bool = False
+    """Whether the database has refused what its turn wrote."""
 
     def answer(self, result: Any, after: int, commits: CommitQueue) -> None:
         """Hand the reply over: at once inside the node; to the outside after the commit that it rests on."""

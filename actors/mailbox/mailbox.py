@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from ..messages.message import Message
 from .envelope import Ask, Envelope
@@ -43,6 +43,20 @@ def priority_of(entry: Entry) -> int:
     return 0
 
 
+_SPARE: Final[list[deque[Entry]]] = []
+"""Empty deques, to be used again: most mailboxes get one message, and are empty again."""
+_SPARE_MAX: Final = 64
+
+
+def _fresh() -> deque[Entry]:
+    if _SPARE:
+        try:
+            return _SPARE.pop()
+        except IndexError:  # a node on another thread has taken it
+            pass
+    return deque()
+
+
 class Mailbox:
     """The messages that wait: first in, first out, within a priority; higher priorities first. Empty
     ones own no deque."""
@@ -66,10 +80,10 @@ class Mailbox:
     def push(self, entry: Entry, priority: int = 0) -> None:
         self.count += 1
         if priority == 0:
-            if self.queue is None:
-                self.queue = deque((entry,))
-            else:
-                self.queue.append(entry)
+            queue = self.queue
+            if queue is None:
+                queue = self.queue = _fresh()
+            queue.append(entry)
             return
         if self.lanes is None:
             self.lanes = {}
@@ -121,8 +135,14 @@ class Mailbox:
         entry = lane.popleft()
         self.count -= 1
         if self.count == 0:
-            self.queue = self.lanes = None
+            self.empty()
         return entry
+
+    def empty(self) -> None:
+        """Own no deque, because there is nothing in it."""
+        queue, self.queue, self.lanes = self.queue, None, None
+        if queue is not None and not queue and len(_SPARE) < _SPARE_MAX:
+            _SPARE.append(queue)
 
     def pop_ask(self) -> Ask | None:
         """The next request of an actor, wherever it stands: it may pass a suspect that waits."""

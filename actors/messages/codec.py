@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -11,8 +12,9 @@ from .difference import first_difference
 from .errors import UndecodableMessage
 from .message import ENCODER, Message, decoder_of, tag_of
 from .types import is_deeply_immutable
+from .vouching import Vouch
 
-__all__ = ("AS_IT_IS", "encode", "is_shared", "round_trip")
+__all__ = ("encode", "is_shared", "round_trip")
 
 encode = ENCODER.encode
 
@@ -20,29 +22,39 @@ _REMEDY = "Give each field a value of its declared type, one that JSON can carry
 _NULL = "Give that field a value of its declared type. JSON has null for None, and for NaN and the infinities, too"
 pack = msgspec.msgpack.Encoder().encode
 
-AS_IT_IS: Final[Any] = object()
-"""Stands for the quick check of a class without fields: there is nothing in its instances that could be wrong."""
 _ALIKE = frozenset((bool, bytes, int, str, type(None)))
 
 
 def is_shared(cls: type[Message]) -> bool:
     """Whether an instance can be in several hands at once, because nothing in it can change.
 
-    Such a message may be told in memory as it is. It is checked by a round trip all the same, because a wrong value is
-    its sender's mistake at every door. `cls.__shared__` is that check: a function to bytes, and one back.
+    Such a message may be told in memory as it is. It is checked all the same, because a wrong value is its sender's
+    mistake at every door. `cls.__shared__` is that check, a `Vouch`.
     """
     if cls.__shared__ is not None:
         return True
     if not (cls.__immutable__ or is_deeply_immutable(cls)):
         return False
-    if not cls.__struct_fields__:
-        cls.__shared__ = AS_IT_IS
-    elif cls.__decoder__ is not None:  # else `round_trip` compares it field by field, or wasn't needed yet
-        if all(_is_alike(field.type) for field in msgspec.structs.fields(cls)):
-            cls.__shared__ = pack, msgspec.msgpack.Decoder(cls).decode
-        else:
-            cls.__shared__ = encode, cls.__decoder__.decode
+    decoder = cls.__decoder__
+    if decoder is None:  # `round_trip` compares it field by field, or wasn't needed yet
+        return True
+    if cls.__vouch__ is not None:
+        cls.__shared__ = cls.__vouch__
+    elif all(_is_alike(field.type) for field in msgspec.structs.fields(cls)):
+        cls.__shared__ = _by_round_trip(pack, msgspec.msgpack.Decoder(cls).decode)
+    else:
+        cls.__shared__ = _by_round_trip(encode, decoder.decode)
     return True
+
+
+def _by_round_trip(encoded: Callable[[Any], bytes], decoded: Callable[[bytes], Any]) -> Vouch:
+    def vouch(message: Any) -> bool:
+        try:
+            return bool(decoded(encoded(message)) == message)
+        except Exception:
+            return False
+
+    return vouch
 
 
 def _is_alike(kind: Any) -> bool:
@@ -56,13 +68,16 @@ def _is_alike(kind: Any) -> bool:
 
 
 def round_trip(address: str, message: Message) -> tuple[bytes, Message]:
-    """A message's bytes, and the message that they are, which is equal to the one that was given.
+    """A message's bytes, and the message that they are, which is equal to the one that was given, or is that one.
 
     Raises:
         UndecodableMessage: it can't be encoded, or its bytes don't decode to its type (a field holds a wrong value),
             or they decode to something else (difference.py).
     """
     cls = type(message)
+    vouch = cls.__vouch__
+    if vouch is not None and vouch(message):
+        return encode(message), message
     decoder = cls.__decoder__
     try:
         body = encode(message)

@@ -21,6 +21,7 @@ from msgspec import StructMeta
 
 from .difference import is_walked
 from .types import class_path, is_deeply_immutable, type_argument
+from .vouching import Vouch, vouching
 
 __all__ = (
     "ENCODER",
@@ -65,14 +66,14 @@ class MessageMeta(StructMeta):
         if not isinstance(tag, str) or not tag:
             raise TypeError(f'class {name}: tag={tag!r} is no name; write tag="..." or leave it out')
         # One for each class, never inherited: it is found with one attribute access on the hot path.
-        own = {"__immutable__": None, "__decoder__": None, "__walked__": None, "__shared__": None, "__tag__": tag}
-        namespace = {**namespace, **own}
+        namespace = {**namespace, **_UNKNOWN, "__tag__": tag}
         cls = super().__new__(mcls, name, bases, namespace, **config)
         if cls.__module__ != __name__:  # Message and Request themselves are never sent
             _REGISTRY.setdefault(tag, {})[class_path(cls)] = weakref.ref(cls)
         return cls
 
 
+_UNKNOWN = dict.fromkeys(("__immutable__", "__decoder__", "__walked__", "__shared__", "__vouch__"))
 _FIXED = {"frozen": True, "kw_only": True, "array_like": False, "tag_field": TAG_FIELD}
 
 
@@ -90,8 +91,10 @@ class Message(msgspec.Struct, metaclass=MessageMeta):
     """None until it is first asked for; ask `decoder_of`."""
     __walked__: ClassVar[msgspec.json.Decoder[Any] | None] = None
     """The decoder of a class of which copies are compared field by field (difference.py). It has no `__decoder__`."""
-    __shared__: ClassVar[Any] = None
-    """The quick check of an instance that can be shared (codec.py); None if there is none, or it isn't known yet."""
+    __shared__: ClassVar[Vouch | None] = None
+    """The check of an instance that can be shared (codec.py); None if it can't be, or that isn't known yet."""
+    __vouch__: ClassVar[Vouch | None] = None
+    """The quick look at an instance (vouching.py); None if there is none, or there is no `__decoder__` yet."""
     __tag__: ClassVar[str] = ""
 
 
@@ -121,6 +124,7 @@ def decoder_of(cls: type[Message]) -> msgspec.json.Decoder[Any]:
             cls.__walked__ = decoder
         else:
             cls.__decoder__ = decoder
+            cls.__vouch__ = vouching(cls)
     return decoder
 
 

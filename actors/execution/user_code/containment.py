@@ -15,8 +15,8 @@ from contextvars import ContextVar
 from types import GeneratorType
 from typing import Any, cast
 
+from ...kernel.current import current_turn
 from ...kernel.errors import ExitInTask
-from ...kernel.turn import current_turn
 
 __all__ = ("Guarded", "beside_turns", "contained_exits")
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Coroutine, Generator
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
-from ...kernel.turn import Turn, current_turn
+from ...kernel.current import current_turn
+from ...kernel.turn import Turn
 from ..fair_share import HOG_S, FairShare
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def breathe() -> Generator[None, None, None]:
 
 
 def call(turn: Turn, function: Callable[..., Any], actor: Any, message: Any) -> Any:
-    """Run a sync handler. The caller is inside the actor's context."""
-    current_turn.set(turn)
+    """Run a sync handler. The caller is inside the actor's context, and has noted the turn in `Kernel.stepping`."""
+    if (watch := turn.incarnation.watch) is not None:
+        watch(turn)
     return function(actor, message)
 
 
@@ -37,6 +39,8 @@ def call_async(turn: Turn, function: Callable[..., Any], actor: Any, message: An
     Raises:
         StopIteration: it returned without suspending; `value` is the result.
     """
+    if (watch := turn.incarnation.watch) is not None:
+        watch(turn)
     current_turn.set(turn)
     coro = function(actor, message)
     return coro, coro.send(None)

@@ -20,10 +20,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
+from contextvars import Context
 from types import coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ...kernel.turn import OPEN, Turn, current_turn
+from ...kernel.current import turn_here
+from ...kernel.turn import OPEN, Turn
 from .containment import Guarded
 
 if TYPE_CHECKING:
@@ -51,14 +53,17 @@ class UserTask(asyncio.Task[T]):
     _must_cancel: bool
     """Of asyncio: whether `CancelledError` is raised at its next await."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], *, kernel: Kernel, name: str) -> None:
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, T], *, kernel: Kernel, name: str, context: Context | None = None
+    ) -> None:
         self._kernel = kernel
-        super().__init__(cast("Coroutine[Any, Any, T]", Guarded(coroutine)), loop=asyncio.get_running_loop(), name=name)
+        guarded = cast("Coroutine[Any, Any, T]", Guarded(coroutine))
+        super().__init__(guarded, loop=asyncio.get_running_loop(), name=name, context=context)
 
     def cancel(self, msg: Any | None = None) -> bool:
         if self.done():
             return False
-        asking = current_turn.get()
+        asking = turn_here()
         if asking is not None:
             if asking is self.turn:
                 return super().cancel(msg)
@@ -96,9 +101,9 @@ class UserTask(asyncio.Task[T]):
             self.uncancel()
 
 
-def spawn(kernel: Kernel, coroutine: Coroutine[Any, Any, T], name: str) -> UserTask[T]:
+def spawn(kernel: Kernel, coroutine: Coroutine[Any, Any, T], name: str, context: Context | None = None) -> UserTask[T]:
     """Start a task in which user code runs."""
-    return kernel.runtime.made(UserTask(coroutine, kernel=kernel, name=name))
+    return kernel.runtime.made(UserTask(coroutine, kernel=kernel, name=name, context=context))
 
 
 def interrupt(task: asyncio.Task[Any]) -> None:

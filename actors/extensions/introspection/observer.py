@@ -1,12 +1,8 @@
-"""Observer: stands between an incarnation and its context, so that its turns are seen when they end.
-
-It makes a `WatchedTurn` of each turn that enters. Without an observer there is nothing of it, not even a check.
-"""
+"""Observer: it is told when a turn of an incarnation begins. It makes a `WatchedTurn` of it, which tells of its end."""
 
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from ....persistence.errors import StoreError
@@ -32,20 +28,19 @@ class Follower(Protocol):
 
 
 class Watch:
-    """The observer of one incarnation. Everything that enters the incarnation's context goes by here."""
+    """The observer of one incarnation."""
 
-    __slots__ = ("_clock", "_enter", "_follower", "counters", "incarnation")
+    __slots__ = ("_clock", "_follower", "counters", "incarnation")
 
     def __init__(self, incarnation: Incarnation, follower: Follower) -> None:
         self._follower = follower
         self.incarnation = incarnation
         self.counters: Counters | None = None
-        self._enter = incarnation.context.run
         self._clock = incarnation.kernel.runtime.perf
 
     @classmethod
     def of(cls, incarnation: Incarnation) -> Watch | None:
-        owner = getattr(incarnation.run, "__self__", None)
+        owner = getattr(incarnation.watch, "__self__", None)
         return owner if isinstance(owner, cls) else None
 
     @classmethod
@@ -53,21 +48,20 @@ class Watch:
         watch = cls.of(incarnation)
         if watch is None:
             watch = cls(incarnation, follower)
-            incarnation.run = watch.run
+            incarnation.watch = watch.begin
         return watch
 
     def leave(self) -> None:
-        self.incarnation.run = self._enter
+        self.incarnation.watch = None
 
-    def run(self, function: Callable[..., Any], turn: Turn, *arguments: Any) -> Any:
-        """Begin a turn, in place of `Context.run`."""
+    def begin(self, turn: Turn) -> None:
+        """A turn begins."""
         if not isinstance(turn.message, SystemRequest):
             turn.__class__ = WatchedTurn
             assert isinstance(turn, WatchedTurn)
             turn.watch = self
             turn.began = self._clock()
             turn.eventful = ANYTHING  # so that a light one is finished as well
-        return self._enter(function, turn, *arguments)
 
     def ended(self, turn: WatchedTurn, outcome: Outcome, error: str, changed: bool, attempt: int) -> None:
         """Note that the turn is over. If it finished, it isn't committed yet."""
@@ -105,13 +99,18 @@ class Watch:
         kernel.commits.when(turn.after, committed)
 
 
-class WatchedTurn(Turn):
-    """A turn under observation. It is made one when its code begins to run."""
+class Observed:
+    """Attributes of a turn under observation."""
 
     __slots__ = ()
 
     watch: Watch
     began: float
+
+
+class WatchedTurn(Observed, Turn):
+    """A turn under observation. It is made one when its code begins to run, so it has the fields of `Turn`, and no
+    others."""
 
     def close(self, result: Any, state: bytes | None) -> None:
         super().close(result, state)

@@ -12,7 +12,7 @@ from ....persistence.home import Home
 from ...definition.options import Backoff
 from ...delivery.guard import check_seconds
 from ...execution.user_code.containment import beside_turns
-from ...kernel.turn import current_turn
+from ...kernel.current import current_turn
 from .errors import TaskTimeout
 
 __all__ = ("NEVER", "Restart", "RestartRule", "Task", "TaskHost")

@@ -28,7 +28,7 @@ def check_row(kind: type[Row], row: Any) -> None:
         elif kind_of is float:
             fits = type(value) is float and not isnan(value)
         else:
-            fits = type(value) is str and _encodes(value)
+            fits = type(value) is str and (value.isascii() or _encodes(value))
         if not fits:
             raise StoreDataError(f"{ROWS[kind].noun}.{name} can't be {value!r:.100}")
 

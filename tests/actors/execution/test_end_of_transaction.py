@@ -14,9 +14,9 @@ from greenroom import Actor, ChildSpec, ExitReason, Message, Request, Retry, Set
 from greenroom.actors.execution.hook_turns import run_on_stop
 from greenroom.actors.execution.transaction import WriteSlot
 from greenroom.actors.execution.user_code.user_task import interrupt
+from greenroom.actors.kernel.current import turn_here
 from greenroom.actors.kernel.failures import Refusals
 from greenroom.actors.kernel.hooks import Participant
-from greenroom.actors.kernel.turn import current_turn
 from greenroom.testing import Recorder, VirtualRuntime
 
 
@@ -52,7 +52,7 @@ class Holder(Actor[None]):
             return
         async with self.transaction() as connection:
             await connection.execute(text("SELECT 1"))
-        turn = current_turn.get()
+        turn = turn_here()
         assert turn is not None
         turn.part(NeverReady)
         turn.waits = True

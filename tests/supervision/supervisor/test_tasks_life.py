@@ -27,7 +27,7 @@ from greenroom import (
     load_tree,
     start,
 )
-from greenroom.actors.kernel.turn import current_turn
+from greenroom.actors.kernel.current import current_turn
 from greenroom.testing import Recorder, VirtualRuntime
 
 # -- tasks and turns ---------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from greenroom import Actor, AskFailed, Backoff, ExitReason, Message, Request, handler
 from greenroom.actors.execution.executor import SPARED_MAX
-from greenroom.actors.kernel.turn import current_turn
+from greenroom.actors.kernel.current import current_turn
 from greenroom.persistence.store.rows import DeadLetterRow
 from greenroom.testing import Recorder
 

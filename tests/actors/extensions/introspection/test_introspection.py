@@ -282,8 +282,7 @@ async def test_off_costs_nothing(memory: MemoryGround) -> None:
         ref = system.ref("/t/light")
         incarnation = system.kernel.cells["/t/light"].incarnation
         assert incarnation is not None
-        plain = incarnation.run
         await ref.ask(Statistics(on=True))
-        assert incarnation.run != plain
+        assert incarnation.watch is not None
         await ref.ask(Statistics(on=False))
-        assert incarnation.run == plain
+        assert incarnation.watch is None

@@ -47,7 +47,7 @@ def brief(turns: list[TracedTurn]) -> list[tuple[str, str, int]]:
 def is_off(system: ActorSystem, address: str) -> bool:
     incarnation = system.kernel.cells[address].incarnation
     assert incarnation is not None
-    return bool(incarnation.run == incarnation.context.run)
+    return incarnation.watch is None
 
 
 async def test_what_a_turn_was(ground: Ground) -> None:
