@@ -28,7 +28,9 @@ class Peer(NamedTuple):
     version: str
     adapter: str
     environment: str = "common"
-    """Those that need other versions of the same package than the rest have one of their own."""
+    """Those that need other versions of the same package than the rest, or of Python, have one of their own."""
+    python: str = ""
+    """The version of CPython that it needs, "3.12"; "" for any that runs the benchmark."""
 
     @property
     def name(self) -> str:
@@ -40,6 +42,10 @@ MEMORY = (
     Peer("thespian", "4.0.1", "thespian_actor.py"),
     Peer("xoscar", "0.12.2", "xoscar_actor.py"),
     Peer("triotp", "0.2.1", "triotp_actor.py", "trio"),
+    Peer("async-pykka", "0.1.4", "asyncpykka_actor.py", "python312", "3.12"),
+    Peer("casty", "0.30.2", "casty_actor.py", "python312", "3.12"),
+    Peer("larzactor", "0.1.0", "larzactor_actor.py", "python312", "3.12"),
+    Peer("lapinbeam", "1.3.0", "lapinbeam_actor.py", "python312", "3.12"),
 )
 """Actors in memory: adapters report `tell` and `ask`, a second."""
 
@@ -48,6 +54,8 @@ QUEUES = (
     Peer("persist-queue", "1.1.0", "persistqueue_queue.py"),
     Peer("litequeue", "0.9", "litequeue_queue.py"),
     Peer("dbos", "3.4.0", "dbos_queue.py"),
+    Peer("localqueue", "1.4.1", "localqueue_queue.py", "python312", "3.12"),
+    Peer("rotorcore", "0.0.2", "rotorcore_queue.py", "python312", "3.12"),
 )
 """Durable queues: adapters report messages/s end to end, `one` by one and, where batches are offered, in a `batch`."""
 
@@ -93,12 +101,31 @@ def installed(peer: Peer) -> Path:
     python = home / "bin" / "python"
     stamp = home / f"installed-{peer.package}-{peer.version}"
     if not stamp.exists():
-        if not python.exists():
+        if not python.exists() and peer.python:
+            _output(peer, [_interpreter(peer), "-m", "venv", str(home)], INSTALL_S)
+        elif not python.exists():
             venv.create(home, with_pip=True)
         install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         _output(peer, [*install, f"{peer.package}=={peer.version}"], INSTALL_S)
         stamp.touch()
     return python
+
+
+def _interpreter(peer: Peer) -> str:
+    """The CPython of the version that a peer needs.
+
+    Raises:
+        PeerFailed: there is none on the path, nor under pyenv.
+    """
+    name = f"python{peer.python}"
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for candidate in (name, *map(str, pyenv.glob(f"{peer.python}*/bin/{name}"))):
+        try:
+            if subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0:
+                return candidate
+        except OSError:
+            continue
+    raise PeerFailed(f"{peer.name} takes CPython {peer.python}, and there is none here")
 
 
 def _output(peer: Peer, command: Sequence[str], seconds: float) -> str:
@@ -107,7 +134,7 @@ def _output(peer: Peer, command: Sequence[str], seconds: float) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=quiet, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PeerFailed(f"{peer.name}: {error}") from None
-    if done.returncode or not (done.stdout or "pip" in command):
+    if done.returncode or not (done.stdout or {"pip", "venv"} & {*command}):
         why = done.stderr.strip().splitlines() or [f"it ended with code {done.returncode} and said nothing"]
         raise PeerFailed(f"{peer.name}: {why[-1]}")
     return done.stdout

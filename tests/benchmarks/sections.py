@@ -126,7 +126,7 @@ def _convoy(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
 
 def _peer_actors(m: Medians, goals: Goals, scale: Scale) -> list[Row]:
     return [
-        goals.at_least(1, what, "msg/s", peer.name, theirs, m[f"memory {what}"])
+        goals.at_least(1.5, what, "msg/s", peer.name, theirs, m[f"memory {what}"])
         for peer in environments.MEMORY
         for what in ("tell", "ask")
         if (theirs := m.get(f"{peer.package} {what}")) is not None

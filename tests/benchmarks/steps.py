@@ -19,8 +19,7 @@ from ours import Add, Total, counters, silent
 
 from greenroom import start
 from greenroom.actors.delivery.ref import Receipt
-from greenroom.actors.execution.user_code.stepping import call
-from greenroom.actors.kernel.turn import Turn
+from greenroom.actors.kernel.turn import begin
 from greenroom.actors.mailbox.envelope import Envelope
 from greenroom.actors.messages.codec import round_trip
 from greenroom.actors.messages.message import tag_of
@@ -87,8 +86,7 @@ def _handled(system: ActorSystem) -> dict[str, float]:
     assert incarnation is not None
     actor = incarnation.actor
     envelope = Envelope(cell.address, system.kernel.next_uid(), Add(number=1, body=BODY), "Add", b"{}")
-    turn = Turn(incarnation, envelope, envelope.message, envelope.uid)
-    spec = cell.handlers[Add]
+    function = incarnation.cell.handlers[Add].function
     slot = system.kernel.attempts.slots - 1  # no runner has got so far
 
     def state_of_a_turn() -> None:
@@ -96,20 +94,15 @@ def _handled(system: ActorSystem) -> dict[str, float]:
         cell.state.changed(actor)
 
     steps: dict[str, Callable[[], object]] = {
-        "turn": lambda: Turn(incarnation, envelope, envelope.message, envelope.uid),
+        "turn": lambda: begin(incarnation, envelope, envelope.message, envelope.uid),
         "start noted in the slot file": lambda: system.kernel.attempts.note(slot, envelope.uid, cell.address),
-        "enter the actor's context": lambda: incarnation.run(call, turn, _no_handler, actor, envelope.message),
-        "the handler itself": lambda: spec.function(actor, envelope.message),
+        "handler, in its actor's context": lambda: incarnation.context.run(function, actor, envelope.message),
         "encode the state, and decode as proof": state_of_a_turn,
     }
     found = {f"{TURN}: {name}": _least(step) for name, step in steps.items()}
     system.kernel.attempts.clear(slot)
     cell.state.restore(actor)
     return found
-
-
-def _no_handler(actor: Any, message: Any) -> None:
-    pass
 
 
 def _written(system: ActorSystem, folder: Path) -> dict[str, float]:
@@ -122,7 +115,7 @@ def _written(system: ActorSystem, folder: Path) -> dict[str, float]:
         body, message = round_trip(cell.address, Add(number=number, body=BODY))
         envelope = Envelope(cell.address, system.kernel.next_uid(), message, "Add", body)
         envelope.id = number + 1
-        turn = Turn(incarnation, envelope, message, envelope.uid)
+        turn = begin(incarnation, envelope, message, envelope.uid)
         turn.ack, turn.inserts, turn.state = envelope.id, (), None
         told += [envelope, turn]
     elided = _least(lambda: fold(told, Commit(1)), 20) / BATCH

@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 from time import perf_counter
@@ -53,6 +53,16 @@ def asks_per_s(ask: Callable[[], object]) -> float:
     began = perf_counter()
     for _ in range(asks):
         ask()
+    return asks / (perf_counter() - began)
+
+
+async def async_asks_per_s(ask: Callable[[], Awaitable[object]]) -> float:
+    asks = job().asks
+    for _ in range(100):
+        await ask()
+    began = perf_counter()
+    for _ in range(asks):
+        await ask()
     return asks / (perf_counter() - began)
 
 
