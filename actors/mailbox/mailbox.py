@@ -183,7 +183,7 @@ class Mailbox:
         assert lane is not None
         self.count -= replace_rows(lane, ids, envelopes)
         if self.count == 0:
-            self.queue = self.lanes = None
+            self.empty()
         return self
 
     def settle(self) -> Mailbox:
@@ -204,7 +204,7 @@ class Mailbox:
                     lane.append(entry)
         self.count -= found.count
         if self.count == 0:
-            self.queue = self.lanes = None
+            self.empty()
         return found
 
     def move_into(self, other: Mailbox) -> None:

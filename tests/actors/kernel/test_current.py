@@ -112,6 +112,25 @@ async def test_a_child_task_that_is_left_over(ground: Ground, message: Message) 
         assert await system.ref("/t/book").ask(Notes()) == []
 
 
+async def test_a_child_task_while_the_turn_waits_for_a_key(ground: Ground) -> None:
+    """The turn of a plain handler is open until its key is looked up, and takes nothing more."""
+
+    async def late(self: Teller) -> None:
+        with pytest.raises(TurnClosed, match="handler"):
+            self.note("late")
+
+    def tell(self: Teller) -> None:
+        self.system.ref("/t/book").tell(Note(text="keyed"), key="a key")
+        Teller.left.append(asyncio.get_running_loop().create_task(late(self)))
+
+    Teller.does = tell
+    async with ground.node(SPEC) as system:
+        await system.ref("/t/teller").tell(Plain())
+        await system.idle()
+        await asyncio.gather(*Teller.left)
+        assert await system.ref("/t/book").ask(Notes()) == ["keyed"]
+
+
 async def test_a_copy_of_its_context_is_part_of_the_turn(ground: Ground) -> None:
     Teller.does = lambda self: contextvars.copy_context().run(self.note, "copied")
     async with ground.node(SPEC) as system:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BODY = "x" * 80
 BATCH = 64
@@ -81,6 +81,18 @@ def end_to_end(produce: Callable[[], object], consume: Callable[[int], object]) 
     produce()
     consume(messages)
     return messages / (perf_counter() - began)
+
+
+def sync_every_commit() -> None:
+    """Have each commit synced, whatever a library leaves out. Called before the library is imported."""
+    connect = sqlite3.connect
+
+    def synced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        connection.execute(f"pragma synchronous={FULL}")
+        return connection
+
+    sqlite3.connect = sqlite3.dbapi2.connect = synced  # type: ignore[assignment]
 
 
 def check_full(*connections: sqlite3.Connection) -> None:

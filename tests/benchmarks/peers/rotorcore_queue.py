@@ -2,22 +2,12 @@
 
 import asyncio
 import logging
-import sqlite3
 from time import perf_counter
 
-_connect = sqlite3.connect
+from measuring import BODY, database, job, report, sync_every_commit
 
+sync_every_commit()
 
-def synced(*arguments: object, **options: object) -> sqlite3.Connection:
-    """Whatever the library leaves out, each commit is synced."""
-    connection = _connect(*arguments, **options)  # type: ignore[call-overload]
-    connection.execute("pragma synchronous=full")
-    return connection  # type: ignore[no-any-return]
-
-
-sqlite3.connect = sqlite3.dbapi2.connect = synced  # type: ignore[assignment]
-
-from measuring import BODY, database, job, report  # noqa: E402
 from rotor import Backends, Client, DurableProcess, Start, Worker, message, on  # noqa: E402
 
 logging.disable(logging.CRITICAL)
